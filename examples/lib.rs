@@ -1,0 +1,1 @@
+//! Examples: one idea each, runnable as they stand (`cargo run --example quickstart`).

@@ -1,0 +1,1 @@
+//! The rules that macro and library share; no dependencies, no I/O.

@@ -1,0 +1,1 @@
+//! Builds: from a definition to an image.

@@ -1,0 +1,1 @@
+//! Containers: declared, created, started, watched, removed.

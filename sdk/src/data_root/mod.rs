@@ -1,0 +1,1 @@
+//! The data root: every path of the layout; no other file spells one.

@@ -1,0 +1,1 @@
+//! Storage drivers: where the files of a layer are.

@@ -1,0 +1,1 @@
+//! The engine: one data root, and every verb that acts on it.

@@ -1,0 +1,1 @@
+//! Programs of the host as a base image.

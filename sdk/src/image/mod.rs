@@ -1,0 +1,1 @@
+//! Images: definitions, the store, tags, and archives.

@@ -1,0 +1,1 @@
+//! Layers: read-only changesets by ChainID, and the writable layer of a container.

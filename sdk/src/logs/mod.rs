@@ -1,0 +1,1 @@
+//! Container logs in Docker's json-file format.

@@ -1,0 +1,1 @@
+//! One container process, fully resolved: what the OCI calls a runtime.

@@ -1,0 +1,1 @@
+//! Values of the formats: parse and print, no I/O.

@@ -1,0 +1,1 @@
+//! The kernel: one function per use of a call. Speaks `io::Result` and paths; knows nothing of Docker.

@@ -1,0 +1,1 @@
+//! Volumes: named data that outlives containers.
