@@ -1,0 +1,248 @@
+//! Mounts of a container: binds, volumes, tmpfs.
+//!
+//! A mount is a value: what is wrong with a path or a name is told when a container is created with it.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use super::{ByteSize, ContainerPath, MountPoint, VolumeName};
+use crate::error::{Error, ErrorKind, Result};
+
+/// Anybody may write, and only the owner remove, as in `/tmp`.
+const TMPFS_MODE: u32 = 0o1777;
+
+/// Something of the host, a volume or memory at a path in a container.
+///
+/// ```
+/// use plywood::spec::{ByteSize, Mount};
+/// let mounts = [
+///     Mount::bind("./conf", "/etc/app").read_only(),
+///     Mount::volume("data", "/data"),
+///     Mount::tmpfs("/tmp").size(ByteSize::mib(64)),
+/// ];
+/// assert!(mounts.iter().all(|mount| mount.check().is_ok()));
+/// ```
+#[doc(alias = "--mount")]
+#[doc(alias = "--volume")]
+#[doc(alias = "--tmpfs")]
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mount {
+    source: Source,
+    target: Target,
+    read_only: bool,
+    /// The first mistake in a builder call.
+    problem: Option<String>,
+}
+
+/// What is mounted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// A file or directory of the host.
+    Bind(PathBuf),
+    /// The volume of this name.
+    Volume(String),
+    /// A file system in memory.
+    Tmpfs {
+        /// Most bytes it takes; the kernel's default is half of the memory.
+        size: Option<ByteSize>,
+        /// The mode of its root directory.
+        mode: u32,
+    },
+}
+
+/// Where it is mounted: an absolute path in the container, checked when the container is created.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target(String);
+
+impl Mount {
+    /// Mounts a file or directory of the host; a relative path is resolved when the container is created.
+    pub fn bind(source: impl Into<PathBuf>, target: impl Into<Target>) -> Self {
+        Self::new(Source::Bind(source.into()), target)
+    }
+
+    /// Mounts an empty file system in memory, mode 1777.
+    pub fn tmpfs(target: impl Into<Target>) -> Self {
+        Self::new(Source::Tmpfs { size: None, mode: TMPFS_MODE }, target)
+    }
+
+    /// Mounts a volume, which is created where it does not exist.
+    pub fn volume(name: impl Into<String>, target: impl Into<Target>) -> Self {
+        Self::new(Source::Volume(name.into()), target)
+    }
+
+    fn new(source: Source, target: impl Into<Target>) -> Self {
+        Self { source, target: target.into(), read_only: false, problem: None }
+    }
+
+    /// Lets nothing be written through this mount.
+    #[doc(alias = "readonly")]
+    pub fn read_only(mut self) -> Self {
+        self.read_only = true;
+        self
+    }
+
+    /// Limits a tmpfs: a [`ByteSize`], a number of bytes as `u64`, or a text as `"64MiB"`.
+    #[doc(alias = "tmpfs-size")]
+    pub fn size(mut self, size: impl TryInto<ByteSize, Error: fmt::Display>) -> Self {
+        match (&mut self.source, size.try_into()) {
+            (Source::Tmpfs { size, .. }, Ok(bytes)) => *size = Some(bytes),
+            (Source::Tmpfs { .. }, Err(error)) => self.note(error.to_string()),
+            _ => self.note("only a tmpfs has a size".into()),
+        }
+        self
+    }
+
+    /// The mode of a tmpfs' root directory, such as `0o700`. Default: `0o1777`.
+    #[doc(alias = "tmpfs-mode")]
+    pub fn mode(mut self, mode: u32) -> Self {
+        match &mut self.source {
+            Source::Tmpfs { mode: own, .. } if mode <= 0o7777 => *own = mode,
+            Source::Tmpfs { .. } => self.note(format!("{mode:o} is not a mode (0 to 7777)")),
+            _ => self.note("only a tmpfs has a mode".into()),
+        }
+        self
+    }
+
+    /// What is mounted.
+    pub fn source(&self) -> &Source {
+        &self.source
+    }
+
+    /// Where it is mounted, as written.
+    pub fn target(&self) -> &Target {
+        &self.target
+    }
+
+    /// Whether nothing can be written through this mount.
+    pub fn is_read_only(&self) -> bool {
+        self.read_only
+    }
+
+    /// Reports the first mistake in it: target, name of the volume, size, mode. Files are not looked at.
+    ///
+    /// # Errors
+    /// [`InvalidArgument`](ErrorKind::InvalidArgument) with the mount and the broken rule.
+    pub fn check(&self) -> Result<()> {
+        let attempt = || format!("mount {self}");
+        if let Some(problem) = &self.problem {
+            return Err(Error::new(ErrorKind::InvalidArgument, format_args!("{}: {problem}", attempt())));
+        }
+        let target = self.target.path()?;
+        if target.is_root() {
+            let why = "nothing can be mounted over the root directory";
+            return Err(Error::new(ErrorKind::InvalidArgument, format_args!("{}: {why}", attempt())));
+        }
+        match &self.source {
+            Source::Volume(name) => VolumeName::parse(name).map(drop),
+            Source::Bind(path) if path.as_os_str().is_empty() => {
+                let message = format!("{}: the path on the host is empty", attempt());
+                Err(Error::new(ErrorKind::InvalidArgument, message))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn note(&mut self, problem: String) {
+        self.problem.get_or_insert(problem);
+    }
+}
+
+impl fmt::Display for Mount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.source {
+            Source::Bind(path) => write!(f, "{path:?} on {:?}", self.target.0),
+            Source::Volume(name) => write!(f, "volume {name:?} on {:?}", self.target.0),
+            Source::Tmpfs { .. } => write!(f, "tmpfs on {:?}", self.target.0),
+        }
+    }
+}
+
+impl Target {
+    /// The path in the container.
+    ///
+    /// # Errors
+    /// [`InvalidArgument`](ErrorKind::InvalidArgument) if it is not an absolute path.
+    pub fn path(&self) -> Result<ContainerPath> {
+        ContainerPath::parse(&self.0)
+    }
+
+    /// The path as written.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<&str> for Target {
+    fn from(path: &str) -> Self {
+        Self(path.to_owned())
+    }
+}
+
+impl From<String> for Target {
+    fn from(path: String) -> Self {
+        Self(path)
+    }
+}
+
+impl From<&String> for Target {
+    fn from(path: &String) -> Self {
+        Self(path.clone())
+    }
+}
+
+impl From<ContainerPath> for Target {
+    fn from(path: ContainerPath) -> Self {
+        Self(path.into())
+    }
+}
+
+impl From<&ContainerPath> for Target {
+    fn from(path: &ContainerPath) -> Self {
+        Self(path.as_str().to_owned())
+    }
+}
+
+impl<D> From<MountPoint<D>> for Target {
+    fn from(point: MountPoint<D>) -> Self {
+        Self(point.path().to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn the_builder_keeps_what_was_said() {
+        let mount = Mount::tmpfs("/tmp").size("64MiB").mode(0o700).read_only();
+        assert_eq!(mount.source(), &Source::Tmpfs { size: Some(ByteSize::mib(64)), mode: 0o700 });
+        assert!(mount.is_read_only());
+        assert_eq!(mount.target().path().unwrap().as_str(), "/tmp");
+        mount.check().unwrap();
+        struct Web;
+        let mount = Mount::volume("data", MountPoint::<Web>::new("/data"));
+        assert_eq!(mount.source(), &Source::Volume("data".into()));
+        assert_eq!(mount.target().as_str(), "/data");
+        assert_eq!(Mount::tmpfs("/t").size(4096_u64), Mount::tmpfs("/t").size(ByteSize::kib(4)));
+    }
+
+    #[test]
+    fn mistakes_are_told_when_it_is_checked() {
+        let table = [
+            (Mount::bind("/x", "etc"), "invalid container path \"etc\": it is not absolute"),
+            (Mount::bind("/x", "/"), "mount \"/x\" on \"/\": nothing can be mounted over the root directory"),
+            (Mount::bind("", "/a"), "mount \"\" on \"/a\": the path on the host is empty"),
+            (Mount::bind("/x", "/a").mode(0o700), "mount \"/x\" on \"/a\": only a tmpfs has a mode"),
+            (Mount::volume("a", "/a"), "invalid volume name \"a\": a name has at least two characters"),
+            (
+                Mount::tmpfs("/a").size("1x").size("2m"),
+                "mount tmpfs on \"/a\": invalid size \"1x\": its unit is none of B, KiB, MiB, GiB, TiB, PiB",
+            ),
+            (Mount::tmpfs("/a").mode(0o10000), "mount tmpfs on \"/a\": 10000 is not a mode (0 to 7777)"),
+        ];
+        for (mount, message) in table {
+            assert_eq!(mount.check().unwrap_err().to_string(), message);
+        }
+    }
+}
