@@ -26,3 +26,4 @@ pub mod prune;
 mod engine;
 
 pub use error::{Error, ErrorKind, Result};
+pub use image::{Base, ImageDefinition, Layers};

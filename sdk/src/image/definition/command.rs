@@ -1,0 +1,65 @@
+//! Commands in shell form and in exec form.
+
+use std::fmt;
+
+use super::Values;
+
+/// A command, as `CMD`, `ENTRYPOINT`, `RUN` and `HEALTHCHECK` take it.
+///
+/// A string is the shell form and runs under the image's shell; an array is the exec form and runs as it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Command {
+    /// A script for the shell.
+    Shell(String),
+    /// A program and its arguments.
+    Exec(Vec<String>),
+}
+
+impl Command {
+    /// The shell form.
+    pub fn shell(script: impl fmt::Display) -> Self {
+        Self::Shell(script.to_string())
+    }
+
+    /// The exec form.
+    pub fn exec(args: impl Into<Values>) -> Self {
+        Self::Exec(args.into().into_vec())
+    }
+}
+
+impl From<&str> for Command {
+    fn from(script: &str) -> Self {
+        Self::shell(script)
+    }
+}
+
+impl From<String> for Command {
+    fn from(script: String) -> Self {
+        Self::Shell(script)
+    }
+}
+
+impl From<&String> for Command {
+    fn from(script: &String) -> Self {
+        Self::shell(script)
+    }
+}
+
+impl<T: ToString, const N: usize> From<[T; N]> for Command {
+    fn from(args: [T; N]) -> Self {
+        Self::exec(args)
+    }
+}
+
+impl<T: ToString> From<Vec<T>> for Command {
+    fn from(args: Vec<T>) -> Self {
+        Self::exec(args)
+    }
+}
+
+impl<T: ToString> From<&[T]> for Command {
+    fn from(args: &[T]) -> Self {
+        Self::exec(args)
+    }
+}

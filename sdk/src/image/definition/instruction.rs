@@ -1,0 +1,131 @@
+//! One instruction of a definition.
+
+use super::{Add, Base, Command, Copy, HealthCheck, Run};
+
+/// One instruction, as its author wrote it. Values are raw: variables are not expanded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Instruction {
+    /// Begins a stage.
+    From(From),
+    /// Declares a build argument.
+    Arg(Arg),
+    /// Runs a command and keeps what it changed.
+    Run(Run),
+    /// Copies files.
+    Copy(Copy),
+    /// Copies files, unpacks archives, downloads.
+    Add(Add),
+    /// Sets environment variables; all values see the environment before the instruction.
+    Env(Vec<(String, String)>),
+    /// Sets labels.
+    Label(Vec<(String, String)>),
+    /// Sets the working directory, and makes it.
+    Workdir(String),
+    /// Sets the user.
+    User(String),
+    /// Declares ports, as `8080/tcp`.
+    Expose(Vec<String>),
+    /// Declares where volumes are wanted.
+    Volume(Vec<String>),
+    /// Sets the fixed part of what a container runs.
+    Entrypoint(Command),
+    /// Sets the default arguments, or the whole of what a container runs.
+    Cmd(Command),
+    /// Sets the shell of the shell form.
+    Shell(Vec<String>),
+    /// Sets the signal that asks a container to end.
+    StopSignal(String),
+    /// Sets how to tell whether a container works.
+    HealthCheck(HealthCheck),
+    /// Is done by images that are built on this one, after their `FROM`.
+    OnBuild(Box<Instruction>),
+}
+
+impl Instruction {
+    /// The instruction's word in a Dockerfile.
+    pub fn keyword(&self) -> &'static str {
+        match self {
+            Self::From(_) => "FROM",
+            Self::Arg(_) => "ARG",
+            Self::Run(_) => "RUN",
+            Self::Copy(_) => "COPY",
+            Self::Add(_) => "ADD",
+            Self::Env(_) => "ENV",
+            Self::Label(_) => "LABEL",
+            Self::Workdir(_) => "WORKDIR",
+            Self::User(_) => "USER",
+            Self::Expose(_) => "EXPOSE",
+            Self::Volume(_) => "VOLUME",
+            Self::Entrypoint(_) => "ENTRYPOINT",
+            Self::Cmd(_) => "CMD",
+            Self::Shell(_) => "SHELL",
+            Self::StopSignal(_) => "STOPSIGNAL",
+            Self::HealthCheck(_) => "HEALTHCHECK",
+            Self::OnBuild(_) => "ONBUILD",
+        }
+    }
+}
+
+/// Begins a stage.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct From {
+    pub(super) base: Base,
+    pub(super) platform: Option<String>,
+    pub(super) stage: Option<String>,
+}
+
+impl From {
+    /// Begins a stage on this base.
+    pub fn new(base: impl Into<Base>) -> Self {
+        Self { base: base.into(), platform: None, stage: None }
+    }
+
+    /// The base.
+    pub fn base(&self) -> &Base {
+        &self.base
+    }
+
+    /// The platform asked for.
+    pub fn platform(&self) -> Option<&str> {
+        self.platform.as_deref()
+    }
+
+    /// The name of the stage.
+    pub fn stage(&self) -> Option<&str> {
+        self.stage.as_deref()
+    }
+}
+
+/// Declares a build argument: a variable of the stage whose value may be given when the image is built.
+///
+/// Before the first `FROM` it is a variable of all `FROM`s.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Arg {
+    pub(super) name: String,
+    pub(super) default: Option<String>,
+}
+
+impl Arg {
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its value where none is given.
+    pub fn default(&self) -> Option<&str> {
+        self.default.as_deref()
+    }
+}
+
+macro_rules! into_instruction {
+    ($($type:ident => $variant:ident),*) => {$(
+        impl std::convert::From<$type> for Instruction {
+            fn from(value: $type) -> Self {
+                Self::$variant(value)
+            }
+        }
+    )*};
+}
+
+into_instruction!(From => From, Arg => Arg, Run => Run, Copy => Copy, Add => Add, HealthCheck => HealthCheck);
