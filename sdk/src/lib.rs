@@ -27,3 +27,4 @@ mod engine;
 
 pub use error::{Error, ErrorKind, Result};
 pub use image::{Base, ImageDefinition, Layers};
+pub use spec::{MountPoint, Port, Stage};
