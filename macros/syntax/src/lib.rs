@@ -1,5 +1,14 @@
 //! The rules that macro and library share; no dependencies, no I/O.
 
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
 pub mod duration;
+pub mod finding;
+pub mod glob;
+pub mod ignore;
+pub mod path;
+pub mod port;
 pub mod reference;
 pub mod shell;
+pub mod suggest;
+pub mod variables;
