@@ -1,1 +1,39 @@
 //! Tar archives as layers.
+//!
+//! One pass over an archive extracts it, takes its digest and notes its headers (tar-split), in three threads that hand
+//! a few buffers round. Nothing is trusted: every path is resolved below the target directory by descriptors, every
+//! length is limited, and what is not understood is refused rather than skipped.
+
+mod limits;
+mod whiteout;
+
+pub use limits::Limits;
+pub(crate) use whiteout::{XattrKind, is_overlay_state};
+
+use crate::spec::DiffId;
+
+/// Whose files the entries of an archive become.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ownership {
+    /// The owners in the archive; needs root.
+    Keep,
+    /// An ordinary user's: everything becomes the caller's, and is root's in the archives made of it.
+    Flatten,
+}
+
+/// How a layer is written to and read from a directory.
+#[derive(Debug, Clone)]
+pub(crate) struct ApplyOptions {
+    pub xattrs: XattrKind,
+    pub ownership: Ownership,
+    pub limits: Limits,
+}
+
+/// What was learnt about a layer on the way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Applied {
+    pub diff_id: DiffId,
+    /// Docker's `size`: the sizes of all files but directories, each inode once.
+    pub size: u64,
+    pub entries: u64,
+}

@@ -1,1 +1,3 @@
 //! Layers: read-only changesets by ChainID, and the writable layer of a container.
+
+pub(crate) mod view;

@@ -1,0 +1,91 @@
+//! Whiteouts, in their two spellings.
+//!
+//! | hides | in an archive | in a layer's directory |
+//! |---|---|---|
+//! | `x` of the layers below | empty file `.wh.x` | `x` as character device 0/0 |
+//! | all that the layers below have in `d` | empty file `d/.wh..wh..opq` | `trusted.overlay.opaque=y` on `d` |
+//!
+//! Without privilege the attribute is `user.overlay.opaque`, and overlayfs must be mounted with `userxattr`.
+
+use std::io;
+use std::os::fd::AsFd;
+
+use crate::sys::fs;
+
+/// Prefix of a whiteout's name in an archive.
+pub(crate) const PREFIX: &[u8] = b".wh.";
+/// Name of an opaque whiteout in an archive.
+pub(crate) const OPAQUE: &[u8] = b".wh..wh..opq";
+/// Prefix of the names that AUFS kept for itself; entries below them mean nothing elsewhere.
+const AUFS: &[u8] = b".wh..wh.";
+
+/// Which extended attributes overlayfs keeps its state in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum XattrKind {
+    /// `trusted.overlay.*`: root.
+    Trusted,
+    /// `user.overlay.*`: an ordinary user, mounting with `userxattr`.
+    User,
+}
+
+impl XattrKind {
+    /// The kind this process can write.
+    pub(crate) fn of_this_process() -> Self {
+        if fs::creation_owner().0 == 0 { Self::Trusted } else { Self::User }
+    }
+
+    /// The attribute of an opaque directory.
+    pub(crate) fn opaque(self) -> &'static str {
+        match self {
+            Self::Trusted => "trusted.overlay.opaque",
+            Self::User => "user.overlay.opaque",
+        }
+    }
+
+    /// Whether the directory hides what the layers below have at its path. `directory` may be an `O_PATH` descriptor.
+    pub(crate) fn is_opaque(self, directory: impl AsFd) -> io::Result<bool> {
+        let value = fs::get_xattr_at(directory, ".".as_ref(), self.opaque())?;
+        Ok(value.as_deref() == Some(b"y"))
+    }
+
+    /// Makes a directory hide what the layers below have at its path.
+    pub(crate) fn set_opaque(self, directory: impl AsFd) -> io::Result<()> {
+        fs::set_xattr_at(directory, ".".as_ref(), self.opaque(), b"y")
+    }
+}
+
+/// Whether the attribute is overlayfs's own, which no archive may set or carry.
+pub(crate) fn is_overlay_state(name: &[u8]) -> bool {
+    name.starts_with(b"trusted.overlay.") || name.starts_with(b"user.overlay.")
+}
+
+/// What a name in an archive stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Meaning<'a> {
+    /// A file of this name.
+    Itself,
+    /// Hides this name.
+    Hides(&'a [u8]),
+    /// Hides all siblings from below.
+    Opaque,
+    /// State of AUFS that concerns nobody else.
+    Ignored,
+    /// `.wh.` followed by nothing that can be a name.
+    Malformed,
+}
+
+/// Reads the last component of a path in an archive.
+pub(crate) fn meaning(name: &[u8]) -> Meaning<'_> {
+    match name.strip_prefix(PREFIX) {
+        None => Meaning::Itself,
+        Some(_) if name == OPAQUE => Meaning::Opaque,
+        Some(_) if name.starts_with(AUFS) => Meaning::Ignored,
+        Some(b"" | b"." | b"..") => Meaning::Malformed,
+        Some(hidden) => Meaning::Hides(hidden),
+    }
+}
+
+/// Whether a path leads through AUFS's own directories (`.wh..wh.plnk/…`).
+pub(crate) fn is_in_aufs_state(directory: &[u8]) -> bool {
+    directory.split(|byte| *byte == b'/').any(|component| component.starts_with(AUFS))
+}
