@@ -1,1 +1,34 @@
 //! One container process, fully resolved: what the OCI calls a runtime.
+//!
+//! A [`Bundle`] says everything; [`start`] turns it into a list of system calls ([`sys::plan`](crate::sys)), starts a
+//! child that shares the memory of this process and walks the list, and returns once the child has become the
+//! container's program. [`exec`] does the same inside the namespaces of a running one. One thread starts all children
+//! and lives as long as the program, since they are killed when it ends; another drains their output and records how
+//! they end. Nothing polls.
+
+mod bundle;
+mod process;
+mod stdio;
+
+pub(crate) use bundle::{
+    Bundle, BundleMount, BundleSource, DEFAULT_PATH, NetworkMode, ProcessSpec, ResolvedUser, Rootfs,
+};
+pub(crate) use process::Process;
+pub(crate) use stdio::{Input, Output, Sink, Stdio};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::spec::ExitStatus;
+
+/// Called once on the supervisor thread when the process has ended and its output is delivered, before
+/// [`Process::wait`] returns.
+pub(crate) type OnExit = Box<dyn FnOnce(&ExitStatus) + Send>;
+
+/// Starts a container.
+pub(crate) fn start(_bundle: &Bundle, _stdio: Stdio, _on_exit: OnExit) -> Result<Process> {
+    Err(Error::new(ErrorKind::Unsupported, "start a container: this build of plywood cannot"))
+}
+
+/// Starts a further process in a container.
+pub(crate) fn exec(_target: &Process, _spec: &ProcessSpec, _stdio: Stdio) -> Result<Process> {
+    Err(Error::new(ErrorKind::Unsupported, "start a process in a container: this build of plywood cannot"))
+}

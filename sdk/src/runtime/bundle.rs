@@ -1,0 +1,144 @@
+//! The input of the runtime: a root file system, what is mounted over it, and the process to start.
+
+use std::path::PathBuf;
+
+use crate::spec::container_path::ContainerPath;
+use crate::sys::capability::CapabilitySet;
+
+/// `PATH` of a process that has none of its own, as in Docker.
+pub(crate) const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Everything that a container process needs, fully resolved.
+#[derive(Debug, Clone)]
+pub(crate) struct Bundle {
+    /// The root directory.
+    pub rootfs: Rootfs,
+    /// The name in the UTS namespace; empty leaves the host's.
+    pub hostname: String,
+    /// Mounted after the defaults (`/proc`, `/sys`, `/dev` and below), in this order.
+    pub mounts: Vec<BundleMount>,
+    /// The first process.
+    pub process: ProcessSpec,
+    /// Which network it sees.
+    pub network: NetworkMode,
+    /// Refuses writes to the root file system; mounts stay as they are.
+    pub read_only_rootfs: bool,
+    /// All capabilities, nothing masked, `/proc` and `/sys` writable.
+    pub privileged: bool,
+}
+
+impl Bundle {
+    /// A bundle with a private network that runs `sh` as root until told otherwise.
+    pub(crate) fn new(rootfs: Rootfs) -> Self {
+        Self {
+            rootfs,
+            hostname: String::new(),
+            mounts: Vec::new(),
+            process: ProcessSpec::new(["sh"]),
+            network: NetworkMode::Private,
+            read_only_rootfs: false,
+            privileged: false,
+        }
+    }
+}
+
+/// Where the root file system comes from.
+#[derive(Debug, Clone)]
+pub(crate) enum Rootfs {
+    /// A stack of layers with a writable one on top, mounted in the container's mount namespace only.
+    Overlay {
+        /// Read-only directories, top first; with none, `upper` is used as it is.
+        lowers: Vec<PathBuf>,
+        /// Takes the changes.
+        upper: PathBuf,
+        /// Beside `upper`, on the same file system.
+        work: PathBuf,
+        /// Skips syncing; `work` cannot be mounted a second time then.
+        volatile: bool,
+    },
+    /// A directory used as it is.
+    Directory(PathBuf),
+}
+
+/// One mount over the root file system.
+#[derive(Debug, Clone)]
+pub(crate) struct BundleMount {
+    /// What is mounted.
+    pub source: BundleSource,
+    /// Where; created if missing, links resolved inside the root.
+    pub target: ContainerPath,
+    /// Refuses writes, below submounts too.
+    pub read_only: bool,
+}
+
+/// What a [`BundleMount`] mounts.
+#[derive(Debug, Clone)]
+pub(crate) enum BundleSource {
+    /// A file or directory of the host, with what is mounted below it.
+    Bind(PathBuf),
+    /// Memory.
+    Tmpfs {
+        /// In bytes; half the memory by default.
+        size: Option<u64>,
+        /// Permissions of its root.
+        mode: u32,
+    },
+}
+
+/// Which network a container sees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NetworkMode {
+    /// A namespace of its own with `lo`.
+    Private,
+    /// The host's.
+    Host,
+    /// A namespace of its own with `lo`, to which nothing will be connected.
+    None,
+}
+
+/// One process of a container.
+#[derive(Debug, Clone)]
+pub(crate) struct ProcessSpec {
+    /// Program and arguments. A program without `/` is looked for in the `PATH` of `env`.
+    pub args: Vec<String>,
+    /// `NAME=value`.
+    pub env: Vec<String>,
+    /// Working directory; made by [`start`](super::start) if missing.
+    pub cwd: ContainerPath,
+    /// Who it runs as.
+    pub user: ResolvedUser,
+    /// What root may do in it; another user starts with none of them.
+    pub capabilities: CapabilitySet,
+    /// Keeps setuid programs from raising privileges.
+    pub no_new_privileges: bool,
+}
+
+impl ProcessSpec {
+    /// A process in `/`, as root, with an empty environment and plywood's default capabilities.
+    pub(crate) fn new<A: Into<String>>(args: impl IntoIterator<Item = A>) -> Self {
+        Self {
+            args: args.into_iter().map(Into::into).collect(),
+            env: Vec::new(),
+            cwd: ContainerPath::root(),
+            user: ResolvedUser::default(),
+            capabilities: CapabilitySet::CONTAINER,
+            no_new_privileges: true,
+        }
+    }
+
+    /// The value of a variable of `env`; the last one counts.
+    pub(crate) fn variable(&self, name: &str) -> Option<&str> {
+        self.env.iter().rev().find_map(|entry| entry.split_once('=').filter(|(key, _)| *key == name)).map(|(_, v)| v)
+    }
+}
+
+/// Numeric user, group and supplementary groups; root by default.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct ResolvedUser {
+    /// User number in the container.
+    pub uid: u32,
+    /// Group number in the container.
+    pub gid: u32,
+    /// Supplementary groups, without `gid`. As an ordinary user of the host they are left out: one id is all there is.
+    pub groups: Vec<u32>,
+}

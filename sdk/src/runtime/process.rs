@@ -1,0 +1,119 @@
+//! The handle of a running process: pid, signals, its end.
+
+use std::fmt;
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::error::{Attempt, Error, ErrorKind, Result};
+use crate::spec::ExitStatus;
+use crate::sys::signal;
+
+/// A process that was started; clones share it. It ends with the host program.
+#[derive(Clone)]
+pub(crate) struct Process(Arc<Shared>);
+
+struct Shared {
+    pid: u32,
+    start_time: u64,
+    pidfd: OwnedFd,
+    /// Namespaces of its own, as `CLONE_NEW*` bits.
+    namespaces: u64,
+    ended: Mutex<Option<ExitStatus>>,
+    end: Condvar,
+}
+
+impl Process {
+    pub(super) fn new(pid: u32, start_time: u64, pidfd: OwnedFd, namespaces: u64) -> Self {
+        let (ended, end) = (Mutex::new(None), Condvar::new());
+        Self(Arc::new(Shared { pid, start_time, pidfd, namespaces, ended, end }))
+    }
+
+    /// Its number in the pid namespace of the host program.
+    pub(crate) fn pid(&self) -> u32 {
+        self.0.pid
+    }
+
+    /// When it started, in clock ticks since boot, as in `/proc/<pid>/stat`: tells it from a later process of the same
+    /// number.
+    pub(crate) fn start_time(&self) -> u64 {
+        self.0.start_time
+    }
+
+    /// Sends a signal. Process 1 of a container gets only those that it handles, `SIGKILL` and `SIGSTOP`.
+    ///
+    /// # Errors
+    /// [`NotFound`](ErrorKind::NotFound) once it has ended.
+    pub(crate) fn signal(&self, number: i32) -> Result<()> {
+        match signal::send(&self.0.pidfd, number) {
+            Err(error) if error.raw_os_error() == Some(libc::ESRCH) => {
+                let message = format!("send signal {number} to process {}: it has ended", self.0.pid);
+                Err(Error::new(ErrorKind::NotFound, message))
+            }
+            sent => sent.attempt(|| format!("send signal {number} to process {}", self.0.pid)),
+        }
+    }
+
+    /// Whether it has not ended yet, or output is still to be delivered.
+    pub(crate) fn is_running(&self) -> bool {
+        self.try_wait().is_none()
+    }
+
+    /// How it ended; `None` while it runs.
+    pub(crate) fn try_wait(&self) -> Option<ExitStatus> {
+        *self.ended()
+    }
+
+    /// Waits until it has ended and its sinks have all of its output.
+    pub(crate) fn wait(&self) -> ExitStatus {
+        let mut ended = self.ended();
+        loop {
+            if let Some(status) = *ended {
+                return status;
+            }
+            ended = self.0.end.wait(ended).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// The same, for `timeout` at most.
+    pub(crate) fn wait_timeout(&self, timeout: Duration) -> Option<ExitStatus> {
+        // A time too far away for the clock is no limit.
+        let Some(deadline) = Instant::now().checked_add(timeout) else { return Some(self.wait()) };
+        let mut ended = self.ended();
+        while ended.is_none() {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            ended = self.0.end.wait_timeout(ended, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        *ended
+    }
+
+    /// Readable once it has ended.
+    pub(super) fn pidfd(&self) -> &OwnedFd {
+        &self.0.pidfd
+    }
+
+    /// Namespaces of its own, as `CLONE_NEW*` bits.
+    pub(super) fn namespaces(&self) -> u64 {
+        self.0.namespaces
+    }
+
+    /// Records the end and wakes who waits for it.
+    pub(super) fn set_ended(&self, status: ExitStatus) {
+        *self.ended() = Some(status);
+        self.0.end.notify_all();
+    }
+
+    fn ended(&self) -> MutexGuard<'_, Option<ExitStatus>> {
+        // The value is replaced as a whole: a panic elsewhere cannot leave it half-written.
+        self.0.ended.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Process {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Process").field("pid", &self.0.pid).field("ended", &self.try_wait()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,74 @@
+//! Standard input and output of a container process.
+
+use std::fmt;
+use std::os::fd::OwnedFd;
+
+/// Takes the output of a process, on the supervisor thread of the host program.
+pub(crate) trait Sink: Send {
+    /// Takes the next bytes. The process is not held up unless the pipe (64 KiB) is full; other containers are, so it
+    /// must not wait for anything.
+    fn write(&mut self, bytes: &[u8]);
+    /// Nothing will follow.
+    fn end(&mut self) {}
+}
+
+/// Where standard input comes from.
+pub(crate) enum Input {
+    /// The container's `/dev/null`.
+    Null,
+    /// The host program's own.
+    Inherit,
+    /// This file or pipe.
+    Fd(OwnedFd),
+}
+
+/// Where an output stream goes.
+pub(crate) enum Output {
+    /// The container's `/dev/null`.
+    Null,
+    /// The host program's own.
+    Inherit,
+    /// This file or pipe.
+    Fd(OwnedFd),
+    /// A pipe that the supervisor thread drains into the sink.
+    Sink(Box<dyn Sink>),
+}
+
+/// The three standard streams.
+#[derive(Debug)]
+pub(crate) struct Stdio {
+    /// Standard input.
+    pub stdin: Input,
+    /// Standard output.
+    pub stdout: Output,
+    /// Standard error.
+    pub stderr: Output,
+}
+
+impl Stdio {
+    /// All three are `/dev/null`.
+    pub(crate) fn null() -> Self {
+        Self { stdin: Input::Null, stdout: Output::Null, stderr: Output::Null }
+    }
+}
+
+impl fmt::Debug for Input {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Null => "Null",
+            Self::Inherit => "Inherit",
+            Self::Fd(_) => "Fd",
+        })
+    }
+}
+
+impl fmt::Debug for Output {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Null => "Null",
+            Self::Inherit => "Inherit",
+            Self::Fd(_) => "Fd",
+            Self::Sink(_) => "Sink",
+        })
+    }
+}

@@ -1,0 +1,76 @@
+//! What this kernel and these privileges allow.
+
+use std::fs;
+use std::sync::OnceLock;
+
+use super::capability;
+
+const CAP_SYS_ADMIN: u32 = 21;
+
+/// How containers are started and which extended attributes overlayfs uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Privilege {
+    /// Root of the initial user namespace: `trusted.*` attributes, device nodes, any owner.
+    Root,
+    /// Everybody else: each container gets a user namespace with a single id; `user.*` attributes.
+    User,
+}
+
+/// Which of the two this process is; asked once.
+pub(crate) fn privilege() -> Privilege {
+    static PRIVILEGE: OnceLock<Privilege> = OnceLock::new();
+    *PRIVILEGE.get_or_init(|| {
+        let admin = capability::effective().is_ok_and(|set| set.has(CAP_SYS_ADMIN));
+        let root = rustix::process::geteuid().is_root();
+        // In a user namespace of somebody else root has CAP_SYS_ADMIN too, but neither mknod nor trusted.* attributes.
+        let initial = fs::read_to_string("/proc/self/uid_map").is_ok_and(|map| is_initial(&map));
+        match admin && root && initial {
+            true => Privilege::Root,
+            false => Privilege::User,
+        }
+    })
+}
+
+/// Whether a `uid_map` maps every id to itself.
+fn is_initial(map: &str) -> bool {
+    map.split_ascii_whitespace().eq(["0", "0", "4294967295"])
+}
+
+/// Whether overlayfs takes one `lowerdir+` per layer (Linux 6.7).
+///
+/// By version and not by trial: where a distribution has it earlier, mount(2) serves as well.
+pub(crate) fn overlay_takes_single_lowers() -> bool {
+    static TAKES: OnceLock<bool> = OnceLock::new();
+    *TAKES.get_or_init(|| {
+        release(rustix::system::uname().release().to_string_lossy().as_ref()).is_some_and(|it| it >= (6, 7))
+    })
+}
+
+/// Major and minor number of `6.18.44-fc`.
+fn release(text: &str) -> Option<(u32, u32)> {
+    let mut numbers = text.split(|c: char| !c.is_ascii_digit());
+    Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn releases_compare_by_number() {
+        for (text, parsed) in [
+            ("6.18.44-fc-v657", Some((6, 18))),
+            ("6.1.0-18-amd64", Some((6, 1))),
+            ("5.15-rc1", Some((5, 15))),
+            ("six", None),
+        ] {
+            assert_eq!(release(text), parsed);
+        }
+    }
+
+    #[test]
+    fn only_the_full_map_is_the_initial_user_namespace() {
+        assert!(is_initial("         0          0 4294967295\n"));
+        assert!(!is_initial("         0       1000          1\n"));
+    }
+}

@@ -1,0 +1,104 @@
+//! The end of a process: [`waitid(2)`](https://man7.org/linux/man-pages/man2/waitid.2.html) on a pidfd.
+//!
+//! # Safety
+//! One call through `libc::syscall`, for signals that rustix has no name for; it is given no pointer but null.
+#![allow(unsafe_code)]
+
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions, pidfd_open, waitid};
+
+/// How a process ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    /// It exited with this code.
+    Exited(i32),
+    /// This signal ended it.
+    Signaled(i32),
+    /// Somebody else in this program waited for all its children and took the answer.
+    Unknown,
+}
+
+/// Our children send no signal when they end, so that a handler or `waitpid(-1)` of the program does not see them; this
+/// flag waits for such children.
+const WALL: u32 = libc::__WALL as u32;
+
+/// How the process ended, if it has; frees its number.
+pub(crate) fn try_reap(pidfd: impl AsFd) -> io::Result<Option<End>> {
+    reap_with(pidfd.as_fd(), WaitIdOptions::EXITED | WaitIdOptions::NOHANG)
+}
+
+/// Waits for the end of a process and frees its number.
+pub(crate) fn reap(pidfd: impl AsFd) -> io::Result<End> {
+    loop {
+        if let Some(end) = reap_with(pidfd.as_fd(), WaitIdOptions::EXITED)? {
+            return Ok(end);
+        }
+    }
+}
+
+fn reap_with(pidfd: BorrowedFd<'_>, options: WaitIdOptions) -> io::Result<Option<End>> {
+    let options = options | WaitIdOptions::from_bits_retain(WALL);
+    loop {
+        return match waitid(WaitId::PidFd(pidfd), options) {
+            Ok(None) => Ok(None),
+            Ok(Some(status)) => Ok(Some(match (status.exit_status(), status.terminating_signal()) {
+                (Some(code), _) => End::Exited(code),
+                (None, Some(signal)) => End::Signaled(signal),
+                (None, None) => End::Unknown,
+            })),
+            Err(rustix::io::Errno::INTR) => continue,
+            Err(rustix::io::Errno::CHILD) => Ok(Some(End::Unknown)),
+            Err(error) => Err(error.into()),
+        };
+    }
+}
+
+/// A pidfd of a child that has not been waited for: its number cannot have been given to another.
+pub(super) fn open(pid: u32) -> io::Result<OwnedFd> {
+    let pid =
+        i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or_else(|| io::Error::from_raw_os_error(libc::ESRCH))?;
+    Ok(pidfd_open(pid, PidfdFlags::empty())?)
+}
+
+/// When a process started, in clock ticks since boot: field 22 of `/proc/<pid>/stat`.
+pub(crate) fn start_time(pid: u32) -> io::Result<u64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    parse_start_time(&stat).ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))
+}
+
+fn parse_start_time(stat: &str) -> Option<u64> {
+    // The second field is the name in parentheses, which may hold spaces and parentheses itself.
+    stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(19)?.parse().ok()
+}
+
+/// Sends a signal that has no name.
+pub(super) fn send_real_time(pidfd: BorrowedFd<'_>, number: i32) -> io::Result<()> {
+    let no_information = std::ptr::null::<libc::siginfo_t>();
+    // SAFETY: a null siginfo_t asks for the one that kill(2) would send; the descriptor is open while borrowed.
+    let sent = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), number, no_information, 0) };
+    match sent {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn the_start_time_is_found_behind_any_name() {
+        let stat = "7 (a) b) c) S 1 7 7 0 -1 4194304 1 0 0 0 0 0 0 0 20 0 1 0 4711 1024 3 18446744073709551615";
+        assert_eq!(parse_start_time(stat), Some(4711));
+        assert_eq!(parse_start_time("7 (a"), None);
+    }
+
+    #[test]
+    fn this_process_has_a_start_time() {
+        assert!(start_time(std::process::id()).unwrap() > 0);
+    }
+}
