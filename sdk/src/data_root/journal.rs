@@ -1,0 +1,157 @@
+//! What is being made right now.
+//!
+//! ```text
+//! image/plywood/in-flight/
+//! ├── <cache-id>           a layer that is staged, or a container's layer; text: the ChainID it stands on
+//! ├── pin-<random>         keeps a layer while something is made of it; text: its ChainID
+//! ├── container-<id>       a container that is created
+//! ├── populate-<volume>    a volume that is filled for the first time
+//! └── session-<random>     an open data root
+//! ```
+//!
+//! The file of an object is made and locked before the object's first byte, and removed after its commit point. Its
+//! maker holds the flock, so an entry without one was left by a process that ended in the middle: its object is not
+//! published and may be removed. Entries are proof of a crash, never of a commit: whoever cleans up asks the store
+//! whether the object was published after all.
+
+use std::fs::File;
+use std::io::{self, Seek as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::lock::{self, Found};
+use super::{DataRoot, own_dir};
+use crate::error::{Attempt as _, Result};
+use crate::spec::id::random_hex64;
+
+/// An object in the making. Dropping it says that the object is published or gone.
+#[derive(Debug)]
+pub(crate) struct InFlight {
+    path: PathBuf,
+    file: File,
+    resumed: bool,
+}
+
+impl InFlight {
+    /// Writes what the next process must know.
+    pub(crate) fn note(&mut self, text: &str) -> Result<()> {
+        self.write(text).attempt(|| format!("write {:?}", self.path))
+    }
+
+    /// Whether someone who ended in the middle left this entry.
+    pub(crate) fn is_resumed(&self) -> bool {
+        self.resumed
+    }
+
+    /// Keeps the entry on disk, as a process does that ends here.
+    pub(crate) fn abandon(mut self) {
+        self.path = PathBuf::new();
+    }
+
+    fn write(&mut self, text: &str) -> io::Result<()> {
+        self.file.set_len(0)?;
+        self.file.rewind()?;
+        self.file.write_all(text.as_bytes())
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        // Unlinked before the lock goes, so that nobody takes it for abandoned. If this fails, the next sweep sees that
+        // the object is published.
+        if !self.path.as_os_str().is_empty() {
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
+impl DataRoot {
+    /// Notes that the object `name` is in the making; waits at most `patience` for another maker of the same name.
+    pub(crate) fn in_flight(&self, name: &str, patience: Duration) -> Result<InFlight> {
+        enter(self.path(), name, patience)
+    }
+
+    /// Whether the journal has an entry `name`, whoever holds it.
+    pub(crate) fn is_in_flight(&self, name: &str) -> bool {
+        directory(self.path()).join(name).exists()
+    }
+
+    /// Notes that something is in the making that stands on the object `text` tells, until this is dropped.
+    pub(crate) fn pin(&self, text: &str) -> Result<InFlight> {
+        let mut entry = enter(self.path(), &format!("pin-{}", random()?), Duration::ZERO)?;
+        entry.note(text)?;
+        Ok(entry)
+    }
+
+    /// The entries whose makers are gone. They are held by the caller now; dropping one removes it.
+    pub(crate) fn abandoned(&self) -> Result<Vec<(String, InFlight)>> {
+        abandoned(self.path())
+    }
+
+    /// The texts of all entries, whoever holds them.
+    pub(crate) fn in_flight_notes(&self) -> Result<Vec<String>> {
+        let directory = directory(self.path());
+        let mut notes = Vec::new();
+        for name in names(&directory)? {
+            // One that ended meanwhile is no longer in the making.
+            if let Ok(text) = std::fs::read_to_string(directory.join(name)) {
+                notes.push(text);
+            }
+        }
+        Ok(notes)
+    }
+}
+
+/// Opens the entry of a session, and gives whether an earlier one ended without closing its own.
+pub(super) fn session(root: &Path) -> Result<(InFlight, bool)> {
+    let left: Vec<_> = abandoned(root)?
+        .into_iter()
+        .map(|(name, entry)| {
+            let is_session = name.starts_with("session-");
+            if !is_session {
+                entry.abandon();
+            }
+            is_session
+        })
+        .collect();
+    let crashed = !left.is_empty();
+    let entry = enter(root, &format!("session-{}", random()?), Duration::ZERO)?;
+    Ok((entry, crashed))
+}
+
+fn directory(root: &Path) -> PathBuf {
+    own_dir(root).join("in-flight")
+}
+
+fn random() -> Result<String> {
+    let mut hex = random_hex64().attempt(|| "read random bytes")?;
+    hex.truncate(16);
+    Ok(hex)
+}
+
+fn enter(root: &Path, name: &str, patience: Duration) -> Result<InFlight> {
+    let path = directory(root).join(name);
+    let (file, found) = lock::exclusive(&path, patience)?;
+    let mut entry = InFlight { path, file, resumed: found == Found::File };
+    entry.note("")?;
+    Ok(entry)
+}
+
+fn abandoned(root: &Path) -> Result<Vec<(String, InFlight)>> {
+    let directory = directory(root);
+    let mut left = Vec::new();
+    for name in names(&directory)? {
+        let path = directory.join(&name);
+        if let Some(file) = lock::if_free(&path).attempt(|| format!("lock {path:?}"))? {
+            left.push((name, InFlight { path, file, resumed: true }));
+        }
+    }
+    Ok(left)
+}
+
+fn names(directory: &Path) -> Result<Vec<String>> {
+    let read = || -> io::Result<Vec<String>> {
+        std::fs::read_dir(directory)?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
+    };
+    read().attempt(|| format!("read directory {directory:?}"))
+}

@@ -1,0 +1,168 @@
+//! Who may write what, between processes and between threads.
+//!
+//! dockerd keeps its own writers apart with mutexes in one process; ours live in many processes, so each lock is an
+//! exclusive flock(2) on a file of ours. A lock dies with its holder. Readers take none: whatever they read appears by
+//! one rename.
+//!
+//! **Order.** Whoever needs two takes them in the order of [`Lock`], top to bottom, and never waits for a program, a
+//! network or a person while holding one.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use super::{DataRoot, own_dir};
+use crate::error::{Attempt as _, ErrorKind, Fault, Result};
+
+/// How long to wait for a lock: its holders only read and write small files, so a minute means that one hangs.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A lock of the store, in the order in which several may be taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Lock {
+    /// Everything that spans several of the others; also `repositories.json`. The file is `image/plywood.lock`.
+    Store,
+    /// `imagedb/`.
+    Images,
+    /// Which layers are in use: taken to put a layer under something, and to remove one.
+    Layers,
+    /// Names of containers, and `containers/`.
+    Containers,
+    /// `volumes/`.
+    Volumes,
+    /// Networks.
+    Networks,
+    /// The build cache.
+    Cache,
+}
+
+impl Lock {
+    fn file(self, root: &Path) -> PathBuf {
+        let name = match self {
+            Lock::Store => return root.join("image/plywood.lock"),
+            Lock::Images => "images",
+            Lock::Layers => "layers",
+            Lock::Containers => "containers",
+            Lock::Volumes => "volumes",
+            Lock::Networks => "networks",
+            Lock::Cache => "cache",
+        };
+        own_dir(root).join("locks").join(name)
+    }
+}
+
+/// A lock that is held until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Held {
+    _file: File,
+}
+
+impl DataRoot {
+    /// Waits for `lock`, at most a minute.
+    ///
+    /// # Errors
+    /// `Timeout` if someone else holds it all that time; the message names the process.
+    pub(crate) fn lock(&self, lock: Lock) -> Result<Held> {
+        let (file, _) = exclusive(&lock.file(self.path()), PATIENCE)?;
+        // Only for the message of those who wait in vain; nothing depends on it.
+        let _ = file.set_len(0).and_then(|()| write!(&file, "{}", std::process::id()));
+        Ok(Held { _file: file })
+    }
+}
+
+/// What was found where a lock was taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Found {
+    /// The file was new.
+    Nothing,
+    /// The file was there: its holder has left it or died.
+    File,
+}
+
+/// Opens or makes the file at `path` and locks it for this caller alone.
+pub(super) fn exclusive(path: &Path, patience: Duration) -> Result<(File, Found)> {
+    let attempt = || format!("lock {path:?}");
+    let deadline = Instant::now() + patience;
+    loop {
+        let (file, found) = open_or_create(path).attempt(attempt)?;
+        if !wait(&file, deadline).attempt(attempt)? {
+            return Err(TimedOut { path: path.to_owned(), patience, holder: holder(path) }.into());
+        }
+        // Its last holder may have unlinked it while we waited: then the lock is worth nothing.
+        if file.metadata().attempt(attempt)?.nlink() == 0 {
+            continue;
+        }
+        return Ok((file, found));
+    }
+}
+
+/// Locks the file at `path` if it exists and nobody holds it.
+pub(super) fn if_free(path: &Path) -> io::Result<Option<File>> {
+    let file = match OpenOptions::new().read(true).write(true).open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        file => file?,
+    };
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Ok(None),
+        Err(TryLockError::Error(error)) => return Err(error),
+    }
+    Ok((file.metadata()?.nlink() > 0).then_some(file))
+}
+
+fn open_or_create(path: &Path) -> io::Result<(File, Found)> {
+    loop {
+        match OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path) {
+            Ok(file) => return Ok((file, Found::Nothing)),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error),
+        }
+        match OpenOptions::new().read(true).write(true).open(path) {
+            Ok(file) => return Ok((file, Found::File)),
+            // Unlinked between the two calls.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Gives whether the lock was taken before `deadline`.
+fn wait(file: &File, deadline: Instant) -> io::Result<bool> {
+    let mut pause = Duration::from_micros(50);
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(true),
+            Err(TryLockError::Error(error)) => return Err(error),
+            Err(TryLockError::WouldBlock) if Instant::now() >= deadline => return Ok(false),
+            Err(TryLockError::WouldBlock) => std::thread::sleep(pause),
+        }
+        // flock(2) has no time limit of its own, so it is asked again: often at first, later every 10 ms.
+        pause = (pause * 2).min(Duration::from_millis(10));
+    }
+}
+
+fn holder(path: &Path) -> Option<u32> {
+    std::fs::read_to_string(path).ok()?.trim().parse().ok()
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("lock {path:?}: {} has held it for {} s", match holder { Some(pid) => format!("process {pid}"), None => "another process".to_owned() }, patience.as_secs())]
+struct TimedOut {
+    path: PathBuf,
+    patience: Duration,
+    holder: Option<u32>,
+}
+
+impl Fault for TimedOut {
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::Timeout
+    }
+    fn path(&self) -> Option<&Path> {
+        Some(&self.path)
+    }
+    fn hint(&self) -> Option<String> {
+        Some("see what that process is doing; the lock ends with it".to_owned())
+    }
+}

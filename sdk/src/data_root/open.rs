@@ -1,0 +1,264 @@
+//! Opening: recognise, lock, complete, tighten.
+
+use std::collections::BTreeSet;
+use std::fs::{File, OpenOptions, Permissions, TryLockError};
+use std::io;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rustix::fs::{Access, AtFlags, CWD};
+
+use super::{DataRoot, Durability, Inner, atomic, journal};
+use crate::error::{Attempt as _, ErrorKind, Fault, Result};
+
+/// How long a dockerd may hold the interlock before we give up: bolt, its user there, waits as long for us.
+const INTERLOCK_PATIENCE: Duration = Duration::from_secs(1);
+
+/// What dockerd, plywood and file systems put at the top of a data root.
+const TOP: &[&str] = &[
+    "aufs",
+    "btrfs",
+    "builder",
+    "buildkit",
+    "check-overlayfs-support",
+    "containerd",
+    "containers",
+    "devicemapper",
+    "engine-id",
+    "fuse-overlayfs",
+    "image",
+    "lost+found",
+    "network",
+    "nuke-graph-directory.sh",
+    "overlay",
+    "overlay2",
+    "plugins",
+    "rootfs",
+    "runtimes",
+    "swarm",
+    "tmp",
+    "tmp-old",
+    "trust",
+    "vfs",
+    "volumes",
+    "zfs",
+];
+
+/// What they put into `image/`.
+const IMAGE: &[&str] = &[
+    "aufs",
+    "btrfs",
+    "devicemapper",
+    "fuse-overlayfs",
+    "overlay",
+    "overlay2",
+    "overlayfs",
+    "plywood",
+    "plywood-cache",
+    "plywood.lock",
+    "vfs",
+    "zfs",
+];
+
+/// Every directory of the layout with its mode, parents first. `DRIVER` stands for the driver's name.
+const LAYOUT: &[(&str, u32)] = &[
+    ("image", 0o700),
+    ("image/DRIVER", 0o700),
+    ("image/DRIVER/distribution", 0o700),
+    ("image/DRIVER/imagedb", 0o700),
+    ("image/DRIVER/imagedb/content", 0o700),
+    ("image/DRIVER/imagedb/content/sha256", 0o700),
+    ("image/DRIVER/imagedb/metadata", 0o700),
+    ("image/DRIVER/imagedb/metadata/sha256", 0o700),
+    ("image/DRIVER/layerdb", 0o700),
+    ("image/DRIVER/layerdb/mounts", 0o755),
+    ("image/DRIVER/layerdb/sha256", 0o755),
+    ("image/DRIVER/layerdb/tmp", 0o755),
+    ("image/plywood", 0o700),
+    ("image/plywood/in-flight", 0o700),
+    ("image/plywood/locks", 0o700),
+    ("image/plywood/trash", 0o700),
+    ("image/plywood-cache", 0o700),
+    ("DRIVER", 0o710),
+    ("containers", 0o710),
+    ("volumes", 0o701),
+];
+
+/// The root's own mode.
+const ROOT_MODE: u32 = 0o710;
+
+pub(super) fn open(path: &Path, durability: Durability, driver: &'static str) -> Result<DataRoot> {
+    let path = std::path::absolute(path).attempt(|| format!("open data root {path:?}"))?;
+    create(&path)?;
+    recognise(&path)?;
+    // Before anything else is written: a dockerd may be at work here.
+    let volumes = path.join("volumes");
+    if !volumes.exists() {
+        require_writable(&path, &path)?;
+        atomic::create_directory(&volumes, 0o701)?;
+    }
+    let interlock = interlock(&path)?;
+    tighten(&path, ROOT_MODE)?;
+    for (relative, mode) in LAYOUT {
+        let directory = path.join(relative.replace("DRIVER", driver));
+        match std::fs::symlink_metadata(&directory) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => atomic::create_directory(&directory, *mode)?,
+            _ => tighten(&directory, *mode)?,
+        }
+        require_writable(&path, &directory)?;
+    }
+    let (session, crashed) = journal::session(&path)?;
+    let root = DataRoot(Arc::new(Inner { path, driver, durability, _session: session, _interlock: interlock }));
+    if crashed {
+        sweep(&root)?;
+    }
+    Ok(root)
+}
+
+fn create(path: &Path) -> Result<()> {
+    if path.symlink_metadata().is_ok() {
+        return Ok(());
+    }
+    let attempt = || format!("create data root {path:?}");
+    if let Some(parent) = path.parent() {
+        std::fs::create_dir_all(parent).attempt(attempt)?;
+    }
+    atomic::create_directory(path, ROOT_MODE)
+}
+
+/// Refuses what is not a data root, or not one of ours.
+fn recognise(path: &Path) -> Result<()> {
+    let attempt = || format!("open data root {path:?}");
+    let metadata = std::fs::metadata(path).attempt(attempt)?;
+    if !metadata.is_dir() {
+        return Err(Refusal::NotADirectory { path: path.to_owned() }.into());
+    }
+    let user = rustix::process::geteuid().as_raw();
+    if metadata.uid() != user {
+        return Err(Refusal::Owner { path: path.to_owned(), owner: metadata.uid(), user }.into());
+    }
+    let top = names(path).attempt(attempt)?;
+    let image = match names(&path.join("image")) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => BTreeSet::new(),
+        names => names.attempt(attempt)?,
+    };
+    // A store that was used once may have gathered anything since; one without its marks must hold nothing else.
+    let is_known =
+        ["image/overlay2/layerdb", "image/plywood.lock", "image/plywood"].iter().any(|mark| path.join(mark).exists());
+    if !is_known {
+        let foreign = top.iter().find(|name| !TOP.contains(&name.as_str()));
+        let foreign = foreign.or_else(|| image.iter().find(|name| !IMAGE.contains(&name.as_str())));
+        if let Some(entry) = foreign {
+            return Err(Refusal::Foreign { path: path.to_owned(), entry: entry.clone() }.into());
+        }
+    }
+    // Docker 29 keeps fresh roots in containerd's format: images and layers are then recorded where we cannot see them.
+    let has_overlay2 = names(&path.join("overlay2")).is_ok_and(|names| !names.is_empty());
+    let containerd =
+        ["rootfs/overlayfs", "image/overlayfs", "containerd/daemon/io.containerd.content.v1.content/blobs"];
+    if !has_overlay2 && containerd.iter().any(|mark| path.join(mark).exists()) {
+        return Err(Refusal::Containerd { path: path.to_owned() }.into());
+    }
+    Ok(())
+}
+
+/// Takes the lock that keeps dockerd out.
+fn interlock(root: &Path) -> Result<File> {
+    let path = root.join("volumes/metadata.db");
+    let attempt = || format!("open {path:?}");
+    let open =
+        |write: bool| OpenOptions::new().read(true).write(write).create(write).truncate(false).mode(0o600).open(&path);
+    let file = open(true).attempt(attempt)?;
+    tighten(&path, 0o600)?;
+    let deadline = Instant::now() + INTERLOCK_PATIENCE;
+    loop {
+        match file.try_lock_shared() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::Error(error)) => return Err(error).attempt(|| format!("lock {path:?}")),
+            Err(TryLockError::WouldBlock) if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(10)),
+            Err(TryLockError::WouldBlock) => return Err(Refusal::Dockerd { path: root.to_owned() }.into()),
+        }
+    }
+}
+
+/// Takes away from `path` what `mode` does not allow; never adds a permission.
+fn tighten(path: &Path, mode: u32) -> Result<()> {
+    let attempt = || format!("tighten the mode of {path:?}");
+    let now = std::fs::metadata(path).attempt(attempt)?.permissions().mode() & 0o7777;
+    if now & !mode != 0 {
+        std::fs::set_permissions(path, Permissions::from_mode(now & mode)).attempt(attempt)?;
+    }
+    Ok(())
+}
+
+fn require_writable(root: &Path, directory: &Path) -> Result<()> {
+    rustix::fs::accessat(CWD, directory, Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS)
+        .attempt(|| format!("open data root {root:?}: write to {directory:?}"))
+        .map_err(|error| error.with_path(directory))
+}
+
+/// Removes the unfinished files of a process that ended in the middle.
+fn sweep(root: &DataRoot) -> Result<()> {
+    let mut directories =
+        vec![root.image_dir(), root.image_configs_dir(), root.own_dir(), root.build_cache_dir(), root.volumes_dir()];
+    for parent in [root.containers_dir(), root.volumes_dir(), root.image_dir().join("imagedb/metadata/sha256")] {
+        directories.extend(
+            names(&parent).attempt(|| format!("read directory {parent:?}"))?.iter().map(|name| parent.join(name)),
+        );
+    }
+    for directory in directories.iter().filter(|directory| directory.is_dir()) {
+        if let Err(error) = atomic::sweep(directory) {
+            tracing::warn!(path = ?directory, %error, "unfinished files could not be removed");
+        }
+    }
+    Ok(())
+}
+
+fn names(directory: &Path) -> io::Result<BTreeSet<String>> {
+    std::fs::read_dir(directory)?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
+}
+
+#[derive(Debug, thiserror::Error)]
+enum Refusal {
+    #[error("open data root {path:?}: it is not a directory")]
+    NotADirectory { path: PathBuf },
+    #[error("open data root {path:?}: it belongs to user {owner}, and this process runs as user {user}")]
+    Owner { path: PathBuf, owner: u32, user: u32 },
+    #[error("open data root {path:?}: {entry:?} in it is no part of a data root")]
+    Foreign { path: PathBuf, entry: String },
+    #[error("open data root {path:?}: Docker keeps its images there in containerd's format")]
+    Containerd { path: PathBuf },
+    #[error("open data root {path:?}: a Docker daemon is running on it")]
+    Dockerd { path: PathBuf },
+}
+
+impl Fault for Refusal {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Refusal::NotADirectory { .. } | Refusal::Foreign { .. } => ErrorKind::InvalidArgument,
+            Refusal::Owner { .. } => ErrorKind::PermissionDenied,
+            Refusal::Containerd { .. } => ErrorKind::Unsupported,
+            Refusal::Dockerd { .. } => ErrorKind::InUse,
+        }
+    }
+    fn path(&self) -> Option<&Path> {
+        let (Refusal::NotADirectory { path }
+        | Refusal::Owner { path, .. }
+        | Refusal::Foreign { path, .. }
+        | Refusal::Containerd { path }
+        | Refusal::Dockerd { path }) = self;
+        Some(path)
+    }
+    fn hint(&self) -> Option<String> {
+        Some(match self {
+            Refusal::NotADirectory { .. } | Refusal::Foreign { .. } => "name a new or empty directory".to_owned(),
+            Refusal::Owner { owner, .. } => format!("run as user {owner} or choose another data root"),
+            Refusal::Containerd { .. } => {
+                "choose another data root and bring images over with `docker save`".to_owned()
+            }
+            Refusal::Dockerd { .. } => "stop the daemon or choose another data root".to_owned(),
+        })
+    }
+}

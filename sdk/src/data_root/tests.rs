@@ -1,0 +1,278 @@
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions, Permissions};
+use std::os::unix::fs::{PermissionsExt as _, chown};
+use std::time::Duration;
+
+use super::*;
+use crate::error::ErrorKind;
+
+fn open(path: &Path) -> Result<DataRoot> {
+    DataRoot::open(path, Durability::Fast)
+}
+
+/// Relative paths and modes of everything below `root`.
+fn tree(root: &Path) -> BTreeMap<String, u32> {
+    let mut found = BTreeMap::new();
+    let mut pending = vec![root.to_owned()];
+    while let Some(directory) = pending.pop() {
+        for entry in fs::read_dir(&directory).unwrap() {
+            let entry = entry.unwrap();
+            let name = entry.path().strip_prefix(root).unwrap().to_str().unwrap().to_owned();
+            found.insert(name, entry.metadata().unwrap().permissions().mode() & 0o7777);
+            if entry.file_type().unwrap().is_dir() {
+                pending.push(entry.path());
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn a_new_root_has_dockers_directories_and_modes() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("a/b");
+    let root = open(&path).unwrap();
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o710);
+    let mut found = tree(&path);
+    found.retain(|name, _| !name.starts_with("image/plywood/in-flight/"));
+    let expected = [
+        ("containers", 0o710),
+        ("image", 0o700),
+        ("image/overlay2", 0o700),
+        ("image/overlay2/distribution", 0o700),
+        ("image/overlay2/imagedb", 0o700),
+        ("image/overlay2/imagedb/content", 0o700),
+        ("image/overlay2/imagedb/content/sha256", 0o700),
+        ("image/overlay2/imagedb/metadata", 0o700),
+        ("image/overlay2/imagedb/metadata/sha256", 0o700),
+        ("image/overlay2/layerdb", 0o700),
+        ("image/overlay2/layerdb/mounts", 0o755),
+        ("image/overlay2/layerdb/sha256", 0o755),
+        ("image/overlay2/layerdb/tmp", 0o755),
+        ("image/plywood", 0o700),
+        ("image/plywood-cache", 0o700),
+        ("image/plywood/in-flight", 0o700),
+        ("image/plywood/locks", 0o700),
+        ("image/plywood/trash", 0o700),
+        ("overlay2", 0o710),
+        ("volumes", 0o701),
+        ("volumes/metadata.db", 0o600),
+    ];
+    assert_eq!(found, expected.map(|(name, mode)| (name.to_owned(), mode)).into());
+    drop(root);
+    assert_eq!(fs::read_dir(path.join("image/plywood/in-flight")).unwrap().count(), 0);
+}
+
+#[test]
+fn reopening_tightens_modes_and_never_loosens_them() {
+    let directory = tempfile::tempdir().unwrap();
+    drop(open(directory.path()).unwrap());
+    let set =
+        |name: &str, mode| fs::set_permissions(directory.path().join(name), Permissions::from_mode(mode)).unwrap();
+    for (name, mode) in [("", 0o755), ("overlay2", 0o755), ("image", 0o777), ("containers", 0o700)] {
+        set(name, mode);
+    }
+    drop(open(directory.path()).unwrap());
+    let mode = |name: &str| fs::metadata(directory.path().join(name)).unwrap().permissions().mode() & 0o7777;
+    assert_eq!([mode(""), mode("overlay2"), mode("image"), mode("containers")], [0o710, 0o710, 0o700, 0o700]);
+}
+
+#[test]
+fn a_directory_with_foreign_content_is_refused_and_left_alone() {
+    for foreign in ["photo.jpg", "image/holiday.png"] {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join(foreign);
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(&file, "x").unwrap();
+        let before = tree(directory.path());
+        let error = open(directory.path()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidArgument);
+        assert!(error.to_string().contains(file.file_name().unwrap().to_str().unwrap()), "{error}");
+        assert_eq!(tree(directory.path()), before);
+    }
+}
+
+#[test]
+fn a_root_of_dockerd_with_only_its_own_files_is_accepted() {
+    let directory = tempfile::tempdir().unwrap();
+    for name in ["overlay2/l", "image/overlay2/layerdb/sha256", "network/files", "buildkit", "tmp", "lost+found"] {
+        fs::create_dir_all(directory.path().join(name)).unwrap();
+    }
+    fs::write(directory.path().join("engine-id"), "x").unwrap();
+    open(directory.path()).unwrap();
+}
+
+#[test]
+fn a_root_in_containerds_format_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::create_dir_all(directory.path().join("rootfs/overlayfs")).unwrap();
+    fs::create_dir_all(directory.path().join("overlay2")).unwrap();
+    let error = open(directory.path()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unsupported);
+    assert!(error.hint().unwrap().contains("docker save"));
+}
+
+#[test]
+fn a_file_is_no_data_root() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    assert_eq!(open(file.path()).unwrap_err().kind(), ErrorKind::InvalidArgument);
+}
+
+#[test]
+fn a_root_of_another_user_is_refused() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    chown(directory.path(), Some(65534), None).unwrap();
+    let error = open(directory.path()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::PermissionDenied);
+    assert!(error.to_string().contains("belongs to user 65534"), "{error}");
+}
+
+#[test]
+fn a_running_dockerd_keeps_us_out_and_we_keep_it_out() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = open(directory.path()).unwrap();
+    let second = open(directory.path()).unwrap();
+    let database = directory.path().join("volumes/metadata.db");
+    let dockerd = File::open(&database).unwrap();
+    assert!(dockerd.try_lock().is_err());
+    drop((root, second));
+    dockerd.try_lock().unwrap();
+    let error = open(directory.path()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InUse);
+    assert!(error.to_string().contains("a Docker daemon is running on it"), "{error}");
+}
+
+#[test]
+fn written_files_have_their_mode_and_leave_no_temporary_ones() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("repositories.json");
+    for (durability, mode) in [(Durability::Full, 0o600), (Durability::Fast, 0o644)] {
+        atomic::write(&path, b"{}", mode, durability).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"{}");
+        assert_eq!(tree(directory.path()), [("repositories.json".to_owned(), mode)].into());
+    }
+    let error = atomic::write(&directory.path().join("missing/x"), b"", 0o600, Durability::Fast).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotFound);
+    assert_eq!(error.path(), Some(directory.path().join("missing/x").as_path()));
+}
+
+#[test]
+fn unfinished_files_of_a_dead_process_are_removed_at_open_and_those_of_a_living_one_are_not() {
+    let directory = tempfile::tempdir().unwrap();
+    drop(open(directory.path()).unwrap());
+    let dead = directory.path().join("image/overlay2/.tmp-repositories.json123");
+    let alive = directory.path().join("image/overlay2/.tmp-repositories.json456");
+    fs::write(&dead, "{").unwrap();
+    let writer = File::create(&alive).unwrap();
+    writer.try_lock().unwrap();
+    drop(open(directory.path()).unwrap());
+    // Nobody has crashed: nothing is searched.
+    assert!(dead.exists());
+    fs::write(directory.path().join("image/plywood/in-flight/session-dead"), "").unwrap();
+    drop(open(directory.path()).unwrap());
+    assert!(!dead.exists());
+    assert!(alive.exists());
+}
+
+#[test]
+fn a_lock_has_one_holder_and_those_who_wait_in_vain_learn_who() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = open(directory.path()).unwrap();
+    let held = root.lock(Lock::Store).unwrap();
+    let path = directory.path().join("image/plywood.lock");
+    let error = lock::exclusive(&path, Duration::ZERO).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Timeout);
+    assert!(error.to_string().contains(&format!("process {} has held it", std::process::id())), "{error}");
+    root.lock(Lock::Layers).unwrap();
+    drop(held);
+    lock::exclusive(&path, Duration::ZERO).unwrap();
+}
+
+#[test]
+fn only_one_of_many_threads_holds_a_lock() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = open(directory.path()).unwrap();
+    let counter = directory.path().join("image/plywood/counter");
+    fs::write(&counter, "0").unwrap();
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                for _ in 0..10 {
+                    let _held = root.lock(Lock::Images).unwrap();
+                    let number: u32 = fs::read_to_string(&counter).unwrap().parse().unwrap();
+                    fs::write(&counter, (number + 1).to_string()).unwrap();
+                }
+            });
+        }
+    });
+    assert_eq!(fs::read_to_string(&counter).unwrap(), "80");
+}
+
+#[test]
+fn the_journal_tells_the_dead_from_the_living() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = open(directory.path()).unwrap();
+    let mut living = root.in_flight("living", Duration::ZERO).unwrap();
+    living.note("sha256:x").unwrap();
+    let dead = root.in_flight("dead", Duration::ZERO).unwrap();
+    assert!(!dead.is_resumed());
+    dead.abandon();
+    let left: Vec<String> =
+        root.abandoned().unwrap().into_iter().map(|(name, entry)| (name, entry.abandon()).0).collect();
+    assert_eq!(left, ["dead"]);
+    assert!(root.in_flight("dead", Duration::ZERO).unwrap().is_resumed());
+    assert!(!root.is_in_flight("dead"));
+    assert!(root.in_flight_notes().unwrap().contains(&"sha256:x".to_owned()));
+    assert_eq!(root.in_flight("living", Duration::ZERO).unwrap_err().kind(), ErrorKind::Timeout);
+}
+
+#[test]
+fn discarded_trees_vanish_even_if_their_directories_forbid_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = open(directory.path()).unwrap();
+    let tree = root.driver_home().join("x");
+    fs::create_dir_all(tree.join("work/work/inner")).unwrap();
+    fs::write(tree.join("work/work/inner/file"), "").unwrap();
+    for name in ["work/work/inner/file", "work/work/inner", "work/work"] {
+        fs::set_permissions(tree.join(name), Permissions::from_mode(0)).unwrap();
+    }
+    root.discard(&tree).unwrap();
+    root.discard(&tree).unwrap();
+    assert!(!tree.exists());
+    assert_eq!(fs::read_dir(root.own_dir().join("trash")).unwrap().count(), 0);
+}
+
+#[test]
+fn the_trash_of_a_dead_process_is_emptied_and_that_of_a_living_one_is_not() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = open(directory.path()).unwrap();
+    let trash = root.own_dir().join("trash");
+    for name in ["dead/a/b", "living/a/b"] {
+        fs::create_dir_all(trash.join(name)).unwrap();
+    }
+    let living = File::open(trash.join("living")).unwrap();
+    living.try_lock().unwrap();
+    root.empty_trash().unwrap();
+    assert!(!trash.join("dead").exists());
+    assert!(trash.join("living").exists());
+}
+
+#[test]
+fn small_files_that_are_too_large_or_no_text_are_corrupt() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("size");
+    assert_eq!(atomic::read_text(&path, 4).unwrap(), None);
+    for (bytes, is_sound) in [(&b"1234"[..], true), (b"12345", false), (b"\xff", false)] {
+        OpenOptions::new().create(true).write(true).truncate(true).open(&path).unwrap();
+        fs::write(&path, bytes).unwrap();
+        match atomic::read_text(&path, 4) {
+            Ok(text) => assert!(is_sound && text.unwrap().as_bytes() == bytes),
+            Err(error) => assert!(!is_sound && error.kind() == ErrorKind::Corrupt),
+        }
+    }
+}
