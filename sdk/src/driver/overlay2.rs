@@ -1,0 +1,209 @@
+//! The overlay2 driver: one directory per layer, stacked by the kernel.
+//!
+//! ```text
+//! overlay2/
+//! ├── l/<link>          → ../<cache-id>/diff
+//! └── <cache-id>/
+//!     ├── diff/         the layer's own files
+//!     ├── link          26 characters, the layer's short name
+//!     ├── lower         l/<parent's link>:<its parent's link>…; only above a parent
+//!     ├── work/         for the kernel; only above a parent
+//!     └── committed     empty; the layer will not change any more
+//! ```
+//!
+//! Short names exist because mount(2) takes one page of options; we mount by full path and write them for dockerd. A
+//! short name that got lost is made again when a layer is put above its owner.
+
+use std::io;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
+use std::path::{Path, PathBuf};
+
+use super::Driver;
+use crate::archive::XattrKind;
+use crate::data_root::{DataRoot, Durability, atomic};
+use crate::error::{Attempt as _, Error, ErrorKind, Result};
+use crate::spec::id::{CacheId, random_hex64};
+
+/// A page of mount options holds 128 short names of this length, each with `l/` before it: (26 + 2) * 128 ≤ 4096 - 512.
+const LINK_LENGTH: usize = 26;
+/// The most that is read of a `link` or `lower` file: 128 names of 29 bytes take less than one page.
+const MAX_NAMES: usize = 4096;
+
+/// The driver of one data root.
+#[derive(Debug)]
+pub(crate) struct Overlay2 {
+    root: DataRoot,
+    xattrs: XattrKind,
+}
+
+/// Whether this kernel certainly lacks overlay. A process that may not ask is told by its first mount.
+pub(crate) fn is_missing() -> bool {
+    use rustix::mount::{FsOpenFlags, fsopen};
+    // It loads the module if there is one. An ordinary user gets EPERM.
+    matches!(fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC), Err(rustix::io::Errno::NODEV))
+}
+
+impl Overlay2 {
+    /// Opens the driver's home.
+    pub(crate) fn open(root: &DataRoot) -> Result<Self> {
+        atomic::create_directory(&root.links_dir(), 0o700)?;
+        Ok(Self { root: root.clone(), xattrs: xattr_kind(root)? })
+    }
+
+    fn path(&self, id: &CacheId, name: &str) -> PathBuf {
+        self.root.layer_dir(id).join(name)
+    }
+
+    /// The short name of a finished layer, made again if it is lost.
+    fn link(&self, id: &CacheId) -> Result<String> {
+        let name = match atomic::read_text(&self.path(id, "link"), MAX_NAMES)? {
+            Some(name) if is_link(name.trim()) => name.trim().to_owned(),
+            _ => {
+                let name = random_link()?;
+                self.root.write(&self.path(id, "link"), name.as_bytes(), 0o644)?;
+                name
+            }
+        };
+        self.name(id, &name)?;
+        Ok(name)
+    }
+
+    /// Makes the symlink behind a short name.
+    fn name(&self, id: &CacheId, link: &str) -> Result<()> {
+        let path = self.root.links_dir().join(link);
+        match symlink(Path::new("..").join(id.as_str()).join("diff"), &path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            result => result.attempt(|| format!("create {path:?}")),
+        }
+    }
+
+    /// Writes a file of a layer that nobody reads yet.
+    fn write_new(&self, path: &Path, text: &str) -> Result<()> {
+        use std::io::Write as _;
+        let write = || -> io::Result<()> {
+            let mut file = std::fs::File::create_new(path)?;
+            file.set_permissions(std::fs::Permissions::from_mode(0o644))?;
+            file.write_all(text.as_bytes())?;
+            if self.root.durability() == Durability::Full { file.sync_all() } else { Ok(()) }
+        };
+        write().attempt(|| format!("write {path:?}"))
+    }
+}
+
+impl Driver for Overlay2 {
+    fn name(&self) -> &'static str {
+        "overlay2"
+    }
+
+    fn xattrs(&self) -> XattrKind {
+        self.xattrs
+    }
+
+    fn create(&self, id: &CacheId, parent: Option<&CacheId>) -> Result<()> {
+        let directory = self.root.layer_dir(id);
+        std::fs::create_dir(&directory).attempt(|| format!("create layer directory {directory:?}"))?;
+        tune(&directory, 0o710)?;
+        let diff = self.diff_dir(id);
+        atomic::create_directory(&diff, 0o755)?;
+        if let Some(parent) = parent {
+            let above = self.link(parent)?;
+            let further = atomic::read_text(&self.path(parent, "lower"), MAX_NAMES)?.unwrap_or_default();
+            let lower = if further.is_empty() { format!("l/{above}") } else { format!("l/{above}:{further}") };
+            self.write_new(&self.path(id, "lower"), &lower)?;
+            atomic::create_directory(&self.work_dir(id), 0o700)?;
+            // The root directory of a layer covers that of the layers below, so it begins as their equal.
+            inherit(&self.diff_dir(parent), &diff)?;
+            self.seal(parent)?;
+        }
+        let link = random_link()?;
+        self.write_new(&self.path(id, "link"), &link)?;
+        self.name(id, &link)
+    }
+
+    fn seal(&self, id: &CacheId) -> Result<()> {
+        // dockerd mounts a layer with this file read-only.
+        let path = self.path(id, "committed");
+        if path.exists() { Ok(()) } else { self.root.write(&path, b"", 0o600) }
+    }
+
+    fn diff_dir(&self, id: &CacheId) -> PathBuf {
+        self.path(id, "diff")
+    }
+
+    fn work_dir(&self, id: &CacheId) -> PathBuf {
+        self.path(id, "work")
+    }
+
+    fn lowers(&self, stack: &[CacheId]) -> Vec<PathBuf> {
+        stack.iter().map(|id| self.diff_dir(id)).collect()
+    }
+
+    fn remove(&self, id: &CacheId) -> Result<()> {
+        // A link that cannot be read has no symlink we could find.
+        if let Ok(Some(link)) = atomic::read_text(&self.path(id, "link"), MAX_NAMES)
+            && is_link(link.trim())
+        {
+            let path = self.root.links_dir().join(link.trim());
+            match std::fs::remove_file(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(Error::os(format_args!("remove {path:?}"), error));
+                }
+                _ => {}
+            }
+        }
+        self.root.discard(&self.root.layer_dir(id))
+    }
+}
+
+/// What overlay's attributes are called in this store: decided when it is made, for all its layers.
+///
+/// A layer written with `user.overlay.*` and mounted without `userxattr` shows deleted files again.
+fn xattr_kind(root: &DataRoot) -> Result<XattrKind> {
+    let record = root.own_dir().join("overlay-xattrs");
+    match atomic::read_text(&record, 16)?.as_deref() {
+        Some("trusted") => return Ok(XattrKind::Trusted),
+        Some("user") => return Ok(XattrKind::User),
+        Some(_) => {
+            let message = format!("read {record:?}: neither \"trusted\" nor \"user\"");
+            return Err(Error::new(ErrorKind::Corrupt, message).with_path(record));
+        }
+        None => {}
+    }
+    // Only root of the initial user namespace may write them, whatever the file.
+    let probe = tempfile::tempfile_in(root.own_dir()).attempt(|| format!("create a file in {:?}", root.own_dir()))?;
+    let is_trusted = rustix::fs::fsetxattr(&probe, "trusted.plywood", b"y", rustix::fs::XattrFlags::empty()).is_ok();
+    let (kind, text) = if is_trusted { (XattrKind::Trusted, "trusted") } else { (XattrKind::User, "user") };
+    root.write(&record, text.as_bytes(), 0o600)?;
+    Ok(kind)
+}
+
+/// Gives `directory` the mode and, where this user may, the owner of `model`.
+fn inherit(model: &Path, directory: &Path) -> Result<()> {
+    let attempt = || format!("copy the mode of {model:?}");
+    let wanted = std::fs::metadata(model).attempt(attempt)?;
+    let now = std::fs::metadata(directory).attempt(attempt)?;
+    if (wanted.uid(), wanted.gid()) != (now.uid(), now.gid()) {
+        // An ordinary user's files all belong to that user.
+        let _ = std::os::unix::fs::chown(directory, Some(wanted.uid()), Some(wanted.gid()));
+    }
+    if wanted.mode() & 0o7777 != 0o755 { tune(directory, wanted.mode() & 0o7777) } else { Ok(()) }
+}
+
+fn tune(path: &Path, mode: u32) -> Result<()> {
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))
+        .attempt(|| format!("change the mode of {path:?}"))
+}
+
+fn random_link() -> Result<String> {
+    // Five bits of each of 26 random bytes; 64 hexadecimal digits are 32 bytes.
+    const ALPHABET: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
+    let hex = random_hex64().attempt(|| "read random bytes")?;
+    let byte = |pair: &[u8]| {
+        pair.iter().fold(0_usize, |sum, digit| sum * 16 + (*digit as char).to_digit(16).unwrap_or(0) as usize)
+    };
+    Ok(hex.as_bytes().chunks(2).take(LINK_LENGTH).map(|pair| ALPHABET[byte(pair) % 32] as char).collect())
+}
+
+fn is_link(name: &str) -> bool {
+    name.len() == LINK_LENGTH && name.bytes().all(|byte| byte.is_ascii_uppercase() || (b'2'..=b'7').contains(&byte))
+}
