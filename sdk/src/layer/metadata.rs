@@ -1,0 +1,145 @@
+//! The records of layers: small files that hold bare text, without a newline.
+//!
+//! ```text
+//! layerdb/sha256/<chain-id>/          layerdb/mounts/<container-id>/
+//! ├── diff      DiffID                ├── mount-id  directory under overlay2/
+//! ├── cache-id  directory name        ├── init-id   the same of the init layer
+//! ├── size      bytes, decimal        └── parent    ChainID of the image's top layer
+//! └── parent    ChainID; absent for the lowest
+//! ```
+
+use std::io::{self, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use super::Layer;
+use crate::data_root::{Durability, atomic};
+use crate::error::{Attempt as _, ErrorKind, Fault, Result};
+use crate::spec::digest::{ChainId, DiffId};
+use crate::spec::id::CacheId;
+
+/// The longest text in any of these files is a sha512 digest.
+const MAX_TEXT: usize = 512;
+
+/// What `layerdb/mounts/<container-id>/` says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct MountRecord {
+    pub mount_id: CacheId,
+    pub init_id: Option<CacheId>,
+    pub parent: Option<ChainId>,
+}
+
+/// Reads the record of the layer `chain` in `directory`; `None` if there is none.
+///
+/// # Errors
+/// `Corrupt` if a file of it is missing or malformed.
+pub(super) fn read_layer(directory: &Path, chain: &ChainId) -> Result<Option<Layer>> {
+    let Some(diff_id) = field(directory, "diff")? else {
+        return if directory.exists() { Err(missing(directory, "diff")) } else { Ok(None) };
+    };
+    let diff_id = parse(directory, "diff", &diff_id, DiffId::parse)?;
+    let parent =
+        field(directory, "parent")?.map(|text| parse(directory, "parent", &text, ChainId::parse)).transpose()?;
+    let cache_id = field(directory, "cache-id")?.ok_or_else(|| missing(directory, "cache-id"))?;
+    let cache_id = parse(directory, "cache-id", &cache_id, CacheId::parse)?;
+    let size = field(directory, "size")?.ok_or_else(|| missing(directory, "size"))?;
+    let size = parse(directory, "size", &size, |text| text.parse::<u64>())?;
+    if ChainId::of(parent.as_ref(), &diff_id) != *chain {
+        return Err(Broken::Chain { directory: directory.to_owned() }.into());
+    }
+    Ok(Some(Layer { chain_id: chain.clone(), diff_id, parent, cache_id, size }))
+}
+
+/// Writes the record of `layer` into `directory`, which nobody reads yet.
+pub(super) fn write_layer(directory: &Path, layer: &Layer, durability: Durability) -> Result<()> {
+    if let Some(parent) = &layer.parent {
+        write(directory, "parent", parent.as_str(), durability)?;
+    }
+    write(directory, "diff", layer.diff_id.as_str(), durability)?;
+    write(directory, "size", &layer.size.to_string(), durability)?;
+    write(directory, "cache-id", layer.cache_id.as_str(), durability)
+}
+
+/// Only the directory under the driver that a record names, from a record that may be damaged otherwise.
+pub(super) fn read_cache_id(directory: &Path) -> Result<Option<CacheId>> {
+    field(directory, "cache-id")?.map(|text| parse(directory, "cache-id", &text, CacheId::parse)).transpose()
+}
+
+/// Reads the record of a container's layer in `directory`; `None` if there is none.
+pub(super) fn read_mount(directory: &Path) -> Result<Option<MountRecord>> {
+    let Some(mount_id) = field(directory, "mount-id")? else {
+        return if directory.exists() { Err(missing(directory, "mount-id")) } else { Ok(None) };
+    };
+    Ok(Some(MountRecord {
+        mount_id: parse(directory, "mount-id", &mount_id, CacheId::parse)?,
+        init_id: field(directory, "init-id")?
+            .map(|text| parse(directory, "init-id", &text, CacheId::parse))
+            .transpose()?,
+        parent: field(directory, "parent")?
+            .map(|text| parse(directory, "parent", &text, ChainId::parse))
+            .transpose()?,
+    }))
+}
+
+/// Writes `record` into `directory`, which nobody reads yet.
+pub(super) fn write_mount(directory: &Path, record: &MountRecord, durability: Durability) -> Result<()> {
+    write(directory, "mount-id", record.mount_id.as_str(), durability)?;
+    if let Some(init_id) = &record.init_id {
+        write(directory, "init-id", init_id.as_str(), durability)?;
+    }
+    if let Some(parent) = &record.parent {
+        write(directory, "parent", parent.as_str(), durability)?;
+    }
+    Ok(())
+}
+
+fn field(directory: &Path, name: &str) -> Result<Option<String>> {
+    let text = atomic::read_text(&directory.join(name), MAX_TEXT)?;
+    Ok(text.map(|text| text.trim().to_owned()))
+}
+
+fn parse<T, E: std::fmt::Display>(
+    directory: &Path,
+    name: &str,
+    text: &str,
+    parse: impl FnOnce(&str) -> Result<T, E>,
+) -> Result<T> {
+    parse(text).map_err(|why| Broken::Field { path: directory.join(name), why: why.to_string() }.into())
+}
+
+fn missing(directory: &Path, name: &str) -> crate::Error {
+    Broken::Missing { path: directory.join(name) }.into()
+}
+
+fn write(directory: &Path, name: &str, text: &str, durability: Durability) -> Result<()> {
+    let path = directory.join(name);
+    let write = || -> io::Result<()> {
+        let mut file = std::fs::File::create(&path)?;
+        file.set_permissions(std::fs::Permissions::from_mode(0o644))?;
+        file.write_all(text.as_bytes())?;
+        if durability == Durability::Full { file.sync_all() } else { Ok(()) }
+    };
+    write().attempt(|| format!("write {path:?}"))
+}
+
+#[derive(Debug, thiserror::Error)]
+enum Broken {
+    #[error("read layer record: {path:?} is missing")]
+    Missing { path: PathBuf },
+    #[error("read layer record {path:?}: {why}")]
+    Field { path: PathBuf, why: String },
+    #[error("read layer record {directory:?}: its ChainID does not follow from what it holds")]
+    Chain { directory: PathBuf },
+}
+
+impl Fault for Broken {
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::Corrupt
+    }
+    fn path(&self) -> Option<&Path> {
+        Some(match self {
+            Broken::Missing { path } | Broken::Field { path, .. } => path,
+            Broken::Chain { directory } => directory,
+        })
+    }
+}

@@ -1,0 +1,94 @@
+//! What processes that ended in the middle have left, removed at open.
+//!
+//! Three sources, each idempotent: records renamed for removal, objects in the journal whose maker is gone, and the
+//! trash. Directories that nobody noted belong to others (BuildKit keeps its layers there) and stay.
+
+use std::collections::HashSet;
+
+use super::metadata;
+use super::store::{LayerStore, directory_names};
+use crate::data_root::InFlight;
+use crate::error::Result;
+use crate::spec::id::{CacheId, ContainerId};
+
+/// Removes the leftovers. Only a store that cannot be read is an error: leftovers that resist are tried again next time.
+pub(super) fn sweep(store: &LayerStore) -> Result<()> {
+    for name in directory_names(&store.root().chains_dir())? {
+        if name.ends_with("-removing") {
+            report(&name, store.finish_removal(&store.root().chains_dir().join(&name)));
+        }
+    }
+    let abandoned = store.root().abandoned()?;
+    if !abandoned.is_empty() {
+        let published = published(store);
+        for (name, entry) in abandoned {
+            settle(store, &name, entry, published.as_ref());
+        }
+    }
+    store.root().empty_trash()
+}
+
+/// The directories that records name; `None` if a record cannot be read, and so nothing can be called unpublished.
+fn published(store: &LayerStore) -> Option<HashSet<CacheId>> {
+    let collect = || -> Result<HashSet<CacheId>> {
+        let mut ids = HashSet::new();
+        for name in directory_names(&store.root().chains_dir())? {
+            ids.extend(metadata::read_cache_id(&store.root().chains_dir().join(name))?);
+        }
+        for container in store.writable_ids()? {
+            if let Some(record) = metadata::read_mount(&store.root().layer_mounts(&container))? {
+                ids.extend(record.init_id);
+                ids.insert(record.mount_id);
+            }
+        }
+        Ok(ids)
+    };
+    report("records", collect())
+}
+
+/// Settles one entry of the journal: dropping it removes it.
+fn settle(store: &LayerStore, name: &str, entry: InFlight, published: Option<&HashSet<CacheId>>) {
+    let result = if let Some(id) = name.strip_prefix("container-") {
+        ContainerId::parse(id).and_then(|id| remove_unfinished_container(store, &id))
+    } else if name.starts_with("populate-") {
+        // The volume store, or whoever next mounts the volume, begins it anew.
+        return entry.abandon();
+    } else if let (Ok(id), 64) = (CacheId::parse(name), name.len()) {
+        match published {
+            None => return entry.abandon(),
+            Some(published) if published.contains(&id) => Ok(()),
+            Some(_) => remove_unpublished(store, &id),
+        }
+    } else {
+        // Sessions, pins, imports: nothing but the entry itself.
+        Ok(())
+    };
+    if report(name, result).is_none() {
+        entry.abandon();
+    }
+}
+
+fn remove_unpublished(store: &LayerStore, id: &CacheId) -> Result<()> {
+    store.driver().remove(id)?;
+    store.driver().remove(&id.init())?;
+    store.root().discard(&store.root().write_set(id))
+}
+
+/// A container is created once its configuration is in place; before that, all of it goes.
+fn remove_unfinished_container(store: &LayerStore, id: &ContainerId) -> Result<()> {
+    if store.root().container_config(id).exists() {
+        return Ok(());
+    }
+    store.remove_writable(id)?;
+    store.root().discard(&store.root().container_dir(id))
+}
+
+fn report<T>(name: &str, result: Result<T>) -> Option<T> {
+    match result {
+        Ok(value) => Some(value),
+        Err(error) => {
+            tracing::warn!(leftover = name, %error, "a leftover of an earlier process could not be removed");
+            None
+        }
+    }
+}

@@ -1,0 +1,79 @@
+#![allow(clippy::unwrap_used)]
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use super::*;
+use crate::data_root::{DataRoot, Durability};
+use crate::driver::Overlay;
+use crate::error::ErrorKind;
+use crate::spec::id::ContainerId;
+
+mod writable;
+
+struct Store {
+    directory: tempfile::TempDir,
+    root: DataRoot,
+    layers: LayerStore,
+}
+
+fn store() -> Store {
+    let directory = tempfile::tempdir().unwrap();
+    let root = DataRoot::open(directory.path(), Durability::Fast).unwrap();
+    let layers = LayerStore::open(&root).unwrap();
+    Store { directory, root, layers }
+}
+
+impl Store {
+    /// The same store as another process opens it after this one was killed.
+    fn reopen(self) -> Store {
+        let Store { directory, root, layers } = self;
+        drop((root, layers));
+        let root = DataRoot::open(directory.path(), Durability::Fast).unwrap();
+        let layers = LayerStore::open(&root).unwrap();
+        Store { directory, root, layers }
+    }
+}
+
+fn text(path: impl AsRef<Path>) -> String {
+    fs::read_to_string(path).unwrap()
+}
+
+fn mode(path: impl AsRef<Path>) -> u32 {
+    path.as_ref().symlink_metadata().unwrap().permissions().mode() & 0o7777
+}
+
+fn names(path: impl AsRef<Path>) -> Vec<String> {
+    store::directory_names(path.as_ref()).unwrap()
+}
+
+#[test]
+fn a_kernel_without_overlay_gets_a_clear_message() {
+    let store = store();
+    let error = LayerStore::open_on(&store.root, Overlay::Missing).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unsupported);
+    assert!(error.to_string().contains("this kernel has no overlay file system"), "{error}");
+    assert!(error.hint().unwrap().contains("modprobe overlay"));
+}
+
+#[test]
+fn a_staged_layer_that_is_dropped_leaves_nothing() {
+    let store = store();
+    let staged = store.layers.stage(None).unwrap();
+    fs::write(staged.diff().join("x"), "x").unwrap();
+    assert_eq!(names(store.root.driver_home()).len(), 2);
+    drop(staged);
+    assert_eq!(names(store.root.driver_home()), ["l"]);
+    assert_eq!(names(store.root.links_dir()), [""; 0]);
+}
+
+#[test]
+fn a_layer_that_the_store_lacks_is_not_found() {
+    let store = store();
+    let chain = ChainId::parse(&format!("sha256:{}", "a".repeat(64))).unwrap();
+    assert_eq!(store.layers.get(&chain).unwrap(), None);
+    assert_eq!(store.layers.stage(Some(&chain)).unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(store.layers.remove(&chain).unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(names(store.root.driver_home()), ["l"]);
+}

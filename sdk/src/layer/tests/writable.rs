@@ -1,0 +1,90 @@
+use super::*;
+
+#[test]
+fn the_init_layer_gives_a_container_without_image_dockers_mount_points() {
+    let store = store();
+    let id = ContainerId::random().unwrap();
+    let layer = store.layers.create_writable(&id, None).unwrap();
+    let record = store.root.layer_mounts(&id);
+    let init_id = layer.mount_id.init();
+    assert_eq!(names(&record), ["init-id", "mount-id"]);
+    assert_eq!(text(record.join("mount-id")), layer.mount_id.as_str());
+    assert_eq!(text(record.join("init-id")), init_id.as_str());
+    assert_eq!([mode(&record), mode(record.join("mount-id"))], [0o755, 0o644]);
+    let init = store.root.layer_dir(&init_id);
+    assert_eq!(names(&init), ["committed", "diff", "link"]);
+    assert_eq!(names(init.join("diff")), [".dockerenv", "dev", "etc", "proc", "sys"]);
+    assert_eq!(names(init.join("diff/dev")), ["console", "pts", "shm"]);
+    assert_eq!(names(init.join("diff/etc")), ["hostname", "hosts", "mtab", "resolv.conf"]);
+    assert_eq!(fs::read_link(init.join("diff/etc/mtab")).unwrap(), Path::new("/proc/mounts"));
+    for name in ["dev", "dev/console", "dev/pts", "etc/hosts", ".dockerenv", "sys"] {
+        assert_eq!(mode(init.join("diff").join(name)), 0o755, "{name}");
+    }
+    let own = store.root.layer_dir(&layer.mount_id);
+    assert_eq!(names(&own), ["diff", "link", "lower", "work"]);
+    assert_eq!(text(own.join("lower")), format!("l/{}", text(init.join("link"))));
+    assert_eq!(layer.lowers, [init.join("diff")]);
+    assert_eq!((&layer.upper, &layer.work), (&own.join("diff"), &own.join("work")));
+    assert_eq!(store.layers.writable(&id).unwrap(), Some(layer));
+    assert_eq!(store.layers.writable_ids().unwrap(), [id]);
+}
+
+#[test]
+fn a_container_has_one_writable_layer_and_its_removal_leaves_nothing() {
+    let store = store();
+    let id = ContainerId::random().unwrap();
+    let layer = store.layers.create_writable(&id, None).unwrap();
+    let error = store.layers.create_writable(&id, None).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::AlreadyExists);
+    assert_eq!(store.layers.writable(&id).unwrap(), Some(layer));
+    assert_eq!(names(store.root.driver_home()).len(), 3);
+    store.layers.remove_writable(&id).unwrap();
+    store.layers.remove_writable(&id).unwrap();
+    assert_eq!(store.layers.writable(&id).unwrap(), None);
+    assert_eq!(names(store.root.driver_home()), ["l"]);
+    assert_eq!(names(store.root.links_dir()), [""; 0]);
+    assert_eq!(names(store.root.image_dir().join("layerdb/tmp")), [""; 0]);
+}
+
+#[test]
+fn a_work_directory_that_a_volatile_mount_has_used_can_be_reset() {
+    let store = store();
+    let id = ContainerId::random().unwrap();
+    let layer = store.layers.create_writable(&id, None).unwrap();
+    fs::create_dir_all(layer.work.join("incompat/volatile")).unwrap();
+    fs::create_dir(layer.work.join("work")).unwrap();
+    fs::set_permissions(layer.work.join("work"), fs::Permissions::from_mode(0)).unwrap();
+    store.layers.reset_work(&layer).unwrap();
+    assert_eq!(names(&layer.work), [""; 0]);
+    assert_eq!(mode(&layer.work), 0o700);
+}
+
+#[test]
+fn a_container_whose_creation_was_interrupted_is_removed_at_open() {
+    let store = store();
+    let [dead, done] = [(); 2].map(|()| ContainerId::random().unwrap());
+    for id in [&dead, &done] {
+        store.layers.create_writable(id, None).unwrap();
+        fs::create_dir(store.root.container_dir(id)).unwrap();
+        store.root.in_flight(&format!("container-{id}"), std::time::Duration::ZERO).unwrap().abandon();
+    }
+    fs::write(store.root.container_config(&done), "{}").unwrap();
+    let store = store.reopen();
+    assert_eq!(store.layers.writable_ids().unwrap(), [done.clone()]);
+    assert_eq!(names(store.root.containers_dir()), [done.as_str()]);
+    assert_eq!(names(store.root.own_dir().join("in-flight")).len(), 1);
+}
+
+#[test]
+fn missing_or_odd_records_are_corrupt_and_name_the_file() {
+    let store = store();
+    let id = ContainerId::random().unwrap();
+    store.layers.create_writable(&id, None).unwrap();
+    let record = store.root.layer_mounts(&id);
+    fs::write(record.join("mount-id"), "../../etc").unwrap();
+    let error = store.layers.writable(&id).unwrap_err();
+    assert_eq!((error.kind(), error.path()), (ErrorKind::Corrupt, Some(record.join("mount-id").as_path())));
+    fs::remove_file(record.join("mount-id")).unwrap();
+    let error = store.layers.writable(&id).unwrap_err();
+    assert_eq!((error.kind(), error.path()), (ErrorKind::Corrupt, Some(record.join("mount-id").as_path())));
+}
