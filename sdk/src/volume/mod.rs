@@ -1,1 +1,59 @@
-//! Volumes: named data that outlives containers.
+//! Volumes: directories that outlive containers.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use crate::spec::mount::{Mount, Target};
+use crate::spec::name::VolumeName;
+use crate::spec::time::Timestamp;
+
+mod populate;
+mod store;
+
+pub(crate) use store::VolumeStore;
+
+/// A volume of the store.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Volume {
+    name: VolumeName,
+    path: PathBuf,
+    labels: BTreeMap<String, String>,
+    created: Option<Timestamp>,
+}
+
+impl Volume {
+    /// Its name, unique in the store.
+    pub fn name(&self) -> &VolumeName {
+        &self.name
+    }
+
+    /// The directory with its content, on the host.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The labels it was created with.
+    pub fn labels(&self) -> &BTreeMap<String, String> {
+        &self.labels
+    }
+
+    /// When it was created; `None` if Docker made it.
+    pub fn created(&self) -> Option<Timestamp> {
+        self.created
+    }
+
+    /// The mount of this volume at `target` in a container: a path or a [`MountPoint`](crate::spec::MountPoint).
+    pub fn at(&self, target: impl Into<Target>) -> Mount {
+        Mount::volume(self.name.as_str(), target)
+    }
+}
+
+impl fmt::Debug for Volume {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Volume").field("name", &self.name).field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;
