@@ -87,6 +87,8 @@ pub(super) fn exclusive(path: &Path, patience: Duration) -> Result<(File, Found)
     let deadline = Instant::now() + patience;
     loop {
         let (file, found) = open_or_create(path).attempt(attempt)?;
+        // Only a sweep can be faster than we are at a new file, and it lets go at once.
+        let deadline = if found == Found::Nothing { deadline.max(Instant::now() + PATIENCE) } else { deadline };
         if !wait(&file, deadline).attempt(attempt)? {
             return Err(TimedOut { path: path.to_owned(), patience, holder: holder(path) }.into());
         }

@@ -239,7 +239,7 @@ fn discarded_trees_vanish_even_if_their_directories_forbid_it() {
     fs::create_dir_all(tree.join("work/work/inner")).unwrap();
     fs::write(tree.join("work/work/inner/file"), "").unwrap();
     for name in ["work/work/inner/file", "work/work/inner", "work/work"] {
-        fs::set_permissions(tree.join(name), Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(tree.join(name), Permissions::from_mode(0o000)).unwrap();
     }
     root.discard(&tree).unwrap();
     root.discard(&tree).unwrap();

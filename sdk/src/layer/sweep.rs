@@ -11,6 +11,9 @@ use crate::data_root::InFlight;
 use crate::error::Result;
 use crate::spec::id::{CacheId, ContainerId};
 
+/// Our own names have this many hexadecimal digits, and no other entry of the journal looks like that.
+const CACHE_ID_LENGTH: usize = 64;
+
 /// Removes the leftovers. Only a store that cannot be read is an error: leftovers that resist are tried again next time.
 pub(super) fn sweep(store: &LayerStore) -> Result<()> {
     for name in directory_names(&store.root().chains_dir())? {
@@ -46,22 +49,21 @@ fn published(store: &LayerStore) -> Option<HashSet<CacheId>> {
     report("records", collect())
 }
 
-/// Settles one entry of the journal: dropping it removes it.
+/// Settles one entry of the journal: dropping it removes it. The entries of other modules are left to them.
 fn settle(store: &LayerStore, name: &str, entry: InFlight, published: Option<&HashSet<CacheId>>) {
     let result = if let Some(id) = name.strip_prefix("container-") {
         ContainerId::parse(id).and_then(|id| remove_unfinished_container(store, &id))
-    } else if name.starts_with("populate-") {
-        // The volume store, or whoever next mounts the volume, begins it anew.
-        return entry.abandon();
-    } else if let (Ok(id), 64) = (CacheId::parse(name), name.len()) {
+    } else if let (Ok(id), CACHE_ID_LENGTH) = (CacheId::parse(name), name.len()) {
         match published {
             None => return entry.abandon(),
             Some(published) if published.contains(&id) => Ok(()),
             Some(_) => remove_unpublished(store, &id),
         }
-    } else {
-        // Sessions, pins, imports: nothing but the entry itself.
+    } else if name.starts_with("pin-") || name.starts_with("import-") {
+        // Nothing but the entry itself.
         Ok(())
+    } else {
+        return entry.abandon();
     };
     if report(name, result).is_none() {
         entry.abandon();

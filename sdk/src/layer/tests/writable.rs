@@ -53,7 +53,7 @@ fn a_work_directory_that_a_volatile_mount_has_used_can_be_reset() {
     let layer = store.layers.create_writable(&id, None).unwrap();
     fs::create_dir_all(layer.work.join("incompat/volatile")).unwrap();
     fs::create_dir(layer.work.join("work")).unwrap();
-    fs::set_permissions(layer.work.join("work"), fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(layer.work.join("work"), fs::Permissions::from_mode(0o000)).unwrap();
     store.layers.reset_work(&layer).unwrap();
     assert_eq!(names(&layer.work), [""; 0]);
     assert_eq!(mode(&layer.work), 0o700);
@@ -70,8 +70,8 @@ fn a_container_whose_creation_was_interrupted_is_removed_at_open() {
     }
     fs::write(store.root.container_config(&done), "{}").unwrap();
     let store = store.reopen();
-    assert_eq!(store.layers.writable_ids().unwrap(), [done.clone()]);
     assert_eq!(names(store.root.containers_dir()), [done.as_str()]);
+    assert_eq!(store.layers.writable_ids().unwrap(), [done]);
     assert_eq!(names(store.root.own_dir().join("in-flight")).len(), 1);
 }
 
@@ -87,4 +87,15 @@ fn missing_or_odd_records_are_corrupt_and_name_the_file() {
     fs::remove_file(record.join("mount-id")).unwrap();
     let error = store.layers.writable(&id).unwrap_err();
     assert_eq!((error.kind(), error.path()), (ErrorKind::Corrupt, Some(record.join("mount-id").as_path())));
+}
+
+#[test]
+fn what_other_modules_noted_in_the_journal_is_left_to_them() {
+    let store = store();
+    for name in ["owner-x", "populate-data", "pin-x", "import-x"] {
+        store.root.in_flight(name, std::time::Duration::ZERO).unwrap().abandon();
+    }
+    let store = store.reopen();
+    let left = ["owner-x", "populate-data", "pin-x", "import-x"].map(|name| store.root.is_in_flight(name));
+    assert_eq!(left, [true, true, false, false]);
 }
