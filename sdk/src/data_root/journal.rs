@@ -15,12 +15,11 @@
 //! whether the object was published after all.
 
 use std::fs::File;
-use std::io::{self, Seek as _, Write as _};
+use std::io::{self, Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::lock::{self, Found};
-use super::{DataRoot, own_dir};
+use super::{DataRoot, lock, own_dir};
 use crate::error::{Attempt as _, Result};
 use crate::spec::id::random_hex64;
 
@@ -29,7 +28,7 @@ use crate::spec::id::random_hex64;
 pub(crate) struct InFlight {
     path: PathBuf,
     file: File,
-    resumed: bool,
+    left: String,
 }
 
 impl InFlight {
@@ -38,14 +37,22 @@ impl InFlight {
         self.write(text).attempt(|| format!("write {:?}", self.path))
     }
 
-    /// Whether someone who ended in the middle left this entry.
-    pub(crate) fn is_resumed(&self) -> bool {
-        self.resumed
+    /// What someone noted who ended in the middle; empty if nobody did.
+    ///
+    /// That an entry exists proves nothing: its maker may just have opened it.
+    pub(crate) fn left(&self) -> &str {
+        &self.left
     }
 
     /// Keeps the entry on disk, as a process does that ends here.
     pub(crate) fn abandon(mut self) {
         self.path = PathBuf::new();
+    }
+
+    fn held(path: PathBuf, mut file: File) -> Result<Self> {
+        let mut left = Vec::new();
+        file.read_to_end(&mut left).attempt(|| format!("read {path:?}"))?;
+        Ok(Self { path, file, left: String::from_utf8_lossy(&left).into_owned() })
     }
 
     fn write(&mut self, text: &str) -> io::Result<()> {
@@ -131,10 +138,8 @@ fn random() -> Result<String> {
 
 fn enter(root: &Path, name: &str, patience: Duration) -> Result<InFlight> {
     let path = directory(root).join(name);
-    let (file, found) = lock::exclusive(&path, patience)?;
-    let mut entry = InFlight { path, file, resumed: found == Found::File };
-    entry.note("")?;
-    Ok(entry)
+    let file = lock::exclusive(&path, patience)?;
+    InFlight::held(path, file)
 }
 
 fn abandoned(root: &Path) -> Result<Vec<(String, InFlight)>> {
@@ -143,7 +148,7 @@ fn abandoned(root: &Path) -> Result<Vec<(String, InFlight)>> {
     for name in names(&directory)? {
         let path = directory.join(&name);
         if let Some(file) = lock::if_free(&path).attempt(|| format!("lock {path:?}"))? {
-            left.push((name, InFlight { path, file, resumed: true }));
+            left.push((name, InFlight::held(path, file)?));
         }
     }
     Ok(left)

@@ -65,30 +65,21 @@ impl DataRoot {
     /// # Errors
     /// `Timeout` if someone else holds it all that time; the message names the process.
     pub(crate) fn lock(&self, lock: Lock) -> Result<Held> {
-        let (file, _) = exclusive(&lock.file(self.path()), PATIENCE)?;
+        let file = exclusive(&lock.file(self.path()), PATIENCE)?;
         // Only for the message of those who wait in vain; nothing depends on it.
         let _ = file.set_len(0).and_then(|()| write!(&file, "{}", std::process::id()));
         Ok(Held { _file: file })
     }
 }
 
-/// What was found where a lock was taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Found {
-    /// The file was new.
-    Nothing,
-    /// The file was there: its holder has left it or died.
-    File,
-}
-
 /// Opens or makes the file at `path` and locks it for this caller alone.
-pub(super) fn exclusive(path: &Path, patience: Duration) -> Result<(File, Found)> {
+pub(super) fn exclusive(path: &Path, patience: Duration) -> Result<File> {
     let attempt = || format!("lock {path:?}");
     let deadline = Instant::now() + patience;
     loop {
-        let (file, found) = open_or_create(path).attempt(attempt)?;
+        let (file, IsNew(is_new)) = open_or_create(path).attempt(attempt)?;
         // Only a sweep can be faster than we are at a new file, and it lets go at once.
-        let deadline = if found == Found::Nothing { deadline.max(Instant::now() + PATIENCE) } else { deadline };
+        let deadline = if is_new { deadline.max(Instant::now() + PATIENCE) } else { deadline };
         if !wait(&file, deadline).attempt(attempt)? {
             return Err(TimedOut { path: path.to_owned(), patience, holder: holder(path) }.into());
         }
@@ -96,7 +87,7 @@ pub(super) fn exclusive(path: &Path, patience: Duration) -> Result<(File, Found)
         if file.metadata().attempt(attempt)?.nlink() == 0 {
             continue;
         }
-        return Ok((file, found));
+        return Ok(file);
     }
 }
 
@@ -114,15 +105,18 @@ pub(super) fn if_free(path: &Path) -> io::Result<Option<File>> {
     Ok((file.metadata()?.nlink() > 0).then_some(file))
 }
 
-fn open_or_create(path: &Path) -> io::Result<(File, Found)> {
+/// Whether a file was made by the call.
+struct IsNew(bool);
+
+fn open_or_create(path: &Path) -> io::Result<(File, IsNew)> {
     loop {
         match OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path) {
-            Ok(file) => return Ok((file, Found::Nothing)),
+            Ok(file) => return Ok((file, IsNew(true))),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             Err(error) => return Err(error),
         }
         match OpenOptions::new().read(true).write(true).open(path) {
-            Ok(file) => return Ok((file, Found::File)),
+            Ok(file) => return Ok((file, IsNew(false))),
             // Unlinked between the two calls.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),

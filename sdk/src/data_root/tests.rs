@@ -219,13 +219,14 @@ fn the_journal_tells_the_dead_from_the_living() {
     let root = open(directory.path()).unwrap();
     let mut living = root.in_flight("living", Duration::ZERO).unwrap();
     living.note("sha256:x").unwrap();
-    let dead = root.in_flight("dead", Duration::ZERO).unwrap();
-    assert!(!dead.is_resumed());
+    let mut dead = root.in_flight("dead", Duration::ZERO).unwrap();
+    assert_eq!(dead.left(), "");
+    dead.note("half").unwrap();
     dead.abandon();
     let left: Vec<String> =
         root.abandoned().unwrap().into_iter().map(|(name, entry)| (name, entry.abandon()).0).collect();
     assert_eq!(left, ["dead"]);
-    assert!(root.in_flight("dead", Duration::ZERO).unwrap().is_resumed());
+    assert_eq!(root.in_flight("dead", Duration::ZERO).unwrap().left(), "half");
     assert!(!root.is_in_flight("dead"));
     assert!(root.in_flight_notes().unwrap().contains(&"sha256:x".to_owned()));
     assert_eq!(root.in_flight("living", Duration::ZERO).unwrap_err().kind(), ErrorKind::Timeout);

@@ -16,6 +16,9 @@ use crate::sys::{self, fs::FileKind};
 /// How long to wait for someone else who fills the same volume.
 const PATIENCE: Duration = Duration::from_secs(10 * 60);
 
+/// What the journal says from the first file to the last.
+const FILLING: &str = "filling";
+
 impl VolumeStore {
     /// Copies the content of the directory `path` of `image` into the volume, if the volume is empty, together with the
     /// directory's own owner and mode. Gives whether it did.
@@ -31,12 +34,13 @@ impl VolumeStore {
         if !is_empty(target)? && !self.root.is_in_flight(&entry) {
             return Ok(false);
         }
-        let entry = self.root.in_flight(&entry, PATIENCE)?;
-        if entry.is_resumed() {
+        let mut entry = self.root.in_flight(&entry, PATIENCE)?;
+        if entry.left() == FILLING {
             clear(target)?;
         } else if !is_empty(target)? {
             return Ok(false);
         }
+        entry.note(FILLING)?;
         if let Err(error) = copy_tree(image, source, target) {
             // The volume is empty again, or the entry stays and says that it is not complete.
             return Err(match clear(target) {

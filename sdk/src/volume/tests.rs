@@ -150,7 +150,9 @@ fn a_first_use_that_was_interrupted_begins_anew() {
     let image = image(&store);
     let volume = store.volumes.get_or_create(&name("data")).unwrap();
     fs::write(volume.path().join("half"), "").unwrap();
-    store.root.in_flight("populate-data", std::time::Duration::ZERO).unwrap().abandon();
+    let mut entry = store.root.in_flight("populate-data", std::time::Duration::ZERO).unwrap();
+    entry.note("filling").unwrap();
+    entry.abandon();
     assert!(store.volumes.populate(&volume, &image, "/data").unwrap());
     assert!(!volume.path().join("half").exists());
     assert!(volume.path().join("file").exists());
