@@ -1,0 +1,162 @@
+//! Removing tags and images: what `docker rmi` does, and what it refuses.
+
+use super::images::Images;
+use super::lookup::Match;
+use super::tags::Repositories;
+use crate::error::{ErrorKind, Fault, Result};
+use crate::layer::Layer;
+use crate::spec::digest::{ChainId, ImageId};
+use crate::spec::reference::Reference;
+
+/// What the removal of an image took away.
+#[derive(Debug, Clone, Default)]
+pub struct Removed {
+    references: Vec<Reference>,
+    image: Option<ImageId>,
+    layers: Vec<Layer>,
+}
+
+impl Removed {
+    /// The references that name nothing any more.
+    #[doc(alias = "Untagged")]
+    pub fn references(&self) -> &[Reference] {
+        &self.references
+    }
+
+    /// The image, unless other references keep it.
+    #[doc(alias = "Deleted")]
+    pub fn image(&self) -> Option<&ImageId> {
+        self.image.as_ref()
+    }
+
+    /// The layers that nothing else used, topmost first.
+    pub fn layers(&self) -> &[Layer] {
+        &self.layers
+    }
+
+    /// Bytes reclaimed.
+    pub fn size(&self) -> u64 {
+        self.layers.iter().map(Layer::size).sum()
+    }
+}
+
+/// What becomes of an image with several references that is removed by its ID.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Force {
+    /// It is refused.
+    No,
+    /// All its references are removed with it. Containers that use it still prevent that.
+    Yes,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum RemoveFault {
+    #[error("remove image {name:?}: {}", made_of_it(users))]
+    InUse { name: String, users: Vec<String> },
+    #[error("remove image {name:?}: it has several references ({})", join(references))]
+    References { name: String, references: Vec<Reference> },
+}
+
+impl Fault for RemoveFault {
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::InUse
+    }
+
+    fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::InUse { .. } => "remove these containers first".into(),
+            Self::References { .. } => "remove them one by one, or force it".into(),
+        })
+    }
+}
+
+fn made_of_it(users: &[String]) -> String {
+    match users {
+        [one] => format!("container {one:?} was made of it"),
+        _ => format!(
+            "containers {} were made of it",
+            users.iter().map(|user| format!("{user:?}")).collect::<Vec<_>>().join(", ")
+        ),
+    }
+}
+
+fn join(references: &[Reference]) -> String {
+    references.iter().map(Reference::familiar).collect::<Vec<_>>().join(", ")
+}
+
+impl Images {
+    /// Takes a reference away and keeps the image, even if it has no other.
+    ///
+    /// # Errors
+    /// `NotFound` if the reference names no image.
+    pub(crate) fn untag(&self, reference: &Reference) -> Result<ImageId> {
+        let _held = self.lock()?;
+        self.tags()
+            .update(|tags| Ok(tags.remove(reference)))?
+            .ok_or_else(|| super::tags::no_such("untag image", &reference.familiar()))
+    }
+
+    /// Removes what `name` stands for: a reference, and with the last one the image; or an image by its ID.
+    ///
+    /// `in_use` gives the names of the containers made from an image. Layers go when nothing else uses them.
+    ///
+    /// # Errors
+    /// `NotFound`; `InUse` if a container was made from the image, or if it has several references, was named by its
+    /// ID, and the removal is not forced.
+    pub(crate) fn remove(
+        &self,
+        name: &str,
+        force: Force,
+        in_use: &dyn Fn(&ImageId) -> Result<Vec<String>>,
+    ) -> Result<Removed> {
+        let held = self.lock()?;
+        let found = self.expect("remove image", name)?;
+        let tags = self.tags().read()?;
+        let (id, going) = match found {
+            Match::Reference(reference, id) => {
+                let others = tags_of(&tags, &id).into_iter().filter(|other| *other != reference).count();
+                if others > 0 {
+                    self.tags().update(|tags| Ok(tags.remove(&reference)))?;
+                    return Ok(Removed { references: vec![reference], ..Removed::default() });
+                }
+                // With its last tag go the names by digest that a pull left.
+                let going = tags.of(&id);
+                (id, going)
+            }
+            Match::Id(id) => {
+                let several = tags_of(&tags, &id);
+                if several.len() > 1 && force == Force::No {
+                    return Err(RemoveFault::References { name: name.to_owned(), references: several }.into());
+                }
+                let going = tags.of(&id);
+                (id, going)
+            }
+        };
+        let users = in_use(&id)?;
+        if !users.is_empty() {
+            return Err(RemoveFault::InUse { name: name.to_owned(), users }.into());
+        }
+        // A configuration that cannot be read any more can still be removed; fsck finds its layers.
+        let chains = match self.store().config(&id) {
+            Ok(config) => config.map(|config| ChainId::stack(config.diff_ids())).unwrap_or_default(),
+            Err(error) => {
+                tracing::warn!("the layers of image {} stay: {error}", id.short());
+                Vec::new()
+            }
+        };
+        self.tags().update(|tags| {
+            going.iter().for_each(|reference| drop(tags.remove(reference)));
+            Ok(())
+        })?;
+        self.store().remove(&id)?;
+        let layers = self.release_held(&held, chains.iter().rev())?;
+        Ok(Removed { references: going, image: Some(id), layers })
+    }
+}
+
+/// The references of an image that hold it: tags, and without any tag the names by digest.
+fn tags_of(tags: &Repositories, id: &ImageId) -> Vec<Reference> {
+    let all = tags.of(id);
+    let tagged: Vec<_> = all.iter().filter(|reference| reference.digest().is_none()).cloned().collect();
+    if tagged.is_empty() { all } else { tagged }
+}

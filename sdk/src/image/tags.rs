@@ -1,0 +1,172 @@
+//! The tags: which reference names which image.
+//!
+//! ```text
+//! image/<driver>/repositories.json
+//! {"Repositories":{"debian":{"debian:12":"sha256:…","debian@sha256:<manifest digest>":"sha256:…"}}}
+//! ```
+//!
+//! Names are familiar ones (`docker.io/library/` left out), always with a tag or a digest; keys are sorted, as Go sorts
+//! them, and there is no line end. The file is read, changed and replaced by rename under the images lock, so that
+//! threads and processes that tag at the same time lose nothing. A reader needs no lock.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::store::read_capped;
+use crate::data_root::DataRoot;
+use crate::error::{Attempt, Error, ErrorKind, Fault, Result};
+use crate::spec::digest::ImageId;
+use crate::spec::reference::Reference;
+
+/// Docker writes it for the owner only.
+const MODE: u32 = 0o600;
+
+/// Some hundred thousand tags; more is no `repositories.json`.
+const MAX_SIZE: u64 = 64 * 1024 * 1024;
+
+/// What to do about a reference that names another image already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Overwrite {
+    /// An error, and nothing is changed: an archive never moves a tag silently.
+    Refuse,
+    /// The reference names the new image from now on.
+    Move,
+}
+
+/// The tags of a data root.
+#[derive(Debug, Clone)]
+pub(crate) struct Tags {
+    root: DataRoot,
+}
+
+/// The content of `repositories.json`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Repositories {
+    #[serde(rename = "Repositories", default)]
+    by_name: BTreeMap<String, BTreeMap<String, ImageId>>,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum TagFault {
+    #[error("tag image {} as {reference:?}: the reference names image {} already", new.short(), old.short())]
+    RefExists { reference: String, old: ImageId, new: ImageId },
+    #[error("tag an image as {0:?}: \"sha256\" is no repository name, it would read as an image ID")]
+    NamedSha256(String),
+    #[error("read the tags in {path:?}: {why}")]
+    Malformed { path: PathBuf, why: String },
+}
+
+impl Fault for TagFault {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::RefExists { .. } => ErrorKind::AlreadyExists,
+            Self::NamedSha256(_) => ErrorKind::InvalidArgument,
+            Self::Malformed { .. } => ErrorKind::Corrupt,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::RefExists { reference, .. } => {
+                Some(format!("remove the tag {reference:?} first, or allow the import to overwrite it"))
+            }
+            Self::Malformed { .. } => {
+                Some("restore the file from a backup, or remove it and tag the images again".into())
+            }
+            Self::NamedSha256(_) => None,
+        }
+    }
+}
+
+impl Tags {
+    pub(crate) fn new(root: &DataRoot) -> Self {
+        Self { root: root.clone() }
+    }
+
+    /// All tags, as of now.
+    pub(crate) fn read(&self) -> Result<Repositories> {
+        let path = self.root.repositories();
+        let bytes = read_capped(&path, MAX_SIZE).attempt(|| format!("read {path:?}"))?;
+        // Docker creates the file empty before it writes it for the first time.
+        let Some(bytes) = bytes.filter(|bytes| !bytes.is_empty()) else { return Ok(Repositories::default()) };
+        serde_json::from_slice(&bytes).map_err(|error| TagFault::Malformed { path, why: error.to_string() }.into())
+    }
+
+    /// Changes the tags: reads, calls `change`, replaces the file. The caller holds the images lock.
+    pub(super) fn update<T>(&self, change: impl FnOnce(&mut Repositories) -> Result<T>) -> Result<T> {
+        let before = self.read()?;
+        let mut after = before.clone();
+        let value = change(&mut after)?;
+        if after != before {
+            self.root.write(&self.root.repositories(), &after.to_json()?, MODE)?;
+        }
+        Ok(value)
+    }
+}
+
+impl Repositories {
+    /// The file, byte for byte as Docker writes it.
+    pub(crate) fn to_json(&self) -> Result<Vec<u8>> {
+        serde_json::to_vec(self)
+            .map_err(|error| Error::new(ErrorKind::Corrupt, format_args!("write the tags: {error}")))
+    }
+
+    /// The image a reference names.
+    pub(crate) fn get(&self, reference: &Reference) -> Option<&ImageId> {
+        self.by_name.get(&reference.familiar_name())?.get(&key(reference))
+    }
+
+    /// The references of an image, sorted; unreadable ones are passed over.
+    pub(crate) fn of(&self, id: &ImageId) -> Vec<Reference> {
+        self.iter().filter(|(_, other)| *other == id).map(|(reference, _)| reference).collect()
+    }
+
+    /// All references with their images.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Reference, &ImageId)> {
+        self.by_name.values().flatten().filter_map(|(reference, id)| Some((Reference::parse(reference).ok()?, id)))
+    }
+
+    /// Names an image; gives the image that had the name before, if that was another one.
+    pub(crate) fn add(&mut self, reference: &Reference, id: &ImageId, overwrite: Overwrite) -> Result<Option<ImageId>> {
+        let name = reference.familiar_name();
+        if name == "sha256" {
+            return Err(TagFault::NamedSha256(key(reference)).into());
+        }
+        let old = self.get(reference).filter(|old| *old != id).cloned();
+        if let (Some(old), Overwrite::Refuse) = (&old, overwrite) {
+            let fault = TagFault::RefExists { reference: key(reference), old: old.clone(), new: id.clone() };
+            return Err(fault.into());
+        }
+        self.by_name.entry(name).or_default().insert(key(reference), id.clone());
+        Ok(old)
+    }
+
+    /// Takes a name away; gives the image it named.
+    pub(crate) fn remove(&mut self, reference: &Reference) -> Option<ImageId> {
+        let name = reference.familiar_name();
+        let references = self.by_name.get_mut(&name)?;
+        let id = references.remove(&key(reference));
+        if references.is_empty() {
+            self.by_name.remove(&name);
+        }
+        id
+    }
+}
+
+/// `debian:12`, or `debian@sha256:…` for a reference with a digest.
+fn key(reference: &Reference) -> String {
+    match reference.digest() {
+        Some(digest) => format!("{}@{digest}", reference.familiar_name()),
+        None => reference.familiar(),
+    }
+}
+
+/// The error for a reference that names no image.
+pub(super) fn no_such(attempt: &str, name: &str) -> Error {
+    Error::new(ErrorKind::NotFound, format_args!("{attempt} {name:?}: no such image"))
+}
+
+#[cfg(test)]
+mod tests;
