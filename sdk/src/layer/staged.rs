@@ -7,9 +7,17 @@ use std::path::{Path, PathBuf};
 
 use super::store::LayerStore;
 use crate::data_root::{InFlight, atomic};
-use crate::error::Result;
+use crate::error::{Attempt as _, Result};
 use crate::spec::digest::ChainId;
 use crate::spec::id::CacheId;
+use crate::spec::time::Timestamp;
+use crate::sys::{
+    self,
+    fs::{FileKind, Time},
+};
+
+/// In a second.
+const NANOS: i128 = 1_000_000_000;
 
 /// The directories of a layer that is not published yet. Dropping it removes them.
 #[derive(Debug)]
@@ -45,11 +53,43 @@ impl StagedLayer {
         self.parent.as_ref()
     }
 
+    /// Sets every time of modification after `latest` to `latest`, so that the same files give the same layer whenever
+    /// they are made.
+    #[doc(alias = "SOURCE_DATE_EPOCH")]
+    pub(crate) fn clamp_times(&self, latest: Timestamp) -> Result<()> {
+        let nanos = latest.unix_nanos();
+        let latest = Time {
+            seconds: i64::try_from(nanos.div_euclid(NANOS)).unwrap_or(i64::MAX),
+            nanoseconds: u32::try_from(nanos.rem_euclid(NANOS)).unwrap_or_default(),
+        };
+        let attempt = || format!("set the times in {:?}", self.diff);
+        let root = sys::fs::open_directory(&self.diff).attempt(attempt)?;
+        let mut pending = vec![PathBuf::from(".")];
+        while let Some(path) = pending.pop() {
+            let directory = sys::fs::open_beneath(&root, &path, sys::fs::DIRECTORY).attempt(attempt)?;
+            for entry in sys::fs::read_directory(&directory).attempt(attempt)? {
+                if sys::fs::stat_at(&directory, &entry.name).attempt(attempt)?.modified > latest {
+                    sys::fs::set_times_at(&directory, &entry.name, latest).attempt(attempt)?;
+                }
+                if entry.kind == FileKind::Directory {
+                    pending.push(path.join(&entry.name));
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// The directory for the layer's records, made on the first call.
     pub(super) fn write_set(&self) -> Result<PathBuf> {
         let path = self.store.root().write_set(&self.cache_id);
         atomic::create_directory(&path, 0o700)?;
         Ok(path)
+    }
+
+    /// Leaves everything as a process does that is killed here.
+    #[cfg(test)]
+    pub(super) fn crash(mut self) {
+        self.entry.take().into_iter().for_each(InFlight::abandon);
     }
 
     /// The layer is published: it stays.
