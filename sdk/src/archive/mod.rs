@@ -4,10 +4,34 @@
 //! a few buffers round. Nothing is trusted: every path is resolved below the target directory by descriptors, every
 //! length is limited, and what is not understood is refused rather than skipped.
 
+mod apply;
+mod base64;
+mod compress;
+mod crc64;
+mod diff;
+mod entry;
+mod fault;
+mod header;
+mod import;
 mod limits;
+mod path;
+mod pax;
+mod reassemble;
+mod record;
+mod ring;
+mod saved;
+mod sink;
+mod sparse;
+mod tar_split;
+mod tree;
 mod whiteout;
+mod write;
 
+pub(crate) use compress::decompress;
+pub(crate) use diff::digest_layer;
+pub(crate) use import::import_layer;
 pub use limits::Limits;
+pub(crate) use reassemble::reassemble;
 pub(crate) use whiteout::{XattrKind, is_overlay_state};
 
 use crate::spec::DiffId;
@@ -37,3 +61,6 @@ pub(crate) struct Applied {
     pub size: u64,
     pub entries: u64,
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,336 @@
+//! A layer's directory as an archive: canonical, so that equal directories give equal digests.
+//!
+//! Names sorted by their bytes, directories before what is in them, ustar headers with PAX records where needed, hard
+//! links to the first name of an inode, whiteouts in their archive spelling, times and attributes as they are. The root
+//! has no entry, as in the layers that Docker makes.
+
+use std::collections::HashMap;
+use std::ffi::OsStr;
+use std::io::Write;
+use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+use std::thread;
+
+use crate::error::{Attempt as _, Result};
+use crate::sys::fs::{self, DIRECTORY, DirEntry, FileKind, Metadata, PATH_ONLY, READ, Time, Xattr};
+
+use super::entry::{Kind, padding};
+use super::fault::{ArchiveFault, text};
+use super::import::{join as join_thread, spawn};
+use super::path::join;
+use super::record::record;
+use super::ring::{MarkKind, Pool, channel};
+use super::sink::Sink;
+use super::whiteout::{self, is_overlay_state};
+use super::write::Header;
+use super::{Applied, ApplyOptions, Ownership};
+
+/// Directories kept open on the way down; those above are opened again on the way up.
+const OPEN_LEVELS: usize = 64;
+
+/// Writes the directory `diff` as a canonical archive through the digest, and its `tar-split.json.gz`; `out`, if given,
+/// gets the archive itself.
+///
+/// The directory must not change meanwhile. Sockets are left out.
+///
+/// # Errors
+/// [`Unsupported`](crate::ErrorKind::Unsupported) for what an archive cannot express: files named `.wh.…`, state of an
+/// overlay that was mounted with `redirect_dir` or `metacopy`; and those of the file system and of the writers.
+pub(crate) fn digest_layer(
+    diff: &Path,
+    tar_split: &mut dyn Write,
+    out: Option<&mut dyn Write>,
+    options: &ApplyOptions,
+) -> Result<Applied> {
+    let root = fs::open_directory(diff).attempt(|| format!("open {diff:?}"))?;
+    thread::scope(|scope| {
+        let (to_record, from_walk) = channel();
+        let (to_walk, from_record) = channel();
+        let recording = spawn(scope, "record", move || record(from_walk, to_walk))?;
+        let mut sink = Sink::new(Pool::new(from_record), to_record, out, tar_split);
+        let walked = Walk::new(&root, diff, options).run(&mut sink);
+        // The walk's error comes first, but the recorder is awaited in any case.
+        let ended = walked.and_then(|walked| sink.finish().map(|tar_split| (walked, tar_split)));
+        let recorded = join_thread(recording);
+        let ((size, entries), tar_split) = ended?;
+        let recorded = recorded?;
+        tar_split.write_all(&recorded.output).attempt(|| "write tar-split")?;
+        Ok(Applied { diff_id: recorded.diff_id, size, entries })
+    })
+}
+
+struct Walk<'a> {
+    root: &'a OwnedFd,
+    diff: &'a Path,
+    options: &'a ApplyOptions,
+    /// First name of every inode with several.
+    links: HashMap<(u64, u64), Vec<u8>>,
+    header: Vec<u8>,
+    size: u64,
+    entries: u64,
+}
+
+/// A directory being listed.
+struct Level {
+    path: Vec<u8>,
+    /// `None` while there are too many below it.
+    directory: Option<OwnedFd>,
+    /// Sorted backwards: the next name is at the end.
+    names: Vec<DirEntry>,
+}
+
+impl<'a> Walk<'a> {
+    fn new(root: &'a OwnedFd, diff: &'a Path, options: &'a ApplyOptions) -> Self {
+        Self { root, diff, options, links: HashMap::new(), header: Vec::new(), size: 0, entries: 0 }
+    }
+
+    /// Returns Docker's size and the number of entries.
+    fn run(mut self, sink: &mut Sink<'_, '_>) -> Result<(u64, u64)> {
+        let root = fs::open_at(self.root, ".", DIRECTORY).attempt(|| format!("open {:?}", self.diff))?;
+        if self.is_opaque(b"", &fs::list_xattrs(&root).attempt(|| self.say("read the attributes of", b""))?)? {
+            self.opaque(sink, b"")?;
+        }
+        let mut levels = vec![self.level(Vec::new(), root)?];
+        while let Some(level) = levels.last_mut() {
+            let Some(next) = level.names.pop() else {
+                levels.pop();
+                continue;
+            };
+            let directory = match level.directory.take() {
+                Some(directory) => directory,
+                None => fs::open_beneath(self.root, level.path.as_slice(), DIRECTORY)
+                    .attempt(|| self.say("open", &level.path))?,
+            };
+            let path = join(&level.path, next.name.as_bytes());
+            let below = self.file(sink, &directory, &next, &path)?;
+            level.directory = Some(directory);
+            if let Some(below) = below {
+                if let Some(far) = levels.len().checked_sub(OPEN_LEVELS).and_then(|at| levels.get_mut(at)) {
+                    far.directory = None;
+                }
+                levels.push(self.level(path, below)?);
+            }
+        }
+        sink.put(&[0; 1024])?;
+        Ok((self.size, self.entries))
+    }
+
+    fn level(&self, path: Vec<u8>, directory: OwnedFd) -> Result<Level> {
+        let mut names = fs::read_directory(&directory).attempt(|| self.say("list", &path))?;
+        names.sort_unstable_by(|a, b| b.name.cmp(&a.name));
+        Ok(Level { path, directory: Some(directory), names })
+    }
+
+    /// Writes one file; a directory is returned open, to be listed.
+    fn file(
+        &mut self,
+        sink: &mut Sink<'_, '_>,
+        directory: &OwnedFd,
+        next: &DirEntry,
+        path: &[u8],
+    ) -> Result<Option<OwnedFd>> {
+        let name = next.name.as_os_str();
+        if name.as_bytes().starts_with(whiteout::PREFIX) {
+            return Err(ArchiveFault::layer(path, "names that begin with \".wh.\" mean deleted files in an archive"));
+        }
+        if path.len() > self.options.limits.path {
+            return Err(ArchiveFault::layer(
+                path,
+                format!("the path is longer than {} bytes", self.options.limits.path),
+            ));
+        }
+        match next.kind {
+            FileKind::Regular => self.regular(sink, directory, name, path).map(|()| None),
+            FileKind::Directory => self.directory(sink, directory, name, path).map(Some),
+            FileKind::Socket => Ok(None),
+            _ => self.special(sink, directory, name, path).map(|()| None),
+        }
+    }
+
+    fn regular(&mut self, sink: &mut Sink<'_, '_>, directory: &OwnedFd, name: &OsStr, path: &[u8]) -> Result<()> {
+        let file = open_readable(directory, name, READ).attempt(|| self.say("open", path))?;
+        let metadata = fs::stat(&file).attempt(|| self.say("stat", path))?;
+        if metadata.kind != FileKind::Regular {
+            return Err(ArchiveFault::layer(path, "it changed while it was read"));
+        }
+        if self.hard_link(sink, &metadata, path)? {
+            return Ok(());
+        }
+        let xattrs = fs::list_xattrs(&file).attempt(|| self.say("read the attributes of", path))?;
+        let xattrs = self.carried(path, xattrs)?;
+        self.size += metadata.size;
+        self.entry(sink, path, Kind::File, &metadata, b"", &xattrs)?;
+        sink.mark(path, MarkKind::Content(metadata.size));
+        if !sink.put_file(&file, metadata.size).attempt(|| self.say("read", path))? {
+            return Err(ArchiveFault::layer(path, "it became shorter while it was read"));
+        }
+        let padding = usize::try_from(padding(metadata.size)).unwrap_or_default();
+        sink.put(&[0; 512][..padding])
+    }
+
+    fn directory(&mut self, sink: &mut Sink<'_, '_>, parent: &OwnedFd, name: &OsStr, path: &[u8]) -> Result<OwnedFd> {
+        let directory = open_readable(parent, name, DIRECTORY).attempt(|| self.say("open", path))?;
+        let metadata = fs::stat(&directory).attempt(|| self.say("stat", path))?;
+        let xattrs = fs::list_xattrs(&directory).attempt(|| self.say("read the attributes of", path))?;
+        let is_opaque = self.is_opaque(path, &xattrs)?;
+        let xattrs = self.carried(path, xattrs)?;
+        let with_slash = join(path, b"");
+        self.entry(sink, &with_slash, Kind::Directory, &metadata, b"", &xattrs)?;
+        sink.mark(&with_slash, MarkKind::Raw);
+        if is_opaque {
+            self.opaque(sink, path)?;
+        }
+        Ok(directory)
+    }
+
+    fn special(&mut self, sink: &mut Sink<'_, '_>, directory: &OwnedFd, name: &OsStr, path: &[u8]) -> Result<()> {
+        let metadata = fs::stat_at(directory, name.as_bytes()).attempt(|| self.say("stat", path))?;
+        if metadata.is_whiteout() {
+            let parent = super::path::split(path).0;
+            let hiding = join(parent, &[whiteout::PREFIX, name.as_bytes()].concat());
+            return self.marker(sink, &hiding);
+        }
+        if self.hard_link(sink, &metadata, path)? {
+            return Ok(());
+        }
+        let kind = match metadata.kind {
+            FileKind::Symlink => Kind::Symlink,
+            FileKind::CharDevice => Kind::CharDevice,
+            FileKind::BlockDevice => Kind::BlockDevice,
+            FileKind::Fifo => Kind::Fifo,
+            _ => return Err(ArchiveFault::layer(path, "it changed while it was read")),
+        };
+        let mut link = Vec::new();
+        if kind == Kind::Symlink {
+            link = fs::read_link_at(directory, name.as_bytes()).attempt(|| self.say("read link", path))?;
+            self.size += link.len() as u64;
+        }
+        let xattrs = fs::list_xattrs_at(directory, name).attempt(|| self.say("read the attributes of", path))?;
+        let xattrs = self.carried(path, xattrs)?;
+        self.entry(sink, path, kind, &metadata, &link, &xattrs)?;
+        sink.mark(path, MarkKind::Raw);
+        Ok(())
+    }
+
+    /// Writes a link if the inode already has a name in the archive.
+    fn hard_link(&mut self, sink: &mut Sink<'_, '_>, metadata: &Metadata, path: &[u8]) -> Result<bool> {
+        if metadata.links < 2 {
+            return Ok(false);
+        }
+        if let Some(first) = self.links.get(&metadata.identity) {
+            let first = first.clone();
+            self.entry(sink, path, Kind::HardLink, metadata, &first, &[])?;
+            sink.mark(path, MarkKind::Raw);
+            return Ok(true);
+        }
+        self.links.insert(metadata.identity, path.to_vec());
+        Ok(false)
+    }
+
+    fn opaque(&mut self, sink: &mut Sink<'_, '_>, directory: &[u8]) -> Result<()> {
+        self.marker(sink, &join(directory, whiteout::OPAQUE))
+    }
+
+    /// An empty file that means something; when and by whom it was made does not count.
+    fn marker(&mut self, sink: &mut Sink<'_, '_>, path: &[u8]) -> Result<()> {
+        let time = Time::default();
+        self.header.clear();
+        let (uid, gid, size, device) = (0, 0, 0, (0, 0));
+        let header = Header {
+            path,
+            kind: Kind::File,
+            link: b"",
+            mode: 0o600,
+            uid,
+            gid,
+            size,
+            modified: time,
+            device,
+            xattrs: &[],
+        };
+        header.write(&mut self.header);
+        sink.put(&self.header)?;
+        sink.mark(path, MarkKind::Raw);
+        self.entries += 1;
+        Ok(())
+    }
+
+    fn entry(
+        &mut self,
+        sink: &mut Sink<'_, '_>,
+        path: &[u8],
+        kind: Kind,
+        metadata: &Metadata,
+        link: &[u8],
+        xattrs: &[Xattr],
+    ) -> Result<()> {
+        let (uid, gid) = match self.options.ownership {
+            Ownership::Keep => (metadata.uid, metadata.gid),
+            // The caller is root in the container.
+            Ownership::Flatten => (0, 0),
+        };
+        self.header.clear();
+        let header = Header {
+            path,
+            kind,
+            link,
+            mode: metadata.mode,
+            uid,
+            gid,
+            size: if kind == Kind::File { metadata.size } else { 0 },
+            modified: metadata.modified,
+            device: metadata.device,
+            xattrs,
+        };
+        header.write(&mut self.header);
+        self.entries += 1;
+        sink.put(&self.header)
+    }
+
+    fn is_opaque(&self, path: &[u8], xattrs: &[Xattr]) -> Result<bool> {
+        let value = |name: &str| xattrs.iter().find(|(key, _)| key == name.as_bytes()).map(|(_, value)| &value[..]);
+        let prefix = self.options.xattrs.opaque().trim_end_matches("opaque");
+        if value(&format!("{prefix}redirect")).is_some() {
+            return Err(ArchiveFault::layer(path, "its content lies under another name (overlay redirect_dir)"));
+        }
+        Ok(value(self.options.xattrs.opaque()) == Some(b"y"))
+    }
+
+    /// The attributes that belong into an archive.
+    fn carried(&self, path: &[u8], mut xattrs: Vec<Xattr>) -> Result<Vec<Xattr>> {
+        let prefix = self.options.xattrs.opaque().trim_end_matches("opaque").as_bytes();
+        if xattrs.iter().any(|(name, _)| name.strip_prefix(prefix) == Some(b"metacopy")) {
+            return Err(ArchiveFault::layer(path, "its content lies in another layer (overlay metacopy)"));
+        }
+        xattrs.retain(|(name, _)| {
+            !is_overlay_state(name) && !matches!(&name[..], b"security.selinux" | b"security.ima" | b"security.evm")
+        });
+        if let Some((name, _)) = xattrs.iter().find(|(name, _)| name.contains(&b'=')) {
+            return Err(ArchiveFault::layer(path, format!("an archive cannot hold the attribute {:?}", text(name))));
+        }
+        Ok(xattrs)
+    }
+
+    fn say(&self, verb: &str, path: &[u8]) -> String {
+        format!("{verb} {:?}", self.diff.join(OsStr::from_bytes(path)))
+    }
+}
+
+/// Opens what its owner may have made unreadable to himself: an ordinary user's container was root in its namespace.
+fn open_readable(directory: &OwnedFd, name: &OsStr, flags: rustix::fs::OFlags) -> std::io::Result<OwnedFd> {
+    match fs::open_at(directory, name.as_bytes(), flags) {
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+            let named = fs::open_at(directory, name.as_bytes(), PATH_ONLY)?;
+            let metadata = fs::stat(&named)?;
+            // The link in /proc leads to the very file that was looked at.
+            let link = format!("/proc/self/fd/{}", named.as_raw_fd());
+            let mode = |mode: u32| rustix::fs::chmod(link.as_str(), rustix::fs::Mode::from_raw_mode(mode));
+            mode(metadata.mode | 0o500)?;
+            let opened = fs::open_at(directory, name.as_bytes(), flags);
+            mode(metadata.mode)?;
+            opened
+        }
+        result => result,
+    }
+}
