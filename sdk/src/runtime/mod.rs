@@ -7,28 +7,28 @@
 //! they end. Nothing polls.
 
 mod bundle;
+mod fault;
+mod mounts;
+mod plan;
 mod process;
+mod script;
+mod security;
+mod spawn;
 mod stdio;
+mod supervisor;
 
 pub(crate) use bundle::{
     Bundle, BundleMount, BundleSource, DEFAULT_PATH, NetworkMode, ProcessSpec, ResolvedUser, Rootfs,
 };
 pub(crate) use process::Process;
+pub(crate) use spawn::{exec, start};
 pub(crate) use stdio::{Input, Output, Sink, Stdio};
 
-use crate::error::{Error, ErrorKind, Result};
 use crate::spec::ExitStatus;
 
 /// Called once on the supervisor thread when the process has ended and its output is delivered, before
 /// [`Process::wait`] returns.
 pub(crate) type OnExit = Box<dyn FnOnce(&ExitStatus) + Send>;
 
-/// Starts a container.
-pub(crate) fn start(_bundle: &Bundle, _stdio: Stdio, _on_exit: OnExit) -> Result<Process> {
-    Err(Error::new(ErrorKind::Unsupported, "start a container: this build of plywood cannot"))
-}
-
-/// Starts a further process in a container.
-pub(crate) fn exec(_target: &Process, _spec: &ProcessSpec, _stdio: Stdio) -> Result<Process> {
-    Err(Error::new(ErrorKind::Unsupported, "start a process in a container: this build of plywood cannot"))
-}
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,7 @@
 //! Capability sets: [`capabilities(7)`](https://man7.org/linux/man-pages/man7/capabilities.7.html).
 
-use std::{fmt, io};
+use std::sync::OnceLock;
+use std::{fmt, fs, io};
 
 use rustix::thread::capabilities;
 
@@ -111,6 +112,16 @@ impl fmt::Debug for CapabilitySet {
 /// What the calling thread may do now.
 pub(crate) fn effective() -> io::Result<CapabilitySet> {
     Ok(CapabilitySet(capabilities(None)?.effective.bits()))
+}
+
+/// The highest number that this kernel knows.
+pub(crate) fn last() -> u32 {
+    static LAST: OnceLock<u32> = OnceLock::new();
+    *LAST.get_or_init(|| {
+        let text = fs::read_to_string("/proc/sys/kernel/cap_last_cap").unwrap_or_default();
+        // A kernel that does not say is one of those we know.
+        text.trim().parse().unwrap_or(NAMES.len() as u32 - 1)
+    })
 }
 
 #[cfg(test)]

@@ -1,8 +1,15 @@
 //! The kernel: one function per use of a call. Speaks `io::Result` and paths; knows nothing of Docker.
 
 pub(crate) mod capability;
+mod child;
+pub(crate) mod clone;
 pub(crate) mod fs;
 pub(crate) mod lock;
+pub(crate) mod mount;
+pub(crate) mod mountinfo;
+pub(crate) mod namespace;
+pub(crate) mod plan;
 pub(crate) mod probe;
 pub(crate) mod signal;
+pub(crate) mod visible;
 pub(crate) mod wait;

@@ -1,0 +1,400 @@
+//! The file systems of a container: its root, `/proc`, `/sys`, `/dev` and below, volumes and binds.
+//!
+//! Everything is mounted by descriptors: a path inside the root is resolved once, in the root, and what was found is
+//! mounted on. So an image that makes `/dev` a link, or a container that swaps a directory for one meanwhile, leads
+//! nowhere else.
+
+use std::os::unix::fs::FileTypeExt;
+use std::path::{Path, PathBuf};
+
+use super::bundle::{Bundle, BundleMount, BundleSource, NetworkMode, Rootfs};
+use super::script::{Lookup, Script};
+use super::security::{MASKED_DIRECTORIES, MASKED_FILES, READ_ONLY};
+use crate::error::{Attempt, Error, ErrorKind, Result};
+use crate::sys::mount::{
+    AT_EMPTY_PATH, AT_RECURSIVE, ATTR_NODEV, ATTR_NOEXEC, ATTR_NOSUID, ATTR_RDONLY, ATTR_STRICTATIME,
+    FSCONFIG_STRING_MAX, MOUNT_OPTIONS_MAX, MOVE_MOUNT_F_EMPTY_PATH,
+};
+use crate::sys::plan::{ANY, Register};
+use crate::sys::probe;
+
+const CLOSED: u64 = ATTR_NOSUID | ATTR_NODEV | ATTR_NOEXEC;
+
+/// Name, major and minor number of the devices every container has.
+const DEVICES: [(&str, u32, u32); 6] =
+    [("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0)];
+
+/// Links in `/dev`.
+const LINKS: [(&str, &str); 5] = [
+    ("ptmx", "pts/ptmx"),
+    ("fd", "/proc/self/fd"),
+    ("stdin", "/proc/self/fd/0"),
+    ("stdout", "/proc/self/fd/1"),
+    ("stderr", "/proc/self/fd/2"),
+];
+
+/// `/dev/shm`, as in Docker.
+const SHM_SIZE: &str = "67108864";
+
+/// What is mounted where no words of the kernel help.
+const PROC_HINT: &str = "the program itself runs in a container that hides parts of /proc or /sys: run that privileged";
+
+/// The effective user counts, not the real one.
+const AT_EACCESS: i32 = 0x200;
+
+/// Cuts the child's mounts off from the host's.
+pub(super) fn isolate(script: &mut Script) -> Result<()> {
+    script.step("make the mounts private");
+    let root = script.text("/")?;
+    let flags = libc::MS_REC | libc::MS_PRIVATE;
+    script.plan.call(libc::SYS_mount, &[0.into(), root.into(), 0.into(), flags.into(), 0.into()]);
+    Ok(())
+}
+
+/// Mounts the root file system, somewhere; the register is its root directory.
+pub(super) fn root(script: &mut Script, rootfs: &Rootfs, user_namespace: bool) -> Result<Register> {
+    let root = match rootfs {
+        Rootfs::Directory(path) => {
+            script.step(format!("mount the root file system {path:?}"));
+            directory(script, path)?
+        }
+        Rootfs::Overlay { lowers, upper, .. } if lowers.is_empty() => {
+            script.step(format!("mount the root file system {upper:?}"));
+            directory(script, upper)?
+        }
+        Rootfs::Overlay { lowers, upper, work, volatile } => {
+            let mut options = vec![("redirect_dir", "nofollow"), ("metacopy", "off"), ("index", "off")];
+            options.extend(user_namespace.then_some(("userxattr", "")));
+            options.extend(volatile.then_some(("volatile", "")));
+            script.step(format!("mount {} layers below {upper:?}", lowers.len()));
+            match probe::overlay_takes_single_lowers() {
+                true => overlay(script, lowers, upper, work, &options)?,
+                false => overlay_at_once(script, lowers, upper, work, &options)?,
+            }
+        }
+    };
+    // overlayfs mounts read-only, without an error, when it cannot use the work directory.
+    script.step("write to the root file system").hint = Some("the work directory must be writable for this user");
+    let here = script.text(".")?;
+    script.plan.call(libc::SYS_faccessat2, &[root.into(), here.into(), libc::W_OK.into(), AT_EACCESS.into()]);
+    Ok(root)
+}
+
+fn directory(script: &mut Script, path: &Path) -> Result<Register> {
+    let path = script.path(&std::path::absolute(path).attempt(|| format!("use path {path:?}"))?)?;
+    let root = script.copy_tree(libc::AT_FDCWD, path, AT_RECURSIVE);
+    script.set_attributes(root, ATTR_NODEV, AT_RECURSIVE);
+    cover(script, root)?;
+    Ok(root)
+}
+
+/// Attaches the root over `/`; paths of the host still lead below it.
+fn cover(script: &mut Script, root: Register) -> Result<()> {
+    let (empty, slash) = (script.empty, script.text("/")?);
+    let flags = MOVE_MOUNT_F_EMPTY_PATH.into();
+    let arguments = [root.into(), empty.into(), libc::AT_FDCWD.into(), slash.into(), flags];
+    script.plan.call(libc::SYS_move_mount, &arguments);
+    Ok(())
+}
+
+/// One option per layer, since Linux 6.7.
+fn overlay(
+    script: &mut Script,
+    lowers: &[PathBuf],
+    upper: &Path,
+    work: &Path,
+    options: &[(&str, &str)],
+) -> Result<Register> {
+    let context = script.open_file_system("overlay")?;
+    script.set_option(context, "source", "overlay")?;
+    let layers = lowers.iter().map(|path| ("lowerdir+", path.as_path()));
+    for (key, path) in layers.chain([("upperdir", upper), ("workdir", work)]) {
+        let path = std::path::absolute(path).attempt(|| format!("use path {path:?}"))?;
+        // Only these two options know escapes.
+        let text = match (key, text(&path)?) {
+            ("lowerdir+", text) => text.to_owned(),
+            (_, text) => text.replace('\\', "\\\\"),
+        };
+        if text.len() > FSCONFIG_STRING_MAX {
+            let path = script.path(&path)?;
+            script.plan.call(libc::SYS_chdir, &[path.into()]);
+            script.set_option(context, key, ".")?;
+        } else {
+            script.set_option(context, key, &text)?;
+        }
+    }
+    for (key, value) in options {
+        script.set_option(context, key, value)?;
+    }
+    script.create_file_system(context);
+    let root = script.mount_file_system(context, ATTR_NODEV);
+    cover(script, root)?;
+    Ok(root)
+}
+
+/// All options in one page, relative to the directory that all layers are in.
+fn overlay_at_once(
+    script: &mut Script,
+    lowers: &[PathBuf],
+    upper: &Path,
+    work: &Path,
+    options: &[(&str, &str)],
+) -> Result<Register> {
+    let all = lowers.iter().map(PathBuf::as_path).chain([upper, work]);
+    let all = all.map(std::path::absolute).collect::<Result<Vec<_>, _>>().attempt(|| "use the layers")?;
+    let common = all.iter().fold(all[0].clone(), |common, path| {
+        common.ancestors().find(|it| path.starts_with(it)).unwrap_or(Path::new("/")).to_owned()
+    });
+    let relative = |path: &PathBuf| -> Result<String> {
+        let path = path.strip_prefix(&common).unwrap_or(path);
+        let text = if path == Path::new("") { "." } else { text(path)? };
+        Ok(text.chars().flat_map(|c| ["\\:,".contains(c).then_some('\\'), Some(c)]).flatten().collect())
+    };
+    let names = all.iter().map(relative).collect::<Result<Vec<_>>>()?;
+    let (layers, rest) = names.split_at(lowers.len());
+    let mut text = format!("lowerdir={},upperdir={},workdir={}", layers.join(":"), rest[0], rest[1]);
+    for (key, value) in options {
+        let equals = if value.is_empty() { "" } else { "=" };
+        text.extend([",", key, equals, value]);
+    }
+    if text.len() > MOUNT_OPTIONS_MAX {
+        let message = format!("mount {} layers: their names are longer than a page of memory", lowers.len());
+        return Err(Error::new(ErrorKind::Unsupported, message).with_hint("Linux 6.7 takes more"));
+    }
+    let (common, kind, options) = (script.path(&common)?, script.text("overlay")?, script.text(text)?);
+    let target = script.path(&all[lowers.len()])?;
+    script.plan.call(libc::SYS_chdir, &[common.into()]);
+    let arguments = [kind.into(), target.into(), kind.into(), libc::MS_NODEV.into(), options.into()];
+    script.plan.call(libc::SYS_mount, &arguments);
+    let flags = libc::O_PATH | libc::O_DIRECTORY | libc::O_CLOEXEC;
+    Ok(script.get(libc::SYS_openat, &[libc::AT_FDCWD.into(), target.into(), flags.into()]))
+}
+
+fn text(path: &Path) -> Result<&str> {
+    path.to_str().ok_or_else(|| {
+        Error::new(ErrorKind::InvalidArgument, format!("mount the layers: the name of {path:?} is no UTF-8"))
+    })
+}
+
+/// Mounts `/proc`, `/sys` and `/dev`; the register is the root of `/dev`.
+pub(super) fn defaults(script: &mut Script, root: Register, bundle: &Bundle, user_namespace: bool) -> Result<Register> {
+    script.step("mount /proc").hint = Some(PROC_HINT);
+    let proc = script.file_system("proc", &[], CLOSED)?;
+    attach_default(script, root, "proc", proc)?;
+    if bundle.network != NetworkMode::Host {
+        network_settings(script, proc, bundle)?;
+    }
+    script.close(proc);
+    sys(script, root, bundle)?;
+    let dev = dev(script, root, user_namespace)?;
+    if !bundle.privileged {
+        mask(script, root, dev)?;
+    }
+    below_dev(script, root, user_namespace)?;
+    Ok(dev)
+}
+
+/// Mounts on a directory of the root; one that is missing is made, a link is refused.
+fn attach_default(script: &mut Script, root: Register, path: &str, mount: Register) -> Result<()> {
+    script.step(format!("use /{path} of the root file system")).hint = Some("it must be a directory and no link");
+    let (found, target) = script.look_up(root, path, Lookup::RealDirectory)?;
+    script.plan.tolerate(found, &[libc::ENOENT]);
+    let name = script.text(path)?;
+    script.plan.call(libc::SYS_mkdirat, &[root.into(), name.into(), 0o755.into()]);
+    let (again, register) = script.look_up(root, path, Lookup::RealDirectory)?;
+    script.plan.keep(again, target);
+    script.plan.release(register);
+    script.plan.on_success_go_on_here(found);
+    script.step(format!("mount on /{path}"));
+    script.attach(mount, target);
+    script.close(target);
+    Ok(())
+}
+
+/// Ports below 1024 and ping for everybody, which makes up for the missing `NET_RAW`.
+fn network_settings(script: &mut Script, proc: Register, bundle: &Bundle) -> Result<()> {
+    script.step("set up the network");
+    let last = match probe::privilege() {
+        probe::Privilege::Root => "0 2147483647".to_owned(),
+        probe::Privilege::User => format!("{0} {0}", bundle.process.user.gid),
+    };
+    for (name, value) in
+        [("sys/net/ipv4/ip_unprivileged_port_start", "0".to_owned()), ("sys/net/ipv4/ping_group_range", last)]
+    {
+        let (name, length, value) = (script.text(name)?, value.len() as u64, script.text(value)?);
+        let flags = libc::O_WRONLY | libc::O_CLOEXEC;
+        let file = script.plan.register();
+        // A kernel without these settings has nothing to set.
+        let opened = script.attempt(libc::SYS_openat, &[proc.into(), name.into(), flags.into()], &[ANY]);
+        script.plan.keep(opened, file);
+        script.attempt(libc::SYS_write, &[file.into(), value.into(), length.into()], &[ANY]);
+        script.close(file);
+        script.plan.on_failure_go_on_here(opened);
+    }
+    Ok(())
+}
+
+fn sys(script: &mut Script, root: Register, bundle: &Bundle) -> Result<()> {
+    script.step("mount /sys").hint = Some(PROC_HINT);
+    let read_only = if bundle.privileged { 0 } else { ATTR_RDONLY };
+    let sys = match bundle.network {
+        // sysfs shows the network namespace, which must be ours to mount it.
+        NetworkMode::Host => {
+            let path = script.text("/sys")?;
+            let sys = script.copy_tree(libc::AT_FDCWD, path, AT_RECURSIVE);
+            script.set_attributes(sys, CLOSED | read_only, AT_RECURSIVE);
+            sys
+        }
+        NetworkMode::Private | NetworkMode::None => script.file_system("sysfs", &[], CLOSED | read_only)?,
+    };
+    attach_default(script, root, "sys", sys)?;
+    script.close(sys);
+    Ok(())
+}
+
+fn dev(script: &mut Script, root: Register, user_namespace: bool) -> Result<Register> {
+    script.step("mount /dev");
+    let options = [("mode", "755"), ("size", "65536k")];
+    let dev = script.file_system("tmpfs", &options, ATTR_NOSUID | ATTR_STRICTATIME)?;
+    for name in ["pts", "shm", "mqueue"] {
+        let name = script.text(name)?;
+        script.plan.call(libc::SYS_mkdirat, &[dev.into(), name.into(), 0o755.into()]);
+    }
+    for (name, target) in LINKS {
+        let (name, target) = (script.text(name)?, script.text(target)?);
+        script.plan.call(libc::SYS_symlinkat, &[target.into(), dev.into(), name.into()]);
+    }
+    for (name, major, minor) in DEVICES {
+        script.step(format!("create /dev/{name}"));
+        let name = script.text(name)?;
+        // The kind of number that mknod takes: 12 bits of major above 8 of minor.
+        let (mode, device) = match user_namespace {
+            true => (libc::S_IFREG | 0o666, 0),
+            false => (libc::S_IFCHR | 0o666, major << 8 | minor),
+        };
+        script.plan.call(libc::SYS_mknodat, &[dev.into(), name.into(), mode.into(), device.into()]);
+    }
+    attach_default(script, root, "dev", dev)?;
+    if user_namespace {
+        for (name, ..) in DEVICES {
+            script.step(format!("mount the host's /dev/{name}"));
+            let path = script.text(format!("/dev/{name}"))?;
+            let device = script.copy_tree(libc::AT_FDCWD, path, 0);
+            let (_, target) = script.look_up(root, &format!("dev/{name}"), Lookup::Real)?;
+            script.attach(device, target);
+            script.close(target);
+            script.close(device);
+        }
+    }
+    Ok(dev)
+}
+
+fn below_dev(script: &mut Script, root: Register, user_namespace: bool) -> Result<()> {
+    let mut pts = vec![("ptmxmode", "0666"), ("mode", "0620")];
+    // Group 5 is "tty" everywhere, but an ordinary user's container has one group.
+    pts.extend((!user_namespace).then_some(("gid", "5")));
+    let pts_attributes = ATTR_NOSUID | ATTR_NOEXEC;
+    for (path, kind, options, attributes) in [
+        ("dev/pts", "devpts", pts, pts_attributes),
+        ("dev/shm", "tmpfs", vec![("mode", "1777"), ("size", SHM_SIZE)], CLOSED),
+        ("dev/mqueue", "mqueue", vec![], CLOSED),
+    ] {
+        script.step(format!("mount /{path}"));
+        let mount = script.file_system(kind, &options, attributes)?;
+        attach_default(script, root, path, mount)?;
+        script.close(mount);
+    }
+    Ok(())
+}
+
+/// Hides what would tell about or change the host. Comes before `/dev/shm` is mounted: the empty directory below it
+/// stands for the hidden ones.
+fn mask(script: &mut Script, root: Register, dev: Register) -> Result<()> {
+    let (null, shm) = (script.text("null")?, script.text("shm")?);
+    let throttles = (0..).map(|cpu| format!("sys/devices/system/cpu/cpu{cpu}/thermal_throttle"));
+    let throttles = throttles.take_while(|path| Path::new("/").join(path).exists());
+    let files = MASKED_FILES.iter().map(|path| ((*path).to_owned(), null));
+    let directories = MASKED_DIRECTORIES.iter().map(|path| (*path).to_owned()).chain(throttles);
+    for (path, source) in files.chain(directories.map(|path| (path, shm))) {
+        script.step(format!("mask /{path}"));
+        let (found, target) = script.look_up(root, &path, Lookup::Real)?;
+        script.plan.tolerate(found, &[libc::ENOENT]);
+        let empty = script.copy_tree(dev, source, 0);
+        if source == shm {
+            script.set_attributes(empty, CLOSED | ATTR_RDONLY, 0);
+        }
+        script.attach(empty, target);
+        script.close(empty);
+        script.close(target);
+        script.plan.on_failure_go_on_here(found);
+    }
+    for path in READ_ONLY {
+        script.step(format!("make /{path} read-only"));
+        let (found, target) = script.look_up(root, path, Lookup::Real)?;
+        script.plan.tolerate(found, &[libc::ENOENT]);
+        let empty = script.empty;
+        let copy = script.copy_tree(target, empty, AT_EMPTY_PATH | AT_RECURSIVE);
+        script.set_attributes(copy, ATTR_RDONLY, AT_RECURSIVE);
+        script.attach(copy, target);
+        script.close(copy);
+        script.close(target);
+        script.plan.on_failure_go_on_here(found);
+    }
+    Ok(())
+}
+
+/// Mounts a bind or tmpfs of the caller.
+pub(super) fn mount(script: &mut Script, root: Register, mount: &BundleMount, bundle: &Bundle) -> Result<()> {
+    let target = mount.target.relative();
+    if mount.target.is_root() {
+        return Err(Error::new(ErrorKind::InvalidArgument, "mount at \"/\": the root file system is there already"));
+    }
+    let read_only = if mount.read_only { ATTR_RDONLY } else { 0 };
+    let (source, is_directory) = match &mount.source {
+        BundleSource::Bind(path) => {
+            let attempt = || format!("mount {path:?} at {:?}", mount.target);
+            let path = std::path::absolute(path).attempt(attempt)?;
+            let kind = path.metadata().attempt(attempt).map_err(|error| error.with_path(&path))?.file_type();
+            script.step(attempt());
+            let is_device = kind.is_char_device() || kind.is_block_device();
+            let no_device = if is_device || bundle.privileged { 0 } else { ATTR_NODEV };
+            let path = script.path(&path)?;
+            let source = script.copy_tree(libc::AT_FDCWD, path, AT_RECURSIVE);
+            script.set_attributes(source, read_only | no_device, AT_RECURSIVE);
+            (source, kind.is_dir())
+        }
+        BundleSource::Tmpfs { size, mode } => {
+            script.step(format!("mount memory at {:?}", mount.target));
+            let (mode, size) = (format!("{mode:o}"), size.map(|size| size.to_string()));
+            let mut options = vec![("mode", mode.as_str())];
+            options.extend(size.as_deref().map(|size| ("size", size)));
+            (script.file_system("tmpfs", &options, CLOSED | read_only)?, true)
+        }
+    };
+    script.step(format!("create {:?} in the container to mount on it", mount.target));
+    let target = match is_directory {
+        true => script.make_directory(root, target)?,
+        false => script.make_file(root, target)?,
+    };
+    script.step(format!("mount on {:?} in the container", mount.target)).hint =
+        Some("a directory is mounted on a directory, a file on a file");
+    script.attach(source, target);
+    script.close(target);
+    script.close(source);
+    Ok(())
+}
+
+/// Makes the root the only thing to see.
+pub(super) fn enter(script: &mut Script, root: Register, read_only: bool) -> Result<()> {
+    if read_only {
+        script.step("make the root file system read-only");
+        script.set_attributes(root, ATTR_RDONLY, 0);
+    }
+    script.step("change to the root file system");
+    let here = script.text(".")?;
+    script.plan.call(libc::SYS_fchdir, &[root.into()]);
+    // The old root comes to lie over the new one, and is taken away: pivot_root(2), "pivot_root(".", ".")".
+    script.plan.call(libc::SYS_pivot_root, &[here.into(), here.into()]);
+    script.plan.call(libc::SYS_umount2, &[here.into(), libc::MNT_DETACH.into()]);
+    Ok(())
+}

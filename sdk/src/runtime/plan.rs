@@ -1,0 +1,263 @@
+//! From a bundle to the operations of the child, in their order.
+
+use std::os::fd::{AsRawFd, OwnedFd};
+
+use super::bundle::{Bundle, DEFAULT_PATH, NetworkMode, ProcessSpec};
+use super::fault::{Fault, Search};
+use super::mounts;
+use super::script::{Lookup, Script};
+use super::security;
+use crate::error::{Attempt, Result};
+use crate::sys::mount::{RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, open_how};
+use crate::sys::namespace;
+use crate::sys::plan::{ANY, Blob, Offset, Register};
+use crate::sys::signal;
+
+use super::script::Steps;
+
+/// A plan ready to be walked.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    pub blob: Blob,
+    pub steps: Steps,
+    pub search: Search,
+}
+
+/// What one of the three standard streams will be in the child.
+#[derive(Debug)]
+pub(super) enum Stream {
+    /// The container's `/dev/null`.
+    Null,
+    /// The host program's own.
+    Inherit,
+    /// This descriptor, which is beyond the standard ones.
+    Fd(OwnedFd),
+}
+
+const PATH_MAX: usize = 4096;
+/// How much of a file that cannot be executed is looked at, in bytes.
+const FILE_HEAD: usize = 4096;
+
+/// Request to set the flags of a network interface, and the flags.
+const SIOCSIFFLAGS: u32 = 0x8914;
+const UP_AND_RUNNING: u64 = (libc::IFF_UP | libc::IFF_RUNNING) as u64;
+
+/// `SIG_SETMASK`, and the size of the kernel's signal set.
+const SET_MASK: i32 = 2;
+const SIGNAL_SET: u64 = 8;
+
+/// The plan of a container's first process.
+pub(super) fn start(bundle: &Bundle, streams: &[Stream; 3], user_namespace: bool) -> Result<Prepared> {
+    let mut script = Script::new();
+    let found = script.plan.register();
+    begin(&mut script);
+    script.plan.gate();
+    if !user_namespace {
+        script.step("become root");
+        for call in [libc::SYS_setresgid, libc::SYS_setresuid] {
+            script.plan.call(call, &[0.into(), 0.into(), 0.into()]);
+        }
+    }
+    script.step("begin a session");
+    script.plan.call(libc::SYS_setsid, &[]);
+    standard_streams(&mut script, streams)?;
+    if bundle.network != NetworkMode::Host {
+        loopback(&mut script);
+    }
+    script.step("create a cgroup namespace");
+    script.plan.call(libc::SYS_unshare, &[namespace::CGROUP.into()]);
+
+    mounts::isolate(&mut script)?;
+    let root = mounts::root(&mut script, &bundle.rootfs, user_namespace)?;
+    let dev = mounts::defaults(&mut script, root, bundle, user_namespace)?;
+    for mount in &bundle.mounts {
+        mounts::mount(&mut script, root, mount, bundle)?;
+    }
+    script.step("open /dev/null of the container");
+    let null = script.text("null")?;
+    let flags = libc::O_RDWR | libc::O_CLOEXEC;
+    let null = script.get(libc::SYS_openat, &[dev.into(), null.into(), flags.into()]);
+    null_streams(&mut script, streams, null);
+    let spec = &bundle.process;
+    script.step(format!("create the working directory {:?} of the container", spec.cwd));
+    let cwd = script.make_directory(root, spec.cwd.relative())?;
+    mounts::enter(&mut script, root, bundle.read_only_rootfs)?;
+    if !bundle.hostname.is_empty() {
+        script.step(format!("set the host name {:?}", bundle.hostname));
+        let (length, name) = (bundle.hostname.len() as u64, script.text(&bundle.hostname)?);
+        script.plan.call(libc::SYS_sethostname, &[name.into(), length.into()]);
+    }
+    finish(script, spec, cwd, found, user_namespace)
+}
+
+/// The plan of a further process: it joins the namespaces behind `pidfd`, and goes on in a child that is in the pid
+/// namespace too.
+pub(super) fn exec(
+    pidfd: &OwnedFd,
+    namespaces: u64,
+    spec: &ProcessSpec,
+    streams: &[Stream; 3],
+    user_namespace: bool,
+) -> Result<Prepared> {
+    let mut script = Script::new();
+    let found = script.plan.register();
+    begin(&mut script);
+    standard_streams(&mut script, streams)?;
+    script.step(JOIN);
+    script.plan.call(libc::SYS_setns, &[pidfd.as_raw_fd().into(), namespaces.into()]);
+    // A pid namespace holds the children of the one that joins it, and refuses them once its first process has ended.
+    script.plan.fork(0);
+    begin(&mut script);
+    script.step("begin a session");
+    script.plan.call(libc::SYS_setsid, &[]);
+    script.step("open the root of the container");
+    let (slash, flags) = (script.text("/")?, libc::O_PATH | libc::O_DIRECTORY | libc::O_CLOEXEC);
+    let root = script.get(libc::SYS_openat, &[libc::AT_FDCWD.into(), slash.into(), flags.into()]);
+    if streams.iter().any(|stream| matches!(stream, Stream::Null)) {
+        script.step("open /dev/null of the container");
+        let flags = libc::O_RDWR | libc::O_NOFOLLOW | libc::O_NOCTTY;
+        let how = open_how(flags, 0, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
+        let null = script.open_in(root, "dev/null", how)?;
+        null_streams(&mut script, streams, null);
+    }
+    script.step(format!("use the working directory {:?} of the container", spec.cwd));
+    let (_, cwd) = script.look_up(root, spec.cwd.relative(), Lookup::Directory)?;
+    finish(script, spec, cwd, found, user_namespace)
+}
+
+/// What is attempted when a process joins a container; with `ESRCH` or `ENOMEM` there is none any more.
+pub(super) const JOIN: &str = "join the container";
+
+/// Asks to be killed with the host program, and for exact modes.
+fn begin(script: &mut Script) {
+    script.step("end with the host program");
+    script.plan.call(libc::SYS_prctl, &[libc::PR_SET_PDEATHSIG.into(), libc::SIGKILL.into()]);
+    script.plan.call(libc::SYS_umask, &[0.into()]);
+}
+
+/// Puts the streams in place; all three descriptors are in use from here on, so that no other can take their numbers.
+fn standard_streams(script: &mut Script, streams: &[Stream; 3]) -> Result<()> {
+    script.step("set up the standard streams");
+    let (null, flags) = (script.text("/dev/null")?, libc::O_RDWR | libc::O_CLOEXEC);
+    let null = script.get(libc::SYS_openat, &[libc::AT_FDCWD.into(), null.into(), flags.into()]);
+    for (number, stream) in (0_u32..).zip(streams) {
+        let hold = |script: &mut Script| {
+            // It is in place already when the host program had closed that number.
+            script.attempt(libc::SYS_dup3, &[null.into(), number.into(), 0.into()], &[libc::EINVAL]);
+        };
+        match stream {
+            Stream::Null => hold(script),
+            Stream::Fd(fd) => {
+                script.plan.call(libc::SYS_dup3, &[fd.as_raw_fd().into(), number.into(), 0.into()]);
+            }
+            Stream::Inherit => {
+                let arguments = [number.into(), libc::F_SETFD.into(), 0.into()];
+                let kept = script.attempt(libc::SYS_fcntl, &arguments, &[libc::EBADF]);
+                hold(script);
+                script.plan.on_success_go_on_here(kept);
+            }
+        }
+    }
+    script.plan.release(null);
+    Ok(())
+}
+
+/// Replaces the host's `/dev/null`, whose mode a container's root could change.
+fn null_streams(script: &mut Script, streams: &[Stream; 3], null: Register) {
+    for (number, stream) in (0_u32..).zip(streams) {
+        if matches!(stream, Stream::Null) {
+            script.plan.call(libc::SYS_dup3, &[null.into(), number.into(), 0.into()]);
+        }
+    }
+    script.close(null);
+}
+
+fn loopback(script: &mut Script) {
+    script.step("bring up the loopback interface");
+    let flags = libc::SOCK_DGRAM | libc::SOCK_CLOEXEC;
+    let socket = script.get(libc::SYS_socket, &[libc::AF_INET.into(), flags.into(), 0.into()]);
+    // struct ifreq: 16 bytes of name, then the flags.
+    let request = script.plan.words(&[u64::from_ne_bytes(*b"lo\0\0\0\0\0\0"), 0, UP_AND_RUNNING, 0, 0]);
+    script.plan.call(libc::SYS_ioctl, &[socket.into(), SIOCSIFFLAGS.into(), request.into()]);
+    script.close(socket);
+}
+
+/// From the working directory to the program: the same for both.
+fn finish(
+    mut script: Script,
+    spec: &ProcessSpec,
+    cwd: Register,
+    found: Register,
+    user_namespace: bool,
+) -> Result<Prepared> {
+    script.step(format!("change to the working directory {:?}", spec.cwd));
+    script.plan.call(libc::SYS_fchdir, &[cwd.into()]);
+    // Closed and not only marked: until the exec no name in /proc may lead to a descriptor of the host program.
+    script.step("close the descriptors of the host program");
+    script.plan.call(libc::SYS_close_range, &[3.into(), u32::MAX.into(), 0.into()]);
+    script.step(format!("find the working directory {:?} inside the container", spec.cwd));
+    let path = script.plan.buffer(PATH_MAX);
+    script.plan.call(libc::SYS_getcwd, &[path.into(), (PATH_MAX as u64).into()]);
+    script.plan.expect(path, b'/', libc::ENOENT);
+    security::restrict(&mut script, spec, user_namespace)?;
+    script.step("reset signals");
+    // Handlers are gone since the clone; what is ignored is still ignored.
+    let default = script.plan.words(&[0; 4]);
+    let caught = (1..=signal::REAL_TIME.1).filter(|number| ![libc::SIGKILL, libc::SIGSTOP].contains(number));
+    for number in caught {
+        let arguments = [number.into(), default.into(), 0.into(), SIGNAL_SET.into()];
+        script.plan.call(libc::SYS_rt_sigaction, &arguments);
+    }
+    let arguments = [SET_MASK.into(), default.into(), 0.into(), SIGNAL_SET.into()];
+    script.plan.call(libc::SYS_rt_sigprocmask, &arguments);
+    script.plan.call(libc::SYS_umask, &[0o022.into()]);
+    let search = execute(&mut script, spec, found)?;
+    let (blob, steps) = script.seal()?;
+    Ok(Prepared { blob, steps, search })
+}
+
+/// Tries each candidate, and looks at the file that could not be executed.
+fn execute(script: &mut Script, spec: &ProcessSpec, found: Register) -> Result<Search> {
+    let program = spec.args.first().filter(|program| !program.is_empty()).ok_or(Fault::NoCommand)?;
+    let path = spec.variable("PATH").unwrap_or(DEFAULT_PATH);
+    let candidates: Vec<String> = match program.contains('/') {
+        true => vec![program.clone()],
+        false => path.split(':').map(|dir| format!("{}/{program}", if dir.is_empty() { "." } else { dir })).collect(),
+    };
+    let strings = |script: &mut Script, texts: &[String]| -> Result<Offset> {
+        let offsets = texts.iter().map(|text| script.text(text)).collect::<Result<Vec<_>>>()?;
+        Ok(script.plan.pointers(&offsets))
+    };
+    let argv = strings(script, &spec.args)?;
+    let envp = strings(script, &spec.env)?;
+    let mut tries = Vec::new();
+    for (number, candidate) in candidates.iter().enumerate() {
+        script.step(format!("start {program:?}")).candidate = Some(number);
+        let candidate = script.text(candidate)?;
+        tries.push(script.plan.exec(candidate, argv, envp, found));
+    }
+    for label in tries {
+        script.plan.on_failure_go_on_here(label);
+    }
+    let (found_at, read_at, head) = (script.plan.buffer(8), script.plan.buffer(8), script.plan.buffer(FILE_HEAD));
+    script.plan.store(found_at, found);
+    let flags = libc::O_RDONLY | libc::O_NONBLOCK | libc::O_NOCTTY | libc::O_CLOEXEC;
+    let file = script.plan.register();
+    let opened = script.attempt(libc::SYS_openat, &[libc::AT_FDCWD.into(), found.into(), flags.into()], &[ANY]);
+    script.plan.keep(opened, file);
+    let read = script.attempt(libc::SYS_read, &[file.into(), head.into(), (FILE_HEAD as u64).into()], &[ANY]);
+    script.plan.keep(read, file);
+    script.plan.store(read_at, file);
+    script.plan.on_failure_go_on_here(opened);
+    script.plan.fail(None);
+    let path = (!program.contains('/')).then(|| path.to_owned());
+    Ok(Search { program: program.clone(), path, candidates, found_at, read_at, head, head_size: FILE_HEAD })
+}
+
+/// Moves a descriptor beyond the standard ones, which the child overwrites.
+pub(super) fn beyond_standard(fd: OwnedFd) -> Result<OwnedFd> {
+    if fd.as_raw_fd() > 2 {
+        return Ok(fd);
+    }
+    rustix::io::fcntl_dupfd_cloexec(&fd, 3).attempt(|| "duplicate a standard stream")
+}

@@ -1,0 +1,121 @@
+//! What a container may not see, and what its processes may not do.
+
+use crate::sys::capability::{self, CapabilitySet};
+use crate::sys::plan::ANY;
+
+use super::bundle::ProcessSpec;
+use super::script::Script;
+use crate::error::{Attempt, Result};
+
+/// Files that read as empty. Docker's list and Podman's, of July 2026.
+pub(super) const MASKED_FILES: [&str; 7] = [
+    "proc/interrupts",
+    "proc/kcore",
+    "proc/keys",
+    "proc/latency_stats",
+    "proc/sched_debug",
+    "proc/timer_list",
+    "proc/timer_stats",
+];
+
+/// Directories that are empty.
+pub(super) const MASKED_DIRECTORIES: [&str; 6] =
+    ["proc/acpi", "proc/asound", "proc/scsi", "sys/devices/virtual/powercap", "sys/firmware", "sys/fs/selinux"];
+
+/// Paths that refuse writes.
+pub(super) const READ_ONLY: [&str; 5] = ["proc/bus", "proc/fs", "proc/irq", "proc/sys", "proc/sysrq-trigger"];
+
+/// Most open files a process may ask for without raising its own limit, as Podman has it.
+const OPEN_FILES: u64 = 1_048_576;
+
+/// `_LINUX_CAPABILITY_VERSION_3`.
+const CAPABILITY_VERSION: u32 = 0x2008_0522;
+
+const KEYCTL_JOIN_SESSION_KEYRING: i32 = 1;
+
+/// `PR_CAP_AMBIENT` and its command that clears all.
+const AMBIENT: [i32; 2] = [47, 4];
+
+/// Gives up what the process shall not have, becomes its user, and gives up the rest.
+pub(super) fn restrict(script: &mut Script, spec: &ProcessSpec, user_namespace: bool) -> Result<()> {
+    limits(script);
+    bounding(script, spec.capabilities);
+    user(script, spec, user_namespace);
+    keyring(script);
+    let allowed = match user_namespace {
+        true => CapabilitySet::ALL,
+        false => capability::effective().attempt(|| "read the capabilities of this process")?,
+    };
+    let wanted = match spec.user.uid {
+        0 => spec.capabilities.within(allowed),
+        _ => CapabilitySet::NONE,
+    };
+    set_capabilities(script, wanted);
+    script.step("end with the host program");
+    script.plan.call(libc::SYS_prctl, &[libc::PR_SET_PDEATHSIG.into(), libc::SIGKILL.into()]);
+    if spec.no_new_privileges {
+        script.step("forbid new privileges");
+        let zero = 0.into();
+        script.plan.call(libc::SYS_prctl, &[libc::PR_SET_NO_NEW_PRIVS.into(), 1.into(), zero, zero, zero]);
+    }
+    Ok(())
+}
+
+fn limits(script: &mut Script) {
+    script.step("set the limits of the process");
+    let files = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    let hard = files.maximum.unwrap_or(u64::MAX);
+    let files = script.plan.words(&[hard.min(OPEN_FILES), hard]);
+    let core = script.plan.words(&[0, 0]);
+    for (resource, limit) in [(libc::RLIMIT_NOFILE, files), (libc::RLIMIT_CORE, core)] {
+        // The C library declares the numbers as unsigned here and as signed there.
+        #[allow(clippy::unnecessary_cast)]
+        let resource = resource as u32;
+        script.plan.call(libc::SYS_prlimit64, &[0.into(), resource.into(), limit.into(), 0.into()]);
+    }
+}
+
+fn bounding(script: &mut Script, kept: CapabilitySet) {
+    script.step("drop capabilities");
+    for number in (0..=capability::last()).filter(|number| !kept.has(*number)) {
+        script.plan.call(libc::SYS_prctl, &[libc::PR_CAPBSET_DROP.into(), number.into()]);
+    }
+}
+
+fn user(script: &mut Script, spec: &ProcessSpec, user_namespace: bool) {
+    let user = &spec.user;
+    if !user_namespace {
+        let mut groups = vec![user.gid];
+        groups.extend(user.groups.iter().filter(|group| **group != user.gid));
+        script.step("set the groups of the process");
+        let (count, groups) = (groups.len() as u64, script.plan.halves(&groups));
+        script.plan.call(libc::SYS_setgroups, &[count.into(), groups.into()]);
+    }
+    let hint = "in a container of an ordinary user one user and one group exist";
+    script.step(format!("become group {} of the container", user.gid)).hint = user_namespace.then_some(hint);
+    let gid = user.gid.into();
+    script.plan.call(libc::SYS_setresgid, &[gid, gid, gid]);
+    script.step(format!("become user {} of the container", user.uid)).hint = user_namespace.then_some(hint);
+    let uid = user.uid.into();
+    script.plan.call(libc::SYS_setresuid, &[uid, uid, uid]);
+}
+
+/// Leaves the keys of the host program behind.
+fn keyring(script: &mut Script) {
+    script.step("create the session keyring").hint = Some("raise kernel.keys.maxkeys");
+    let arguments = [KEYCTL_JOIN_SESSION_KEYRING.into(), 0.into()];
+    // A kernel without keys has none to leave behind; a filter around us that forbids the call hides them as well.
+    script.attempt(libc::SYS_keyctl, &arguments, &[libc::ENOSYS, libc::EPERM]);
+}
+
+fn set_capabilities(script: &mut Script, set: CapabilitySet) {
+    script.step("set the capabilities of the process");
+    let header = script.plan.halves(&[CAPABILITY_VERSION, 0]);
+    let (low, high) = (set.bits() as u32, (set.bits() >> 32) as u32);
+    // Effective, permitted, inheritable; twice 32 of each.
+    let data = script.plan.halves(&[low, low, 0, high, high, 0]);
+    script.plan.call(libc::SYS_capset, &[header.into(), data.into()]);
+    let [ambient, clear_all] = AMBIENT;
+    let zero = 0.into();
+    script.attempt(libc::SYS_prctl, &[ambient.into(), clear_all.into(), zero, zero, zero], &[ANY]);
+}

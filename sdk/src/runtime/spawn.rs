@@ -1,0 +1,146 @@
+//! Starts processes: the plan, the child, and who watches it.
+
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::pipe::{PipeFlags, pipe_with};
+
+use super::OnExit;
+use super::bundle::{Bundle, NetworkMode, ProcessSpec};
+use super::plan::{self, JOIN, Prepared, Stream, beyond_standard};
+use super::process::Process;
+use super::stdio::{Input, Output, Sink, Stdio};
+use super::supervisor::Supervisor;
+use crate::error::{Attempt, Error, ErrorKind, Result};
+use crate::sys::clone::{self, Child, Failure, Options};
+use crate::sys::probe::{Privilege, privilege};
+use crate::sys::visible::Visibility;
+use crate::sys::{namespace, signal, wait};
+
+/// Starts a container, and returns once its program runs.
+///
+/// Blocks for some milliseconds. The container ends with this program. `on_exit` is called on the supervisor thread.
+///
+/// # Errors
+/// They name the step and its object. A program that is not there is [`NotFound`](ErrorKind::NotFound) with exit code
+/// 127, one that cannot be executed has 126. Nothing is left behind then but directories that were mounted on.
+pub(crate) fn start(bundle: &Bundle, stdio: Stdio, on_exit: OnExit) -> Result<Process> {
+    let user_namespace = privilege() == Privilege::User;
+    let supervisor = Supervisor::get()?;
+    let Wired { streams, outputs } = wire(stdio)?;
+    let Prepared { blob, steps, search } = plan::start(bundle, &streams, user_namespace)?;
+    let mut namespaces = namespace::MOUNT | namespace::PID | namespace::IPC | namespace::UTS;
+    if bundle.network != NetworkMode::Host {
+        namespaces |= namespace::NETWORK;
+    }
+    let mut visibility = Visibility::Hidden;
+    if user_namespace {
+        namespaces |= namespace::USER;
+        visibility = Visibility::Kept;
+    }
+    let options = Options { namespaces, forks: false, visibility };
+    let user = &bundle.process.user;
+    let spawned = clone::spawn(&blob, options, |pid| match user_namespace {
+        true => clone::map_single(pid, user.uid, user.gid),
+        false => Ok(()),
+    });
+    let child = spawned.map_err(|failure| match failure {
+        Failure::Step { step, errno } => match steps.candidate(step) {
+            Some(candidate) => search.error(&blob, candidate, errno),
+            None => steps.error(&blob, Failure::Step { step, errno }),
+        },
+        failure => steps.error(&blob, failure),
+    })?;
+    // The container's ends of the pipes: their last copies here, so that a read sees the end.
+    drop(streams);
+    watch(&supervisor, child, namespaces | namespace::CGROUP, outputs, false, on_exit)
+}
+
+/// Starts a further process in a running container, in all of its namespaces.
+///
+/// It ends with the container, or with this program. What it leaves running in the background may go on writing to its
+/// sinks after [`Process::wait`] has returned.
+///
+/// # Errors
+/// As [`start`]; [`NotFound`](ErrorKind::NotFound) as well if the container has ended.
+pub(crate) fn exec(target: &Process, spec: &ProcessSpec, stdio: Stdio) -> Result<Process> {
+    let user_namespace = target.namespaces() & namespace::USER != 0;
+    let supervisor = Supervisor::get()?;
+    let Wired { streams, outputs } = wire(stdio)?;
+    let namespaces = target.namespaces();
+    let Prepared { blob, steps, search } = plan::exec(target.pidfd(), namespaces, spec, &streams, user_namespace)?;
+    let options = Options { namespaces: 0, forks: true, visibility: Visibility::Hidden };
+    let child = clone::spawn(&blob, options, |_| Ok(())).map_err(|failure| match failure {
+        Failure::Step { step, errno } => match steps.candidate(step) {
+            Some(candidate) => search.error(&blob, candidate, errno),
+            None if steps.is(step, JOIN) && [libc::ESRCH, libc::ENOMEM].contains(&errno) => ended(target),
+            None => steps.error(&blob, Failure::Step { step, errno }),
+        },
+        // The kernel has killed it together with the container's first process.
+        Failure::Killed if !target.is_running() => ended(target),
+        failure => steps.error(&blob, failure),
+    })?;
+    drop(streams);
+    watch(&supervisor, child, namespaces, outputs, true, Box::new(|_| ()))
+}
+
+fn ended(target: &Process) -> Error {
+    let message = format!("start a process in the container of process {}: it has ended", target.pid());
+    Error::new(ErrorKind::NotFound, message)
+}
+
+fn watch(
+    supervisor: &Supervisor,
+    child: Child,
+    namespaces: u64,
+    outputs: Vec<(OwnedFd, Box<dyn Sink>)>,
+    keeps_outputs: bool,
+    on_exit: OnExit,
+) -> Result<Process> {
+    // Nobody but us frees its number, so the file is its own, even if it has ended already.
+    let start_time = wait::start_time(child.pid).unwrap_or(0);
+    let process = Process::new(child.pid, start_time, child.pidfd, namespaces);
+    match supervisor.watch(&process, outputs, keeps_outputs, on_exit) {
+        Ok(()) => Ok(process),
+        Err(error) => {
+            // Nobody would ever hear of it.
+            let _ = signal::send(process.pidfd(), libc::SIGKILL);
+            let _ = wait::reap(process.pidfd());
+            Err(error)
+        }
+    }
+}
+
+/// Streams as the child gets them, and the ends that stay here.
+struct Wired {
+    streams: [Stream; 3],
+    outputs: Vec<(OwnedFd, Box<dyn Sink>)>,
+}
+
+fn wire(stdio: Stdio) -> Result<Wired> {
+    let stdin = match stdio.stdin {
+        Input::Null => Stream::Null,
+        Input::Inherit => Stream::Inherit,
+        Input::Fd(fd) => Stream::Fd(beyond_standard(fd)?),
+    };
+    let mut outputs = Vec::new();
+    let mut output = |output: Output| -> Result<Stream> {
+        Ok(match output {
+            Output::Null => Stream::Null,
+            Output::Inherit => Stream::Inherit,
+            Output::Fd(fd) => Stream::Fd(beyond_standard(fd)?),
+            Output::Sink(sink) => {
+                let (reader, writer) =
+                    pipe_with(PipeFlags::CLOEXEC).attempt(|| "create a pipe for container output")?;
+                set_nonblocking(&reader)?;
+                outputs.push((beyond_standard(reader)?, sink));
+                Stream::Fd(beyond_standard(writer)?)
+            }
+        })
+    };
+    let (stdout, stderr) = (output(stdio.stdout)?, output(stdio.stderr)?);
+    Ok(Wired { streams: [stdin, stdout, stderr], outputs })
+}
+
+fn set_nonblocking(fd: impl AsFd) -> Result<()> {
+    rustix::io::ioctl_fionbio(fd, true).attempt(|| "set up a pipe for container output")
+}

@@ -1,0 +1,6 @@
+#![allow(clippy::unwrap_used)]
+
+mod isolation;
+mod lifetime;
+mod mounts;
+mod support;

@@ -1,0 +1,312 @@
+//! Starts children: [`clone3(2)`](https://man7.org/linux/man-pages/man2/clone.2.html) with shared memory, by one thread.
+//!
+//! A child shares the memory of this process until it becomes another program: nothing is copied, however large the
+//! process is. The thread that starts it waits on a word that the kernel clears then (`CLONE_CHILD_CLEARTID`), which is
+//! what vfork promises, while the caller stays free to prepare the child's user namespace.
+//!
+//! All children are started by one thread that lives as long as the process: the kernel kills them when the *thread*
+//! that started them ends (`PR_SET_PDEATHSIG`). It blocks all signals, so that no handler of the program runs in a child.
+//!
+//! # Safety
+//! Memory that a child uses (its stack, [`Frame`], [`Control`], the blob) belongs to [`Running`], which is dropped only
+//! after the kernel has said that the child is gone.
+#![allow(unsafe_code)]
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{FromRawFd, OwnedFd};
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+
+use rustix::mm::{MapFlags, MprotectFlags, ProtFlags, mmap_anonymous, mprotect, munmap};
+use rustix::thread::futex;
+
+use super::child::{CloneArgs, Control, Frame, clone};
+use super::plan::{Blob, REGISTERS};
+use super::visible::{Visibility, hold};
+use super::{signal, wait};
+
+/// A child that has become another program.
+#[derive(Debug)]
+pub(crate) struct Child {
+    /// Its number in our pid namespace.
+    pub pid: u32,
+    /// Readable once it has ended.
+    pub pidfd: OwnedFd,
+}
+
+/// Why a child did not become another program. None of it is left.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// It could not be created.
+    Clone(io::Error),
+    /// The caller could not prepare it.
+    Prepare(io::Error),
+    /// An operation of its plan failed.
+    Step { step: u16, errno: i32 },
+    /// It was killed from outside.
+    Killed,
+}
+
+/// How a child is started.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Options {
+    /// `CLONE_NEW*` bits.
+    pub namespaces: u64,
+    /// The plan forks: the second child is the one wanted.
+    pub forks: bool,
+    /// Whether other processes could look at the child, and thus at our memory, before it is another program.
+    pub visibility: Visibility,
+}
+
+/// `CLONE_CLEAR_SIGHAND`, Linux 5.5: no handler of this program survives in the child.
+const CLEAR_SIGHAND: u64 = 0x1_0000_0000;
+
+/// Size of a child's stack; the interpreter needs 2 KiB of it unoptimised.
+const STACK: usize = 64 * 1024;
+/// Below the stack, never mapped; as large as the largest page.
+const GUARD: usize = 64 * 1024;
+
+/// Starts a child that walks `blob`, and waits until it has become another program.
+///
+/// `prepare` is called with its number, while it waits at its gate, on this thread.
+pub(crate) fn spawn(
+    blob: &Blob,
+    options: Options,
+    prepare: impl FnOnce(u32) -> io::Result<()>,
+) -> Result<Child, Failure> {
+    let _visibility = hold(options.visibility);
+    blob.relocate();
+    let mut running = Running::new(blob, options).map_err(Failure::Clone)?;
+    let pid = running.begin().map_err(Failure::Clone)?;
+    if let Err(error) = prepare(pid) {
+        return Err(Failure::Prepare(error));
+    }
+    running.open_gate(1);
+    running.wait();
+    let failure = running.control.failure.load(Ordering::Acquire);
+    let second = running.control.second_pid.load(Ordering::Acquire);
+    let first = running.pidfd.take();
+    drop(running);
+    let child = match (options.forks, second) {
+        (false, _) => first.map(|pidfd| Child { pid, pidfd }),
+        (true, 0) => {
+            reap(first);
+            None
+        }
+        (true, second) => {
+            reap(first);
+            // Nobody has waited for it yet, so its number is still its own.
+            Some(Child { pid: second, pidfd: wait::open(second).map_err(Failure::Clone)? })
+        }
+    };
+    match (failure, child) {
+        (0, Some(child)) => Ok(child),
+        (0, None) => Err(Failure::Killed),
+        (failure, child) => {
+            reap(child.map(|child| child.pidfd));
+            Err(Failure::Step { step: (failure >> 32) as u16, errno: failure as u32 as i32 })
+        }
+    }
+}
+
+/// Waits for a child that is ending.
+fn reap(pidfd: Option<OwnedFd>) {
+    if let Some(pidfd) = pidfd {
+        // Its end is known; what matters is that its number is freed.
+        let _ = wait::reap(pidfd);
+    }
+}
+
+/// A child that uses our memory, and the memory it uses.
+struct Running<'a> {
+    control: Box<Control>,
+    frame: Box<Frame>,
+    stack: Stack,
+    options: Options,
+    pidfd: Option<OwnedFd>,
+    _blob: &'a Blob,
+}
+
+impl<'a> Running<'a> {
+    fn new(blob: &'a Blob, options: Options) -> io::Result<Self> {
+        let control = Box::<Control>::default();
+        let stack = Stack::new()?;
+        let frame = Box::new(Frame {
+            blob: std::ptr::with_exposed_provenance_mut(blob.address()),
+            control: &raw const *control,
+            second_stack: stack.second(),
+            second_stack_size: STACK,
+            registers: [0; REGISTERS],
+            next: 0,
+            remembered: 0,
+        });
+        Ok(Self { control, frame, stack, options, pidfd: None, _blob: blob })
+    }
+
+    /// Lets the spawner thread create the child.
+    fn begin(&mut self) -> io::Result<u32> {
+        let shared = (libc::CLONE_VM | libc::CLONE_PIDFD | libc::CLONE_CHILD_CLEARTID) as u64;
+        let address = |word: &AtomicU32| std::ptr::from_ref(word).expose_provenance() as u64;
+        let args = CloneArgs {
+            flags: shared | CLEAR_SIGHAND | self.options.namespaces,
+            pidfd: address(&self.control.pidfd),
+            child_tid: address(&self.control.alive),
+            stack: self.stack.first() as u64,
+            stack_size: STACK as u64,
+            ..CloneArgs::default()
+        };
+        self.control.alive.store(1, Ordering::Release);
+        let cloned = request(args, &raw mut *self.frame);
+        let Ok(pid) = cloned else {
+            self.control.alive.store(0, Ordering::Release);
+            return cloned;
+        };
+        let pidfd = self.control.pidfd.load(Ordering::Acquire) as i32;
+        // SAFETY: the kernel has just opened it for us, and nobody else knows it.
+        self.pidfd = Some(unsafe { OwnedFd::from_raw_fd(pidfd) });
+        Ok(pid)
+    }
+
+    fn open_gate(&self, value: u32) {
+        self.control.gate.store(value, Ordering::Release);
+        // Nobody waits if the child has not come that far, and it looks before it waits.
+        let _ = futex::wake(&self.control.gate, futex::Flags::empty(), 1);
+    }
+
+    /// Waits until no child uses our memory.
+    fn wait(&self) {
+        for word in [&self.control.alive, &self.control.second_alive] {
+            loop {
+                let value = word.load(Ordering::Acquire);
+                if value == 0 {
+                    break;
+                }
+                // Interrupted or changed meanwhile: the word tells. Not the private kind, since the kernel's is not.
+                let _ = futex::wait(word, futex::Flags::empty(), value, None);
+            }
+        }
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        // Left early: the child still waits at its gate.
+        self.open_gate(2);
+        if let Some(pidfd) = self.pidfd.take() {
+            let _ = signal::send(&pidfd, libc::SIGKILL);
+            self.wait();
+            reap(Some(pidfd));
+        }
+    }
+}
+
+/// Two stacks with a guard below each.
+struct Stack(NonNull<libc::c_void>);
+
+impl Stack {
+    const SIZE: usize = 2 * (GUARD + STACK);
+
+    fn new() -> io::Result<Self> {
+        let protection = ProtFlags::READ | ProtFlags::WRITE;
+        let flags = MapFlags::PRIVATE | MapFlags::NORESERVE | MapFlags::STACK;
+        // SAFETY: a new mapping, wherever there is room.
+        let base = unsafe { mmap_anonymous(std::ptr::null_mut(), Self::SIZE, protection, flags) }?;
+        let stack = Self(NonNull::new(base).ok_or(io::ErrorKind::OutOfMemory)?);
+        for guard in [0, GUARD + STACK] {
+            // SAFETY: within the mapping, which nothing uses yet.
+            unsafe { mprotect(base.wrapping_byte_add(guard), GUARD, MprotectFlags::empty()) }?;
+        }
+        Ok(stack)
+    }
+
+    fn first(&self) -> usize {
+        self.0.as_ptr().expose_provenance() + GUARD
+    }
+
+    fn second(&self) -> usize {
+        self.first() + STACK + GUARD
+    }
+}
+
+impl Drop for Stack {
+    fn drop(&mut self) {
+        // SAFETY: our own mapping; `Running` has waited until no child uses it. Failing would only leak it.
+        let _ = unsafe { munmap(self.0.as_ptr(), Self::SIZE) };
+    }
+}
+
+/// What the spawner thread is asked to do.
+struct Job {
+    args: CloneArgs,
+    frame: *mut Frame,
+    reply: SyncSender<io::Result<u32>>,
+}
+
+// SAFETY: the frame is used by the child only; its owner waits for the reply and then for the child.
+unsafe impl Send for Job {}
+
+/// Asks the spawner thread for a child; starts the thread if this process has none yet.
+fn request(args: CloneArgs, frame: *mut Frame) -> io::Result<u32> {
+    // With the number of its process: a fork of this program has the channel, but not the thread.
+    static SPAWNER: Mutex<Option<(u32, Sender<Job>)>> = Mutex::new(None);
+    let (reply, answer) = sync_channel(1);
+    let gone = |_| io::Error::other("the thread that starts processes is gone");
+    {
+        let mut spawner = SPAWNER.lock().unwrap_or_else(PoisonError::into_inner);
+        let process = std::process::id();
+        let sender = match &*spawner {
+            Some((owner, sender)) if *owner == process => sender,
+            _ => {
+                let (sender, jobs) = channel();
+                thread::Builder::new()
+                    .name("plywood-spawn".into())
+                    .stack_size(4 * STACK)
+                    .spawn(|| spawner_loop(jobs))?;
+                &spawner.insert((process, sender)).1
+            }
+        };
+        sender.send(Job { args, frame, reply }).map_err(|_| gone(()))?;
+    }
+    answer.recv().map_err(|_| gone(()))?
+}
+
+fn spawner_loop(jobs: Receiver<Job>) {
+    block_signals();
+    for job in jobs {
+        // SAFETY: the job's owner keeps stack, frame and words until the child is gone; the arguments ask for CLONE_VM.
+        let result = unsafe { clone(&job.args, job.frame) };
+        let result = match i64::try_from(result) {
+            Ok(pid) => Ok(pid as u32),
+            Err(_) => Err(io::Error::from_raw_os_error(result.wrapping_neg() as i32)),
+        };
+        // The owner waits for it.
+        let _ = job.reply.send(result);
+    }
+}
+
+/// Blocks every signal in the calling thread; its children begin with them blocked.
+fn block_signals() {
+    let mut all = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: fills the set.
+    unsafe { libc::sigfillset(all.as_mut_ptr()) };
+    // SAFETY: the set is filled; the old one is not asked for.
+    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), std::ptr::null_mut()) };
+}
+
+/// Lets a process of one id be one in a user namespace it has made: writes its maps.
+#[doc(alias = "uid_map")]
+pub(crate) fn map_single(pid: u32, uid: u32, gid: u32) -> io::Result<()> {
+    let (own_uid, own_gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+    let write = |name: &str, text: String| {
+        let mut file = File::options().write(true).open(format!("/proc/{pid}/{name}"))?;
+        io::Write::write_all(&mut file, text.as_bytes())
+    };
+    // A group map needs it: dropping a group could otherwise open what its members are denied.
+    write("setgroups", "deny".into())?;
+    write("gid_map", format!("{gid} {own_gid} 1"))?;
+    write("uid_map", format!("{uid} {own_uid} 1"))
+}
