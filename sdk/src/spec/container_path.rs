@@ -45,20 +45,7 @@ impl ContainerPath {
         if path.contains('\0') {
             return Err(Invalid::new("container path", path, "it holds a NUL").into());
         }
-        let mut components: Vec<&str> = match path.starts_with('/') {
-            true => Vec::new(),
-            false => self.components().collect(),
-        };
-        for component in path.split('/') {
-            match component {
-                "" | "." => {}
-                ".." => {
-                    components.pop();
-                }
-                name => components.push(name),
-            }
-        }
-        let joined = format!("/{}", components.join("/"));
+        let joined = plywood_syntax::path::resolve(&self.0, path);
         if joined.len() >= MAX {
             return Err(Invalid::new("container path", path, format!("it is longer than {} bytes", MAX - 1)).into());
         }

@@ -57,20 +57,17 @@ impl ExposedPort {
     /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) with the broken rule.
     pub fn parse(text: &str) -> Result<Self> {
         let invalid = |why: String| Invalid::new("port", text, why);
-        let (number, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
-        let protocol = match protocol.to_ascii_lowercase().as_str() {
-            "tcp" => Protocol::Tcp,
+        let ports = plywood_syntax::port::parse(text)
+            .map_err(|problem| Invalid { hint: problem.help, ..invalid(problem.message) })?;
+        if ports.first != ports.last {
+            return Err(invalid("it is a range of ports".into()).into());
+        }
+        let protocol = match ports.protocol {
             "udp" => Protocol::Udp,
             "sctp" => Protocol::Sctp,
-            _ => return Err(invalid(format!("unknown protocol `{protocol}` (tcp, udp and sctp are known)")).into()),
+            _ => Protocol::Tcp,
         };
-        if number.is_empty() || !number.bytes().all(|byte| byte.is_ascii_digit()) {
-            return Err(invalid("ports are numbers".into()).into());
-        }
-        match number.parse() {
-            Ok(number) if number > 0 => Ok(Self { number, protocol }),
-            _ => Err(invalid("ports run from 1 to 65535".into()).into()),
-        }
+        Ok(Self { number: ports.first, protocol })
     }
 
     /// The number.
@@ -113,13 +110,13 @@ mod tests {
     #[test]
     fn what_is_not_a_port_is_refused_with_the_rule() {
         let table = [
-            ("80800", "ports run from 1 to 65535"),
-            ("0", "ports run from 1 to 65535"),
-            ("http", "ports are numbers"),
-            ("8080:80", "ports are numbers"),
-            ("+80", "ports are numbers"),
-            ("", "ports are numbers"),
-            ("80/upd", "unknown protocol `upd` (tcp, udp and sctp are known)"),
+            ("80800", "`80800` is not a port"),
+            ("0", "`0` is not a port"),
+            ("http", "`http` is not a port: ports are numbers"),
+            ("8080:80", "`EXPOSE` takes the container's port only"),
+            ("+80", "`+80` is not a port: ports are numbers"),
+            ("80-90", "it is a range of ports"),
+            ("80/upd", "unknown protocol `upd`"),
         ];
         for (text, why) in table {
             assert_eq!(ExposedPort::parse(text).unwrap_err().to_string(), format!("invalid port {text:?}: {why}"));
