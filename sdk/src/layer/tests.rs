@@ -10,6 +10,7 @@ use crate::driver::Overlay;
 use crate::error::ErrorKind;
 use crate::spec::id::ContainerId;
 
+mod content;
 mod writable;
 
 struct Store {

@@ -64,10 +64,10 @@ fn a_volume_is_a_directory_with_dockers_name_and_modes() {
     assert_eq!(mode(&volume.path().with_file_name("plywood.json")), 0o600);
     assert_eq!(volume.labels(), &labels);
     assert_eq!(store.volumes.get(&name("pgdata")).unwrap(), Some(volume.clone()));
-    assert_eq!(store.volumes.list().unwrap(), [volume.clone()]);
+    assert_eq!(store.volumes.list().unwrap(), std::slice::from_ref(&volume));
     assert_eq!(store.volumes.create(&name("pgdata"), labels).unwrap_err().kind(), ErrorKind::AlreadyExists);
     assert_eq!(store.volumes.get_or_create(&name("pgdata")).unwrap(), volume);
-    assert!(matches!(volume.at("/var/lib/data").source(), Source::Volume(name) if name.to_string() == "pgdata"));
+    assert!(matches!(volume.at("/var/lib/data").source(), Source::Volume(name) if *name == "pgdata"));
 }
 
 #[test]

@@ -1,0 +1,190 @@
+//! The content of layers: from tars and directories into the store, and back into tars.
+//!
+//! Whatever comes in is complete, counted and digested before its record is renamed into place.
+
+use std::fs::File;
+use std::io::{self, BufReader, BufWriter, Read, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::staged::StagedLayer;
+use super::store::LayerStore;
+use super::{Layer, metadata};
+use crate::archive::{self, Applied, ApplyOptions, Limits};
+use crate::data_root::{Durability, atomic};
+use crate::error::{Attempt as _, ErrorKind, Fault, Result};
+use crate::spec::digest::{ChainId, DiffId, Digester};
+use crate::sys;
+
+/// How long to wait for someone else who imports the same layer: as long as that may reasonably take.
+const IMPORT_PATIENCE: Duration = Duration::from_secs(30 * 60);
+
+/// What a layer's tar is rebuilt from.
+const TAR_SPLIT: &str = "tar-split.json.gz";
+
+impl LayerStore {
+    /// Makes a layer of an uncompressed tar.
+    ///
+    /// With `expected` the tar is not read if the store has the layer, and must have that digest if not. Others who
+    /// import the same layer at the same time are waited for.
+    ///
+    /// # Errors
+    /// `Corrupt` if the tar has another digest than `expected`. Nothing is left behind.
+    pub(crate) fn import(
+        &self,
+        parent: Option<&ChainId>,
+        tar: &mut dyn Read,
+        expected: Option<&DiffId>,
+        options: &ApplyOptions,
+    ) -> Result<Layer> {
+        let chain = expected.map(|diff_id| ChainId::of(parent, diff_id));
+        let _single = match &chain {
+            Some(chain) => {
+                let entry = self.root().in_flight(&format!("import-{}", chain.hex()), IMPORT_PATIENCE)?;
+                if let Some(layer) = self.get(chain)? {
+                    return Ok(layer);
+                }
+                Some(entry)
+            }
+            None => None,
+        };
+        let staged = self.stage(parent)?;
+        let applied =
+            self.with_tar_split(&staged, |tar_split| archive::import_layer(tar, staged.diff(), tar_split, options))?;
+        match expected {
+            Some(expected) if *expected != applied.diff_id => {
+                Err(Mismatch::Digest { expected: expected.clone(), found: applied.diff_id }.into())
+            }
+            _ => self.publish(staged, applied),
+        }
+    }
+
+    /// Makes a layer of what lies in the staged directory.
+    ///
+    /// If the store has that layer already, the staged one is dropped and the existing one given.
+    pub(crate) fn commit(&self, staged: StagedLayer) -> Result<Layer> {
+        let options = self.apply_options(Limits::default());
+        let applied =
+            self.with_tar_split(&staged, |tar_split| archive::digest_layer(staged.diff(), tar_split, None, &options))?;
+        self.publish(staged, applied)
+    }
+
+    fn with_tar_split(
+        &self,
+        staged: &StagedLayer,
+        make: impl FnOnce(&mut dyn Write) -> Result<Applied>,
+    ) -> Result<Applied> {
+        use std::os::unix::fs::PermissionsExt as _;
+        let path = staged.write_set()?.join(TAR_SPLIT);
+        let attempt = || format!("write {path:?}");
+        let file = File::create_new(&path).attempt(attempt)?;
+        file.set_permissions(std::fs::Permissions::from_mode(0o644)).attempt(attempt)?;
+        let mut tar_split = BufWriter::new(file);
+        let applied = make(&mut tar_split)?;
+        tar_split.flush().attempt(attempt)?;
+        Ok(applied)
+    }
+
+    /// Puts the record of a finished layer in place: from then on the layer exists.
+    fn publish(&self, staged: StagedLayer, applied: Applied) -> Result<Layer> {
+        let chain_id = ChainId::of(staged.parent.as_ref(), &applied.diff_id);
+        let layer = Layer {
+            chain_id,
+            diff_id: applied.diff_id,
+            parent: staged.parent.clone(),
+            cache_id: staged.cache_id.clone(),
+            size: applied.size,
+        };
+        let target = self.root().chain_dir(&layer.chain_id);
+        let write_set = staged.write_set()?;
+        loop {
+            if let Some(existing) = self.get(&layer.chain_id)? {
+                return Ok(existing);
+            }
+            self.driver().seal(&layer.cache_id)?;
+            // The file system is synced as a whole just below.
+            metadata::write_layer(&write_set, &layer, Durability::Fast)?;
+            if self.root().durability() == Durability::Full {
+                let attempt = || format!("sync {:?}", self.root().path());
+                let directory = sys::fs::open_directory(staged.diff()).attempt(attempt)?;
+                sys::fs::sync_file_system(directory).attempt(attempt)?;
+            }
+            // If someone else was first and their layer is removed before it is read, it is our turn after all.
+            if atomic::publish(&write_set, &target, self.root().durability())? {
+                staged.keep();
+                return Ok(layer);
+            }
+        }
+    }
+
+    /// Writes the tar of a layer, byte for byte the one its DiffID is the digest of.
+    ///
+    /// # Errors
+    /// `Corrupt` if the layer's files no longer give that tar.
+    pub(crate) fn tar(&self, layer: &Layer, out: &mut dyn Write) -> Result<()> {
+        let diff = self.driver().diff_dir(&layer.cache_id);
+        let path = self.root().chain_dir(&layer.chain_id).join(TAR_SPLIT);
+        let mut out = Hashing { out, digester: Digester::new() };
+        match File::open(&path) {
+            Ok(file) => {
+                archive::reassemble(&mut BufReader::new(file), &diff, &mut out)?;
+            }
+            // Others may have left it out; for a layer of ours the tar follows from the files.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let options = self.apply_options(Limits::default());
+                archive::digest_layer(&diff, &mut io::sink(), Some(&mut out), &options)?;
+            }
+            Err(error) => return Err(error).attempt(|| format!("open {path:?}")),
+        }
+        let digest = DiffId::from(out.digester.finish());
+        if digest == layer.diff_id {
+            Ok(())
+        } else {
+            Err(Mismatch::Altered { layer: layer.diff_id.clone(), diff }.into())
+        }
+    }
+}
+
+/// Passes bytes on and digests them.
+struct Hashing<'a> {
+    out: &'a mut dyn Write,
+    digester: Digester,
+}
+
+impl Write for Hashing<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.out.write(bytes)?;
+        self.digester.update(&bytes[..written]);
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+enum Mismatch {
+    #[error("import layer {expected}: the content has the digest {found}")]
+    Digest { expected: DiffId, found: DiffId },
+    #[error("read layer {layer}: the files in {diff:?} were changed since it was made")]
+    Altered { layer: DiffId, diff: PathBuf },
+}
+
+impl Fault for Mismatch {
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::Corrupt
+    }
+    fn path(&self) -> Option<&Path> {
+        match self {
+            Mismatch::Altered { diff, .. } => Some(diff),
+            Mismatch::Digest { .. } => None,
+        }
+    }
+    fn hint(&self) -> Option<String> {
+        match self {
+            Mismatch::Altered { .. } => Some("remove the image and build or load it again".to_owned()),
+            Mismatch::Digest { .. } => None,
+        }
+    }
+}
