@@ -25,6 +25,14 @@ pub mod build;
 pub mod prune;
 mod engine;
 
+pub use container::Container;
+pub use data_root::Durability;
+pub use engine::Engine;
 pub use error::{Error, ErrorKind, Result};
-pub use image::{Base, ImageDefinition, Layers};
-pub use spec::{MountPoint, Port, Stage};
+pub use image::{Base, Image, ImageDefinition, Layers};
+pub use layer::Layer;
+pub use spec::{
+    ByteSize, ContainerId, ContainerPath, ExitStatus, ImageId, Mount, MountPoint, Platform, Port, Reference, Stage,
+    Timestamp,
+};
+pub use volume::Volume;

@@ -1,1 +1,264 @@
 //! Containers: declared, created, started, watched, removed.
+//!
+//! A [`Definition`] says what is to run and reads like [`std::process::Command`]; [`Container::of`] begins one. Its verbs
+//! `create`, `start`, `output` and `status` take an [`Engine`](crate::Engine). What comes back from the first two is a
+//! [`Container`]: a guard that kills and removes it when dropped.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::process::{ChildStderr, ChildStdin, ChildStdout};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::error::Result;
+use crate::image::Layers;
+use crate::spec::exit_status::ExitStatus;
+use crate::spec::id::ContainerId;
+
+mod compose;
+mod config;
+pub(crate) mod create;
+mod definition;
+mod environment;
+mod exec;
+mod files;
+pub(crate) mod handle;
+mod host_config;
+mod inspect;
+mod logs;
+mod network;
+mod record;
+pub(crate) mod remove;
+mod signal;
+mod start;
+mod state;
+pub(crate) mod stdio;
+mod stop;
+pub(crate) mod store;
+mod user;
+
+pub use crate::logs::Stream;
+pub use crate::logs::read::LogLine;
+pub(crate) use definition::ImageChoice;
+pub use definition::{Definition, ImageSource};
+pub use exec::Exec;
+pub use inspect::{Details, Mounted};
+pub use logs::{Lines, Logs};
+pub use network::NetworkMode;
+pub use signal::Signal;
+pub use state::State;
+pub use stdio::{Output, Stdio};
+
+use handle::Handle;
+use remove::Force;
+
+/// A container in the store.
+///
+/// One that was created or started by this program is a guard: dropping it kills its process and removes the container,
+/// with its volumes that have no name, within milliseconds. If the program is killed, its processes are too, and what it
+/// leaves is removed by the next program that opens the store. One that was found by its name is not: dropping it does
+/// nothing.
+#[must_use = "the container is removed when this is dropped"]
+pub struct Container<D = Layers> {
+    handle: Arc<Handle>,
+    role: Role,
+    definition: PhantomData<fn() -> D>,
+}
+
+/// What dropping a handle does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Role {
+    Guard,
+    Observer,
+}
+
+impl Container {
+    /// Begins the definition of a container of this image: a stored one, the definition of one (it is built first), or
+    /// the reference of a stored one.
+    pub fn of<S: ImageSource>(image: S) -> Definition<S::Definition> {
+        Definition::new(image.choose())
+    }
+}
+
+impl<D> Container<D> {
+    pub(crate) fn guard(handle: Arc<Handle>) -> Self {
+        Self { handle, role: Role::Guard, definition: PhantomData }
+    }
+
+    pub(crate) fn observer(handle: Arc<Handle>) -> Self {
+        Self { handle, role: Role::Observer, definition: PhantomData }
+    }
+
+    pub(crate) fn handle(&self) -> &Arc<Handle> {
+        &self.handle
+    }
+
+    /// Its ID.
+    pub fn id(&self) -> &ContainerId {
+        self.handle.id()
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        self.handle.name()
+    }
+
+    /// The reference of its image, as it was given.
+    pub fn image(&self) -> &str {
+        self.handle.image()
+    }
+
+    /// What it is doing now.
+    ///
+    /// # Errors
+    /// [`NotFound`](crate::ErrorKind::NotFound) if it was removed.
+    pub fn state(&self) -> Result<State> {
+        self.handle.state().map(|(state, _)| state)
+    }
+
+    /// Everything about it, as it is now.
+    ///
+    /// # Errors
+    /// [`NotFound`](crate::ErrorKind::NotFound) if it was removed.
+    pub fn inspect(&self) -> Result<Details> {
+        self.handle.inspect()
+    }
+
+    /// Starts a container that was created or has exited. Its process ends with this program at the latest.
+    ///
+    /// Its output goes to the log.
+    ///
+    /// # Errors
+    /// [`InUse`](crate::ErrorKind::InUse) if it is running. If the command does not exist or cannot be executed, the
+    /// error's [`exit_code`](crate::Error::exit_code) is 127 or 126.
+    pub fn start(&self) -> Result<()> {
+        self.start_with(Stdio::null(), Stdio::log(), Stdio::log())
+    }
+
+    /// Starts it with these standard streams.
+    ///
+    /// # Errors
+    /// As for [`start`](Self::start).
+    pub fn start_with(&self, stdin: Stdio, stdout: Stdio, stderr: Stdio) -> Result<()> {
+        self.handle.start(&stdio::Streams { stdin, stdout, stderr })
+    }
+
+    /// Waits until its process has ended.
+    ///
+    /// Returns at once if it already has. The container is not removed, and its log is complete when this returns.
+    ///
+    /// # Errors
+    /// [`NotFound`](crate::ErrorKind::NotFound) if it was removed meanwhile,
+    /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) if it was never started.
+    pub fn wait(&self) -> Result<ExitStatus> {
+        loop {
+            if let Some(status) = self.handle.wait(None)? {
+                return Ok(status);
+            }
+        }
+    }
+
+    /// Waits until its process has ended, for this time at most; `None` if it still runs.
+    ///
+    /// # Errors
+    /// As for [`wait`](Self::wait).
+    pub fn wait_timeout(&self, timeout: Duration) -> Result<Option<ExitStatus>> {
+        self.handle.wait(Some(timeout))
+    }
+
+    /// How its process ended, if it has.
+    ///
+    /// # Errors
+    /// As for [`wait`](Self::wait).
+    pub fn try_wait(&self) -> Result<Option<ExitStatus>> {
+        self.handle.wait(Some(Duration::ZERO))
+    }
+
+    /// Sends its process a signal.
+    ///
+    /// The first process of a container gets those signals only that it has a handler for, and [`Signal::KILL`].
+    ///
+    /// # Errors
+    /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) if it is not running.
+    pub fn kill(&self, signal: Signal) -> Result<()> {
+        self.handle.signal(signal)
+    }
+
+    /// Asks its process to end, kills it after `timeout`, and says how it ended.
+    ///
+    /// The signal is the definition's, else the image's, else `SIGTERM`. A container that is not running is left as it is.
+    ///
+    /// # Errors
+    /// [`NotFound`](crate::ErrorKind::NotFound) if it was removed.
+    pub fn stop(&self, timeout: Duration) -> Result<ExitStatus> {
+        self.handle.stop(timeout)
+    }
+
+    /// Begins a further process in the running container: program and arguments.
+    pub fn exec<S: Into<String>>(&self, argv: impl IntoIterator<Item = S>) -> Exec {
+        Exec::new(Arc::clone(&self.handle), argv.into_iter().map(Into::into).collect())
+    }
+
+    /// Begins to read what it has written.
+    pub fn logs(&self) -> Logs {
+        Logs::new(Arc::clone(&self.handle))
+    }
+
+    /// Our end of its standard input, if that is a pipe and was not taken before. Dropping it ends the input.
+    pub fn take_stdin(&self) -> Option<ChildStdin> {
+        self.handle.lock().ends.stdin.take()
+    }
+
+    /// Our end of its standard output, if that is a pipe and was not taken before.
+    pub fn take_stdout(&self) -> Option<ChildStdout> {
+        self.handle.lock().ends.stdout.take()
+    }
+
+    /// Our end of its standard error, if that is a pipe and was not taken before.
+    pub fn take_stderr(&self) -> Option<ChildStderr> {
+        self.handle.lock().ends.stderr.take()
+    }
+
+    /// Removes the container, with its volumes that have no name.
+    ///
+    /// # Errors
+    /// [`InUse`](crate::ErrorKind::InUse) if it is running.
+    pub fn remove(self) -> Result<()> {
+        self.handle.remove(Force::No)
+    }
+
+    /// Kills its process if it runs, and removes the container.
+    ///
+    /// # Errors
+    /// [`InUse`](crate::ErrorKind::InUse) if another program owns it.
+    pub fn kill_and_remove(self) -> Result<()> {
+        self.handle.remove(Force::Yes)
+    }
+
+    /// Lets the container stay in the store, with its log and exit status, when this handle is dropped and when the
+    /// program ends. Its process still ends with the program.
+    ///
+    /// # Errors
+    /// [`NotFound`](crate::ErrorKind::NotFound) if it was removed.
+    pub fn persist(&mut self) -> Result<()> {
+        self.handle.persist()?;
+        self.role = Role::Observer;
+        Ok(())
+    }
+}
+
+impl<D> Drop for Container<D> {
+    fn drop(&mut self) {
+        if self.role == Role::Guard
+            && let Err(error) = self.handle.remove(Force::Yes)
+        {
+            tracing::warn!("{} could not be removed: {error}", self.handle.title());
+        }
+    }
+}
+
+impl<D> fmt::Debug for Container<D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Container").field("id", self.id()).field("name", &self.name()).finish_non_exhaustive()
+    }
+}

@@ -5,6 +5,7 @@
 //! ├── <cache-id>           a layer that is staged, or a container's layer; text: the ChainID it stands on
 //! ├── pin-<random>         keeps a layer while something is made of it; text: its ChainID
 //! ├── container-<id>       a container that is created
+//! ├── owner-<id>           a container that a program owns: it goes, or is known to have exited, when the program dies
 //! ├── populate-<volume>    a volume that is filled for the first time
 //! └── session-<random>     an open data root
 //! ```

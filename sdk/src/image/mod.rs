@@ -19,7 +19,7 @@ mod definition;
 mod history;
 pub(crate) mod images;
 mod lookup;
-mod remove;
+pub(crate) mod remove;
 mod source;
 pub(crate) mod store;
 pub(crate) mod tags;

@@ -1,0 +1,284 @@
+//! What a container's files say: the definition over the image's configuration. Pure but for the host's name.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde_json::{Map, Value};
+
+use super::config::{Config, MountPoint, MountSpec, NetworkSettings, Process, RecordedState, default_hostname};
+use super::definition::Settings;
+use super::environment::{self, Command};
+use super::files::hostname_of_host;
+use super::host_config::{HostConfig, tmpfs_options};
+use super::network::NetworkMode;
+use super::record::Record;
+use super::store::Files;
+use crate::error::{Error, ErrorKind, Fault, Result};
+use crate::image::Image;
+use crate::spec::container_path::ContainerPath;
+use crate::spec::id::ContainerId;
+use crate::spec::mount::{Mount, Source};
+use crate::spec::name::{ContainerName, VolumeName};
+use crate::spec::time::Timestamp;
+use crate::spec::user::User;
+
+/// hostname(7) of Linux: `HOST_NAME_MAX`.
+const HOSTNAME_MAX: usize = 64;
+
+#[derive(Debug, thiserror::Error)]
+enum ComposeFault {
+    #[error("there is nothing to run: neither the image nor the definition has a command")]
+    NoCommand,
+    #[error("environment variable {name:?}: {why}")]
+    Variable { name: String, why: &'static str },
+    #[error("invalid host name {0:?}: it has 1 to {HOSTNAME_MAX} letters, digits, `-` and `.`")]
+    Hostname(String),
+    #[error("argument {0:?} contains a zero byte")]
+    Argument(String),
+    #[error("mount {source_path:?} on {target:?}: there is no such file or directory on this host")]
+    NoSource { source_path: String, target: String },
+    #[error("mount {0:?}: Docker's files take paths in UTF-8 only")]
+    Encoding(std::path::PathBuf),
+}
+
+impl Fault for ComposeFault {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::NoSource { .. } => ErrorKind::NotFound,
+            Self::Encoding(_) => ErrorKind::Unsupported,
+            _ => ErrorKind::InvalidArgument,
+        }
+    }
+
+    fn path(&self) -> Option<&Path> {
+        match self {
+            Self::NoSource { source_path, .. } => Some(Path::new(source_path)),
+            Self::Encoding(path) => Some(path),
+            _ => None,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::NoCommand => Some("give one with .cmd([…])".to_owned()),
+            Self::NoSource { .. } => {
+                Some("create it first; a relative path is one in the current directory".to_owned())
+            }
+            _ => None,
+        }
+    }
+}
+
+/// The files of a container to be.
+pub(super) fn compose<D>(
+    id: &ContainerId,
+    name: &ContainerName,
+    image: &Image<D>,
+    reference: &str,
+    driver: &str,
+    settings: &Settings,
+) -> Result<Files> {
+    let own = Command { entrypoint: settings.entrypoint.clone(), cmd: settings.cmd.clone() };
+    let defaults = &image.config().config;
+    let command = own.merge(Command { entrypoint: defaults.entrypoint.clone(), cmd: defaults.cmd.clone() });
+    let argv = command.argv();
+    let Some((program, arguments)) = argv.split_first() else { return Err(ComposeFault::NoCommand.into()) };
+    if let Some(argument) = argv.iter().find(|argument| argument.contains('\0')) {
+        return Err(ComposeFault::Argument(argument.clone()).into());
+    }
+    let mut mounts = Mounts::default();
+    for mount in &settings.mounts {
+        mounts.add(mount)?;
+    }
+    for target in &defaults.volumes {
+        mounts.add_anonymous(&ContainerPath::parse(target)?)?;
+    }
+    let mut labels = defaults.labels.clone();
+    labels.extend(settings.labels.clone());
+    let process = Process {
+        hostname: hostname(id, settings)?,
+        user: user(settings, &defaults.user)?,
+        exposed_ports: defaults.exposed_ports.iter().map(|port| (port.clone(), Value::Object(Map::new()))).collect(),
+        env: env(settings, &defaults.env)?,
+        cmd: command.cmd,
+        healthcheck: defaults.healthcheck.as_ref().and_then(|check| serde_json::to_value(check).ok()),
+        image: reference.to_owned(),
+        volumes: Some(defaults.volumes.iter().map(|path| (path.clone(), Value::Object(Map::new()))).collect())
+            .filter(|volumes: &BTreeMap<_, _>| !volumes.is_empty()),
+        working_dir: workdir(settings, &defaults.working_dir)?,
+        entrypoint: command.entrypoint,
+        labels,
+        stop_signal: settings.stop_signal.map(|signal| signal.to_string()).or_else(|| defaults.stop_signal.clone()),
+        stop_timeout: settings.stop_timeout.map(|timeout| timeout.as_secs()),
+        ..Process::default()
+    };
+    let config = Config {
+        state: RecordedState::created(),
+        id: id.as_str().to_owned(),
+        created: Timestamp::now().to_string(),
+        path: program.clone(),
+        args: arguments.to_vec(),
+        config: process,
+        image: image.id().as_str().to_owned(),
+        network_settings: NetworkSettings::only(settings.network.docker_name()),
+        log_path: String::new(),
+        name: format!("/{name}"),
+        driver: driver.to_owned(),
+        os: "linux".to_owned(),
+        restart_count: 0,
+        has_been_started_before: false,
+        has_been_manually_stopped: false,
+        mount_points: mounts.points,
+        other: Map::new(),
+    };
+    let mut host = HostConfig {
+        binds: Some(mounts.binds).filter(|binds| !binds.is_empty()),
+        network_mode: settings.network.docker_name().to_owned(),
+        privileged: settings.privileged,
+        readonly_rootfs: settings.read_only,
+        tmpfs: Some(mounts.tmpfs).filter(|tmpfs| !tmpfs.is_empty()),
+        ..HostConfig::default()
+    };
+    let log_options = host.log_config.config.get_or_insert_default();
+    if let Some(size) = settings.log_max_size {
+        log_options.insert("max-size".to_owned(), size.to_string());
+    }
+    if let Some(files) = settings.log_max_files {
+        log_options.insert("max-file".to_owned(), files.to_string());
+    }
+    if settings.privileged {
+        (host.masked_paths, host.readonly_paths) = (Some(Vec::new()), Some(Vec::new()));
+    }
+    Ok(Files { config, host, record: Some(Record::new(settings.network)) })
+}
+
+fn env(settings: &Settings, image: &[String]) -> Result<Vec<String>> {
+    for variable in &settings.env {
+        if let Some(why) = variable.fault() {
+            return Err(ComposeFault::Variable { name: variable.name().to_owned(), why }.into());
+        }
+    }
+    // What the image says is data: a zero byte in it would end the variable early.
+    Ok(environment::merge(image, &settings.env).into_iter().filter(|entry| !entry.contains('\0')).collect())
+}
+
+fn hostname(id: &ContainerId, settings: &Settings) -> Result<String> {
+    let Some(hostname) = &settings.hostname else {
+        let of_host = (settings.network == NetworkMode::Host).then(hostname_of_host).flatten();
+        return Ok(of_host.unwrap_or_else(|| default_hostname(id)));
+    };
+    let is_valid = |char: char| char.is_ascii_alphanumeric() || char == '-' || char == '.';
+    if hostname.is_empty() || hostname.len() > HOSTNAME_MAX || !hostname.chars().all(is_valid) {
+        return Err(ComposeFault::Hostname(hostname.clone()).into());
+    }
+    Ok(hostname.clone())
+}
+
+fn user(settings: &Settings, image: &str) -> Result<String> {
+    let user = settings.user.as_deref().unwrap_or(image);
+    if !user.is_empty() {
+        User::parse(user)?;
+    }
+    Ok(user.to_owned())
+}
+
+fn workdir(settings: &Settings, image: &str) -> Result<String> {
+    let of_image = match image {
+        "" => ContainerPath::root(),
+        // Images may say `app` and mean `/app`.
+        path => ContainerPath::root().join(path)?,
+    };
+    match &settings.workdir {
+        None if of_image.is_root() => Ok(String::new()),
+        None => Ok(of_image.into()),
+        Some(path) => Ok(of_image.join(path)?.into()),
+    }
+}
+
+/// Mounts by target; the last one holds.
+#[derive(Debug, Default)]
+struct Mounts {
+    points: BTreeMap<String, MountPoint>,
+    binds: Vec<String>,
+    tmpfs: BTreeMap<String, String>,
+}
+
+impl Mounts {
+    fn add(&mut self, mount: &Mount) -> Result<()> {
+        mount.check()?;
+        let target = mount.target().path()?;
+        self.forget(target.as_str());
+        let target = target.as_str().to_owned();
+        match mount.source() {
+            Source::Tmpfs { size, mode } => {
+                let options = tmpfs_options(size.map(|size| size.as_u64()), Some(*mode), mount.is_read_only());
+                self.tmpfs.insert(target, options);
+            }
+            Source::Bind(path) => {
+                let absolute = std::path::absolute(path)
+                    .map_err(|error| Error::os(format_args!("find the absolute path of {path:?}"), error))?;
+                let source = absolute.to_str().ok_or_else(|| ComposeFault::Encoding(absolute.clone()))?.to_owned();
+                if !absolute.exists() {
+                    return Err(ComposeFault::NoSource { source_path: source, target }.into());
+                }
+                let mode = if mount.is_read_only() { ":ro" } else { "" };
+                self.binds.push(format!("{source}:{target}{mode}"));
+                let spec = spec("bind", &source, &target, mount);
+                let point = MountPoint { source, propagation: "rprivate".to_owned(), ..point(&target, "bind", mount) };
+                self.points.insert(target, MountPoint { spec, ..point });
+            }
+            Source::Volume(name) => {
+                let name = VolumeName::parse(name)?.as_str().to_owned();
+                let spec = spec("volume", &name, &target, mount);
+                let point = point(&target, "volume", mount);
+                self.points.insert(target, MountPoint { name, driver: "local".to_owned(), spec, ..point });
+            }
+        }
+        Ok(())
+    }
+
+    /// A volume of the image, unless something else is mounted there.
+    fn add_anonymous(&mut self, target: &ContainerPath) -> Result<()> {
+        if target.is_root() || self.points.contains_key(target.as_str()) || self.tmpfs.contains_key(target.as_str()) {
+            return Ok(());
+        }
+        let point = MountPoint {
+            destination: target.as_str().to_owned(),
+            rw: true,
+            name: VolumeName::random()?.as_str().to_owned(),
+            driver: "local".to_owned(),
+            kind: "volume".to_owned(),
+            ..MountPoint::default()
+        };
+        self.points.insert(target.as_str().to_owned(), point);
+        Ok(())
+    }
+
+    fn forget(&mut self, target: &str) {
+        self.tmpfs.remove(target);
+        if let Some(point) = self.points.remove(target) {
+            let mode = if point.rw { "" } else { ":ro" };
+            let bind = format!("{}:{target}{mode}", point.source);
+            self.binds.retain(|other| *other != bind);
+        }
+    }
+}
+
+fn point(target: &str, kind: &str, mount: &Mount) -> MountPoint {
+    MountPoint {
+        destination: target.to_owned(),
+        rw: !mount.is_read_only(),
+        kind: kind.to_owned(),
+        ..MountPoint::default()
+    }
+}
+
+fn spec(kind: &str, source: &str, target: &str, mount: &Mount) -> MountSpec {
+    MountSpec {
+        kind: kind.to_owned(),
+        source: source.to_owned(),
+        target: target.to_owned(),
+        read_only: mount.is_read_only(),
+        other: Map::new(),
+    }
+}

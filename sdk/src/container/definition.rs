@@ -1,0 +1,275 @@
+//! What is to run: a container as a value.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::marker::PhantomData;
+use std::time::Duration;
+
+use super::environment::Variable;
+use super::network::NetworkMode;
+use super::signal::Signal;
+use super::stdio::Stdio;
+use crate::image::{Image, ImageDefinition, Layers};
+use crate::spec::byte_size::ByteSize;
+use crate::spec::digest::ImageId;
+use crate::spec::mount::Mount;
+use crate::spec::reference::Reference;
+
+/// A container to be: an image and what differs from its configuration.
+///
+/// Made by [`Container::of`](super::Container::of). It does nothing until one of its terminal verbs is called:
+/// `create`, `start`, `output` or `status`. Mistakes in it are reported there.
+///
+/// ```no_run
+/// use plywood::{Container, Engine, Mount};
+///
+/// # fn main() -> plywood::Result<()> {
+/// let engine = Engine::open_default()?;
+/// let output = Container::of("debian:12")
+///     .cmd(["ls", "/work"])
+///     .mount(Mount::bind(".", "/work").read_only())
+///     .output(&engine)?;
+/// assert!(output.status.success());
+/// # Ok(()) }
+/// ```
+#[must_use = "a definition does nothing until it is started"]
+pub struct Definition<D = Layers> {
+    pub(crate) image: ImageChoice,
+    pub(crate) settings: Settings,
+    declared: PhantomData<fn() -> D>,
+}
+
+/// The image of a definition.
+#[derive(Debug, Clone)]
+pub(crate) enum ImageChoice {
+    /// In the store.
+    Stored { id: ImageId, reference: String },
+    /// In the store, by reference, ID or unique beginning of an ID.
+    Named(String),
+    /// To be built first.
+    Declared(Box<Layers>),
+}
+
+/// All that a definition says beside its image.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Settings {
+    pub(crate) name: Option<String>,
+    pub(crate) entrypoint: Option<Vec<String>>,
+    pub(crate) cmd: Option<Vec<String>>,
+    pub(crate) env: Vec<Variable>,
+    pub(crate) workdir: Option<String>,
+    pub(crate) user: Option<String>,
+    pub(crate) hostname: Option<String>,
+    pub(crate) mounts: Vec<Mount>,
+    pub(crate) network: NetworkMode,
+    pub(crate) read_only: bool,
+    pub(crate) privileged: bool,
+    pub(crate) labels: BTreeMap<String, String>,
+    pub(crate) stop_signal: Option<Signal>,
+    pub(crate) stop_timeout: Option<Duration>,
+    pub(crate) stdin: Option<Stdio>,
+    pub(crate) stdout: Option<Stdio>,
+    pub(crate) stderr: Option<Stdio>,
+    /// In bytes.
+    pub(crate) log_max_size: Option<u64>,
+    pub(crate) log_max_files: Option<u32>,
+}
+
+/// What a container can be made of: a stored image, a declared one (it is built first), or the reference of a stored one.
+pub trait ImageSource {
+    /// The definition whose named ports and mount points fit.
+    type Definition;
+    #[doc(hidden)]
+    fn choose(self) -> Chosen;
+}
+
+/// Which image an [`ImageSource`] means.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct Chosen(pub(crate) ImageChoice);
+
+impl<D> ImageSource for &Image<D> {
+    type Definition = D;
+
+    fn choose(self) -> Chosen {
+        let reference = self.references().first().map_or_else(|| self.id().short().to_owned(), Reference::familiar);
+        Chosen(ImageChoice::Stored { id: self.id().clone(), reference })
+    }
+}
+
+impl<T: ImageDefinition> ImageSource for &T {
+    type Definition = T;
+
+    fn choose(self) -> Chosen {
+        Chosen(ImageChoice::Declared(Box::new(self.layers())))
+    }
+}
+
+impl ImageSource for &str {
+    type Definition = Layers;
+
+    fn choose(self) -> Chosen {
+        Chosen(ImageChoice::Named(self.to_owned()))
+    }
+}
+
+impl ImageSource for &String {
+    type Definition = Layers;
+
+    fn choose(self) -> Chosen {
+        Chosen(ImageChoice::Named(self.clone()))
+    }
+}
+
+impl<D> Definition<D> {
+    pub(crate) fn new(Chosen(image): Chosen) -> Self {
+        Self { image, settings: Settings::default(), declared: PhantomData }
+    }
+
+    /// Names the container. Default: two words at random.
+    #[doc(alias = "--name")]
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.settings.name = Some(name.into());
+        self
+    }
+
+    /// Replaces the command of the image: the arguments to its entrypoint or, if it has none, program and arguments.
+    #[doc(alias = "CMD")]
+    pub fn cmd<S: Into<String>>(mut self, cmd: impl IntoIterator<Item = S>) -> Self {
+        self.settings.cmd = Some(cmd.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// Replaces the entrypoint of the image, and drops its command. An empty one removes the entrypoint alone.
+    #[doc(alias = "ENTRYPOINT")]
+    pub fn entrypoint<S: Into<String>>(mut self, entrypoint: impl IntoIterator<Item = S>) -> Self {
+        self.settings.entrypoint = Some(entrypoint.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// Sets an environment variable. Nothing is taken from the host program's environment.
+    #[doc(alias = "ENV")]
+    pub fn env(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.settings.env.push(Variable::Set(name.into(), value.into()));
+        self
+    }
+
+    /// Removes an environment variable that the image sets.
+    pub fn env_remove(mut self, name: impl Into<String>) -> Self {
+        self.settings.env.push(Variable::Remove(name.into()));
+        self
+    }
+
+    /// Starts the process in this directory, which is made if it is missing.
+    #[doc(alias = "WORKDIR")]
+    pub fn workdir(mut self, path: impl Into<String>) -> Self {
+        self.settings.workdir = Some(path.into());
+        self
+    }
+
+    /// Runs as this user: `name`, `uid`, `name:group` or `uid:gid`, looked up in the container.
+    #[doc(alias = "USER")]
+    pub fn user(mut self, user: impl Into<String>) -> Self {
+        self.settings.user = Some(user.into());
+        self
+    }
+
+    /// The host name in the container. Default: its short ID; with the network of the host, the host's name.
+    #[doc(alias = "--hostname")]
+    pub fn hostname(mut self, hostname: impl Into<String>) -> Self {
+        self.settings.hostname = Some(hostname.into());
+        self
+    }
+
+    /// Mounts a volume, a host path or memory. Of two mounts on one target the later holds.
+    #[doc(alias = "--volume")]
+    pub fn mount(mut self, mount: Mount) -> Self {
+        self.settings.mounts.push(mount);
+        self
+    }
+
+    /// The network it sees. Default: [`NetworkMode::Private`].
+    #[doc(alias = "--network")]
+    pub fn network(mut self, network: NetworkMode) -> Self {
+        self.settings.network = network;
+        self
+    }
+
+    /// Makes the root file system read-only; mounts stay writable.
+    #[doc(alias = "--read-only")]
+    pub fn read_only(mut self) -> Self {
+        self.settings.read_only = true;
+        self
+    }
+
+    /// Lifts the protection of the host from the container: all capabilities, all devices, nothing masked.
+    #[doc(alias = "--privileged")]
+    pub fn privileged(mut self) -> Self {
+        self.settings.privileged = true;
+        self
+    }
+
+    /// Adds a label.
+    #[doc(alias = "LABEL")]
+    pub fn label(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.settings.labels.insert(key.into(), value.into());
+        self
+    }
+
+    /// The signal by which [`stop`](super::Container::stop) asks the process to end. Default: the image's, else `SIGTERM`.
+    #[doc(alias = "STOPSIGNAL")]
+    pub fn stop_signal(mut self, signal: Signal) -> Self {
+        self.settings.stop_signal = Some(signal);
+        self
+    }
+
+    /// How long Docker waits between that signal and `SIGKILL`, in whole seconds. Default: 10.
+    pub fn stop_timeout(mut self, timeout: Duration) -> Self {
+        self.settings.stop_timeout = Some(timeout);
+        self
+    }
+
+    /// Where standard input comes from. Default: nowhere; for `status`, from the host program.
+    pub fn stdin(mut self, stdin: Stdio) -> Self {
+        self.settings.stdin = Some(stdin);
+        self
+    }
+
+    /// Where standard output goes. Default: to the log; for `status`, to the host program's; for `output`, to the caller.
+    pub fn stdout(mut self, stdout: Stdio) -> Self {
+        self.settings.stdout = Some(stdout);
+        self
+    }
+
+    /// Where standard error goes. Default: as for [`stdout`](Self::stdout).
+    pub fn stderr(mut self, stderr: Stdio) -> Self {
+        self.settings.stderr = Some(stderr);
+        self
+    }
+
+    /// Begins a new log file before one grows beyond this size. Default: one file without a limit.
+    #[doc(alias = "--log-opt")]
+    pub fn log_max_size(mut self, size: impl Into<ByteSize>) -> Self {
+        self.settings.log_max_size = Some(size.into().as_u64());
+        self
+    }
+
+    /// Keeps this many log files, the current one included; the oldest goes first. Default: 1.
+    #[doc(alias = "--log-opt")]
+    pub fn log_max_files(mut self, files: u32) -> Self {
+        self.settings.log_max_files = Some(files);
+        self
+    }
+}
+
+impl<D> Clone for Definition<D> {
+    fn clone(&self) -> Self {
+        Self { image: self.image.clone(), settings: self.settings.clone(), declared: PhantomData }
+    }
+}
+
+impl<D> fmt::Debug for Definition<D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Definition").field("image", &self.image).field("settings", &self.settings).finish()
+    }
+}

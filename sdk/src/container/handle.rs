@@ -1,0 +1,365 @@
+//! What all handles of one container in this program share.
+//!
+//! A program that owns a container (it made or started it) knows its files and watches its process; one that has merely
+//! found it reads the files each time it is asked and looks at the process by its ID and start time.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::config;
+use super::record::{Run, lost};
+use super::state::State;
+use super::stdio::{Ends, Streams, Tee};
+use super::store::{Files, Store};
+use crate::data_root::InFlight;
+use crate::error::{Error, ErrorKind, Fault, Result};
+use crate::layer::WritableLayer;
+use crate::runtime::Process;
+use crate::spec::exit_status::ExitStatus;
+use crate::spec::id::ContainerId;
+
+/// How long the owner of a process in another program may take to record its end.
+const RECORD_PATIENCE: Duration = Duration::from_secs(2);
+const RECORD_PAUSE: Duration = Duration::from_millis(5);
+
+/// A container, seen from this program.
+pub(crate) struct Handle {
+    store: Store,
+    id: ContainerId,
+    name: String,
+    image: String,
+    inner: Mutex<Inner>,
+}
+
+/// What changes.
+#[derive(Debug)]
+pub(super) struct Inner {
+    /// Held while this program owns the container.
+    pub(super) owner: Option<InFlight>,
+    /// Known, and not only on disk, while this program owns the container.
+    pub(super) files: Option<Box<Files>>,
+    pub(super) writable: Option<WritableLayer>,
+    pub(super) phase: Phase,
+    pub(super) ends: Ends,
+    /// Whether it is removed as soon as its process has ended: then its end is not worth a file.
+    pub(super) one_shot: bool,
+}
+
+/// Where this program has got with a container.
+#[derive(Debug)]
+pub(super) enum Phase {
+    /// No process of this program.
+    Idle,
+    /// Between the call that starts the process and its return; how the process ended, if it was faster than we.
+    Starting(Option<ExitStatus>),
+    /// Started by this program. It may have ended since.
+    Started(Process),
+    Removed,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum HandleFault {
+    #[error("use {title}: it was removed")]
+    Removed { title: String },
+    #[error("use {title}: another program owns it")]
+    Owned { title: String },
+    #[error("wait for {title}: it has never been started")]
+    NeverStarted { title: String },
+    #[error("send {title} a signal: it is not running")]
+    NotRunning { title: String },
+}
+
+impl Fault for HandleFault {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Removed { .. } => ErrorKind::NotFound,
+            Self::Owned { .. } => ErrorKind::InUse,
+            Self::NeverStarted { .. } | Self::NotRunning { .. } => ErrorKind::InvalidArgument,
+        }
+    }
+}
+
+impl Handle {
+    /// The handle of a container that this program makes.
+    pub(super) fn owned(
+        store: &Store,
+        id: ContainerId,
+        files: Files,
+        writable: WritableLayer,
+        owner: InFlight,
+    ) -> Arc<Self> {
+        let mut handle = Self::observed(store, id, &files);
+        let inner = handle.inner.get_mut().unwrap_or_else(PoisonError::into_inner);
+        inner.owner = Some(owner);
+        inner.files = Some(Box::new(files));
+        inner.writable = Some(writable);
+        let handle = Arc::new(handle);
+        store.enlist(&handle);
+        handle
+    }
+
+    /// The handle of a container that was found.
+    pub(super) fn observed(store: &Store, id: ContainerId, files: &Files) -> Self {
+        let inner = Inner {
+            owner: None,
+            files: None,
+            writable: None,
+            phase: Phase::Idle,
+            ends: Ends::default(),
+            one_shot: false,
+        };
+        Self {
+            store: store.clone(),
+            id,
+            name: files.config.plain_name().to_owned(),
+            image: files.config.config.image.clone(),
+            inner: Mutex::new(inner),
+        }
+    }
+
+    pub(crate) fn store(&self) -> &Store {
+        &self.store
+    }
+
+    pub(crate) fn id(&self) -> &ContainerId {
+        &self.id
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(crate) fn image(&self) -> &str {
+        &self.image
+    }
+
+    /// How messages name it.
+    pub(crate) fn title(&self) -> String {
+        config::title(&self.name, &self.image)
+    }
+
+    /// The files as they are now.
+    pub(crate) fn files(&self) -> Result<Files> {
+        let inner = self.lock();
+        if inner.is_removed() {
+            return Err(self.removed());
+        }
+        if let Some(files) = &inner.files {
+            return Ok(Files::clone(files));
+        }
+        drop(inner);
+        self.store.read(&self.id)?.ok_or_else(|| self.removed())
+    }
+
+    /// The process, if this program started it.
+    pub(crate) fn process(&self) -> Option<Process> {
+        match &self.lock().phase {
+            Phase::Started(process) => Some(process.clone()),
+            _ => None,
+        }
+    }
+
+    /// What the container is doing, and how it last ended.
+    pub(crate) fn state(&self) -> Result<(State, Option<ExitStatus>)> {
+        match &self.lock().phase {
+            Phase::Removed => return Err(self.removed()),
+            Phase::Starting(_) => return Ok((State::Running, None)),
+            Phase::Started(process) => {
+                return Ok(match process.try_wait() {
+                    Some(status) => (State::Exited, Some(status)),
+                    None => (State::Running, None),
+                });
+            }
+            Phase::Idle => {}
+        }
+        Ok(state_of(&self.files()?))
+    }
+
+    /// Our ends of the streams, taken out.
+    pub(crate) fn ends(&self) -> Ends {
+        std::mem::take(&mut self.lock().ends)
+    }
+
+    /// Starts the container's process; the caller removes the container when it has ended.
+    pub(crate) fn run_once(self: &Arc<Self>, streams: &Streams) -> Result<()> {
+        self.lock().one_shot = true;
+        self.start(streams)
+    }
+
+    /// Makes this program the owner of the container.
+    pub(super) fn own(&self) -> Result<InFlight> {
+        let entry = match self.store.own(&self.id) {
+            Err(error) if error.kind() == ErrorKind::Timeout => {
+                return Err(Error::from(HandleFault::Owned { title: self.title() }).with_source(error));
+            }
+            entry => entry?,
+        };
+        if !self.store.root().container_config(&self.id).exists() {
+            return Err(self.removed());
+        }
+        Ok(entry)
+    }
+
+    /// Waits until the process has ended, whichever program runs it; `None` if it has not within the time.
+    pub(crate) fn wait(&self, timeout: Option<Duration>) -> Result<Option<ExitStatus>> {
+        if let Some(process) = self.process() {
+            let status = match timeout {
+                None => Some(process.wait()),
+                Some(timeout) => process.wait_timeout(timeout),
+            };
+            if status.is_some() {
+                // Taken out first: joining a thread under the lock would keep everybody else waiting.
+                let tees = self.lock().ends.take_tees();
+                tees.into_iter().for_each(Tee::join);
+            }
+            return Ok(status);
+        }
+        let record = self.files()?.record;
+        let Some(run) = record.as_ref().and_then(|record| record.run.clone()) else {
+            return match state_of(&self.files()?) {
+                (State::Created, _) => Err(HandleFault::NeverStarted { title: self.title() }.into()),
+                (_, status) => Ok(status),
+            };
+        };
+        if !run.wait(timeout)? {
+            return Ok(None);
+        }
+        self.recorded_end(&run).map(Some)
+    }
+
+    /// Waits for the program that owns the process to record its end.
+    fn recorded_end(&self, run: &Run) -> Result<ExitStatus> {
+        let deadline = std::time::Instant::now() + RECORD_PATIENCE;
+        loop {
+            let record = self.files()?.record;
+            match record {
+                Some(record) if record.run.as_ref() == Some(run) => {}
+                Some(record) => return Ok(record.exit.map_or_else(lost, |exit| exit.status)),
+                None => return Ok(lost()),
+            }
+            // Its owner may have been killed with it.
+            if std::time::Instant::now() >= deadline {
+                return Ok(lost());
+            }
+            std::thread::sleep(RECORD_PAUSE);
+        }
+    }
+
+    /// Sends a signal to the process, whichever program runs it.
+    pub(crate) fn signal(&self, signal: super::Signal) -> Result<()> {
+        let not_running = || Error::from(HandleFault::NotRunning { title: self.title() });
+        if let Some(process) = self.process() {
+            return match process.signal(signal.number()) {
+                Err(error) if error.kind() == ErrorKind::NotFound => Err(not_running()),
+                sent => sent,
+            };
+        }
+        let run = self.files()?.record.and_then(|record| record.run).ok_or_else(not_running)?;
+        if run.signal(signal)? { Ok(()) } else { Err(not_running()) }
+    }
+
+    /// Lets the container stay in the store when this program ends.
+    pub(crate) fn persist(&self) -> Result<()> {
+        let mut inner = self.lock();
+        if inner.is_removed() {
+            return Err(self.removed());
+        }
+        let is_running = inner.is_running();
+        let Some(files) = &mut inner.files else { return Ok(()) };
+        let Some(record) = files.record.as_mut().filter(|record| record.guard) else { return Ok(()) };
+        record.guard = false;
+        self.store.write(&self.id, files)?;
+        if !is_running {
+            inner.disown();
+        }
+        Ok(())
+    }
+
+    /// Records the end of the process. Called on the supervisor thread, before anybody's wait returns.
+    pub(super) fn ended(&self, status: ExitStatus) {
+        let mut inner = self.lock();
+        match &mut inner.phase {
+            Phase::Starting(early) => *early = Some(status),
+            Phase::Started(_) => self.record_end(&mut inner, status),
+            Phase::Idle | Phase::Removed => {}
+        }
+    }
+
+    pub(super) fn record_end(&self, inner: &mut Inner, status: ExitStatus) {
+        let Some(files) = &mut inner.files else { return };
+        let Some(record) = &mut files.record else { return };
+        let Some(run) = record.run.clone() else { return };
+        record.close(&run, &mut files.config, status);
+        let is_guard = record.guard;
+        // If the disk is full, whoever opens the store next finds out by itself.
+        if !inner.one_shot
+            && let Err(error) = self.store.write(&self.id, files)
+        {
+            tracing::warn!("the end of {} could not be recorded: {error}", self.title());
+        }
+        if !is_guard {
+            inner.disown();
+        }
+    }
+
+    pub(super) fn removed(&self) -> Error {
+        HandleFault::Removed { title: self.title() }.into()
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, Inner> {
+        // What is in there is replaced piece by piece, each of which is sound: a panic elsewhere does no harm.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    pub(super) fn is_removed(&self) -> bool {
+        matches!(self.phase, Phase::Removed)
+    }
+
+    pub(super) fn is_running(&self) -> bool {
+        match &self.phase {
+            Phase::Starting(_) => true,
+            Phase::Started(process) => process.try_wait().is_none(),
+            Phase::Idle | Phase::Removed => false,
+        }
+    }
+
+    /// Nothing of ours is left that would have to end: anybody may start or remove it.
+    pub(super) fn disown(&mut self) {
+        self.owner = None;
+        self.files = None;
+        self.writable = None;
+    }
+
+    pub(super) fn set_removed(&mut self) {
+        self.phase = Phase::Removed;
+        self.files = None;
+        self.writable = None;
+    }
+}
+
+/// What the files of a container say, checked against the processes there are.
+pub(crate) fn state_of(files: &Files) -> (State, Option<ExitStatus>) {
+    let state = &files.config.state;
+    let recorded = || {
+        let status = files.record.as_ref().and_then(|record| record.exit.as_ref()).map(|exit| exit.status);
+        status.unwrap_or_else(|| ExitStatus::exited(state.exit_code))
+    };
+    match files.record.as_ref().and_then(|record| record.run.as_ref()) {
+        Some(run) if run.is_alive() => (State::Running, None),
+        Some(_) => (State::Exited, Some(lost())),
+        None if state.dead || state.removal_in_progress => (State::Dead, Some(recorded())),
+        None if state.started().is_none() && files.record.as_ref().is_none_or(|record| record.exit.is_none()) => {
+            (State::Created, None)
+        }
+        None => (State::Exited, Some(recorded())),
+    }
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handle").field("id", &self.id).field("name", &self.name).finish_non_exhaustive()
+    }
+}

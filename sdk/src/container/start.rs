@@ -1,0 +1,260 @@
+//! Starting: from the files of a container to a bundle, and from the bundle to a process.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::create::attempted;
+use super::environment;
+use super::files;
+use super::handle::{Handle, Inner, Phase};
+use super::host_config::parse_tmpfs_options;
+use super::network::NetworkMode;
+use super::record::Run;
+use super::stdio::{Ends, Streams};
+use super::store::{Files, Store};
+use super::user::resolve_user;
+use crate::data_root::Durability;
+use crate::error::{ErrorKind, Fault, Result};
+use crate::layer::WritableLayer;
+use crate::layer::view::View;
+use crate::logs::json_file::{LogConfig, Writer};
+use crate::runtime::{self, Bundle, BundleMount, BundleSource, Process, ProcessSpec, Rootfs};
+use crate::spec::byte_size::ByteSize;
+use crate::spec::container_path::ContainerPath;
+use crate::spec::exit_status::ExitStatus;
+use crate::spec::id::ContainerId;
+use crate::spec::name::VolumeName;
+use crate::spec::time::Timestamp;
+use crate::sys::capability::CapabilitySet;
+
+/// The mode of a tmpfs whose options do not say it, as in Docker.
+const TMPFS_MODE: u32 = 0o1777;
+
+#[derive(Debug, thiserror::Error)]
+enum StartFault {
+    #[error("it is running already")]
+    Running,
+    #[error("it was removed")]
+    Removed,
+    #[error("its writable layer is missing from the store")]
+    NoLayer,
+    #[error("volume {0:?}, which it mounts, was removed")]
+    NoVolume(String),
+    #[error("mount {0:?}: {1} mounts are unknown")]
+    MountKind(String, String),
+    #[error("it was made by Docker (its network and limits would not hold here)")]
+    Docker,
+}
+
+impl Fault for StartFault {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Running => ErrorKind::InUse,
+            Self::Removed | Self::NoVolume(_) => ErrorKind::NotFound,
+            Self::NoLayer => ErrorKind::Corrupt,
+            Self::MountKind(..) | Self::Docker => ErrorKind::Unsupported,
+        }
+    }
+}
+
+impl Handle {
+    /// Starts the container's process. It ends with this program, or earlier.
+    pub(crate) fn start(self: &Arc<Self>, streams: &Streams) -> Result<()> {
+        self.try_start(streams).map_err(|error| attempted(format!("start {}", self.title()), error))
+    }
+
+    fn try_start(self: &Arc<Self>, streams: &Streams) -> Result<()> {
+        let (files, writable) = self.take_over()?;
+        let started_at = Timestamp::now();
+        let started = self.launch(&files, &writable, streams);
+        let mut inner = self.lock();
+        let early = match std::mem::replace(&mut inner.phase, Phase::Idle) {
+            Phase::Starting(early) => early,
+            // Removed meanwhile by another handle: the process was not there yet to be killed.
+            other => {
+                inner.phase = other;
+                if let Ok((process, _)) = started {
+                    let _ = process.signal(libc::SIGKILL);
+                }
+                return Err(StartFault::Removed.into());
+            }
+        };
+        let (process, ends) = started?;
+        self.record_start(&mut inner, process, ends, started_at)?;
+        if let Some(status) = early {
+            self.record_end(&mut inner, status);
+        }
+        Ok(())
+    }
+
+    /// Makes this program the owner and the container one that is being started.
+    fn take_over(self: &Arc<Self>) -> Result<(Files, WritableLayer)> {
+        let mut inner = self.lock();
+        if inner.is_removed() {
+            return Err(StartFault::Removed.into());
+        }
+        if inner.is_running() {
+            return Err(StartFault::Running.into());
+        }
+        if inner.owner.is_none() {
+            inner.owner = Some(self.own()?);
+            self.store().enlist(self);
+        }
+        let prepared = self.prepare(&mut inner);
+        if let Err(error) = prepared {
+            if inner.files.as_ref().is_none_or(|files| files.record.as_ref().is_none_or(|record| !record.guard)) {
+                inner.disown();
+            }
+            return Err(error);
+        }
+        inner.phase = Phase::Starting(None);
+        prepared
+    }
+
+    fn prepare(&self, inner: &mut Inner) -> Result<(Files, WritableLayer)> {
+        if inner.files.is_none() {
+            let files = self.store().read(self.id())?.ok_or(StartFault::Removed)?;
+            if files.record.is_none() {
+                return Err(StartFault::Docker.into());
+            }
+            inner.files = Some(Box::new(files));
+        }
+        if inner.writable.is_none() {
+            inner.writable = Some(self.store().layers().writable(self.id())?.ok_or(StartFault::NoLayer)?);
+        }
+        match (&inner.files, &inner.writable) {
+            (Some(files), Some(writable)) => Ok((Files::clone(files), writable.clone())),
+            _ => Err(StartFault::NoLayer.into()),
+        }
+    }
+
+    fn launch(self: &Arc<Self>, files: &Files, writable: &WritableLayer, streams: &Streams) -> Result<(Process, Ends)> {
+        let bundle = bundle(self.store(), self.id(), files, writable)?;
+        let log = match streams.needs_log() {
+            true => Some(Writer::open(&self.store().root().container_log(self.id()), log_config(files))?),
+            false => None,
+        };
+        let (stdio, ends) = streams.open(log)?;
+        // The process keeps its container from being given up while it runs.
+        let handle = Arc::clone(self);
+        let on_exit = Box::new(move |status: &ExitStatus| handle.ended(*status));
+        Ok((runtime::start(&bundle, stdio, on_exit)?, ends))
+    }
+
+    fn record_start(&self, inner: &mut Inner, process: Process, ends: Ends, started_at: Timestamp) -> Result<()> {
+        let run = Run::of(process.pid(), process.start_time(), started_at);
+        inner.phase = Phase::Started(process);
+        inner.ends = ends;
+        let Some(files) = &mut inner.files else { return Ok(()) };
+        if let Some(record) = &mut files.record {
+            record.run = Some(run);
+            record.exit = None;
+        }
+        files.config.state.started_at = started_at.to_string();
+        files.config.has_been_started_before = true;
+        self.store().write(self.id(), files)
+    }
+}
+
+/// Everything the runtime has to know.
+fn bundle(store: &Store, id: &ContainerId, files: &Files, writable: &WritableLayer) -> Result<Bundle> {
+    let record = files.record.as_ref();
+    let config = &files.config.config;
+    let is_guard = record.is_some_and(|record| record.guard);
+    if files.config.has_been_started_before {
+        store.layers().reset_work(writable)?;
+    }
+    let rootfs = Rootfs::Overlay {
+        lowers: writable.lowers.clone(),
+        upper: writable.upper.clone(),
+        work: writable.work.clone(),
+        volatile: is_guard || store.root().durability() == Durability::Fast,
+    };
+    let network = record.map_or_else(|| NetworkMode::of_docker(&files.host.network_mode), |record| record.network);
+    let mut bundle = Bundle::new(rootfs);
+    bundle.hostname = config.hostname.clone();
+    bundle.mounts = mounts(store, id, files)?;
+    bundle.network = match network {
+        NetworkMode::Private => runtime::NetworkMode::Private,
+        NetworkMode::Host => runtime::NetworkMode::Host,
+        NetworkMode::None => runtime::NetworkMode::None,
+    };
+    bundle.read_only_rootfs = files.host.readonly_rootfs;
+    bundle.privileged = files.host.privileged;
+    bundle.process = process_spec(store, files, writable, files.config.argv(), &[], None, None)?;
+    Ok(bundle)
+}
+
+/// A process of the container: the first one, or one that `exec` adds with its own variables, user and directory.
+pub(super) fn process_spec(
+    store: &Store,
+    files: &Files,
+    writable: &WritableLayer,
+    argv: Vec<String>,
+    variables: &[environment::Variable],
+    user: Option<&str>,
+    workdir: Option<&str>,
+) -> Result<ProcessSpec> {
+    let config = &files.config.config;
+    let mut stack = vec![writable.upper.clone()];
+    stack.extend(writable.lowers.iter().cloned());
+    let view = View::new(stack, store.layers().xattrs());
+    let identity = resolve_user(&view, user.unwrap_or(&config.user))?;
+    let recorded = environment::merge(&config.env, variables);
+    let mut spec = ProcessSpec::new(argv);
+    spec.env = environment::complete(&recorded, &config.hostname, &identity.home);
+    spec.user = identity.user;
+    let own = ContainerPath::root().join(&config.working_dir)?;
+    spec.cwd = match workdir {
+        Some(path) => own.join(path)?,
+        None => own,
+    };
+    if files.host.privileged {
+        spec.capabilities = CapabilitySet::ALL;
+    }
+    Ok(spec)
+}
+
+/// What is mounted over the root, parents first.
+fn mounts(store: &Store, id: &ContainerId, files: &Files) -> Result<Vec<BundleMount>> {
+    let mut mounts = Vec::new();
+    for (target, point) in &files.config.mount_points {
+        let source = match point.kind.as_str() {
+            "volume" => {
+                let name = VolumeName::parse(&point.name)?;
+                let volume = store.volumes().get(&name)?.ok_or_else(|| StartFault::NoVolume(point.name.clone()))?;
+                BundleSource::Bind(volume.path().to_owned())
+            }
+            "bind" => BundleSource::Bind(PathBuf::from(&point.source)),
+            other => return Err(StartFault::MountKind(target.clone(), other.to_owned()).into()),
+        };
+        mounts.push(BundleMount { source, target: ContainerPath::parse(target)?, read_only: !point.rw });
+    }
+    for (target, options) in files.host.tmpfs.iter().flatten() {
+        let (size, mode, read_only) = parse_tmpfs_options(options);
+        let source = BundleSource::Tmpfs { size, mode: mode.unwrap_or(TMPFS_MODE) };
+        mounts.push(BundleMount { source, target: ContainerPath::parse(target)?, read_only });
+    }
+    let directory = store.root().container_dir(id);
+    for (name, target) in files::MOUNTED {
+        let target = ContainerPath::parse(target)?;
+        if !mounts.iter().any(|mount| mount.target == target) {
+            mounts.push(BundleMount { source: BundleSource::Bind(directory.join(name)), target, read_only: false });
+        }
+    }
+    // What is mounted below another mount comes after it.
+    mounts.sort_by_key(|mount| mount.target.components().count());
+    Ok(mounts)
+}
+
+fn log_config(files: &Files) -> LogConfig {
+    let mut config = LogConfig::default();
+    for (name, value) in files.host.log_config.config.iter().flatten() {
+        match name.as_str() {
+            "max-size" => config.max_size = ByteSize::parse(value).ok().map(ByteSize::as_u64),
+            "max-file" => config.max_file = value.parse().unwrap_or(config.max_file),
+            _ => {}
+        }
+    }
+    config
+}

@@ -1,0 +1,292 @@
+//! Standard input and output of a container's process.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::process::{ChildStderr, ChildStdin, ChildStdout};
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use crate::error::{Attempt, Result};
+use crate::logs::Stream;
+use crate::logs::json_file::Writer;
+use crate::runtime::{self, Input, Sink};
+
+/// Where a standard stream comes from or goes to, as in [`std::process::Stdio`].
+#[derive(Debug, Clone)]
+pub struct Stdio(Choice);
+
+#[derive(Debug, Clone)]
+enum Choice {
+    Null,
+    Inherit,
+    Piped,
+    Log,
+    Tee,
+    File(Arc<OwnedFd>),
+    /// To memory; for the verbs that give the output back.
+    Captured,
+}
+
+impl Stdio {
+    /// Nowhere: `/dev/null` of the container.
+    pub fn null() -> Self {
+        Self(Choice::Null)
+    }
+
+    /// The host program's own stream. What goes there is not in the log.
+    pub fn inherit() -> Self {
+        Self(Choice::Inherit)
+    }
+
+    /// A pipe whose other end is taken from the [`Container`](super::Container). What goes there is not in the log, and
+    /// as with every pipe the process waits while it is full.
+    pub fn piped() -> Self {
+        Self(Choice::Piped)
+    }
+
+    /// The container's log: the default of outputs. For an input, the same as [`null`](Self::null).
+    pub fn log() -> Self {
+        Self(Choice::Log)
+    }
+
+    /// The container's log and, byte for byte, the host program's own stream. The process never waits for the latter.
+    /// For an input, the same as [`inherit`](Self::inherit).
+    pub fn tee() -> Self {
+        Self(Choice::Tee)
+    }
+
+    pub(crate) fn captured() -> Self {
+        Self(Choice::Captured)
+    }
+}
+
+impl From<File> for Stdio {
+    /// An open file, at its position. What goes there is not in the log.
+    fn from(file: File) -> Self {
+        OwnedFd::from(file).into()
+    }
+}
+
+impl From<OwnedFd> for Stdio {
+    /// An open file, pipe or socket. What goes there is not in the log.
+    fn from(fd: OwnedFd) -> Self {
+        Self(Choice::File(Arc::new(fd)))
+    }
+}
+
+/// How a process ended, and what it wrote: the shape of [`std::process::Output`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Output {
+    /// How it ended.
+    pub status: crate::spec::ExitStatus,
+    /// All of its standard output.
+    pub stdout: Vec<u8>,
+    /// All of its standard error.
+    pub stderr: Vec<u8>,
+}
+
+/// The wishes for all three streams.
+#[derive(Debug, Clone)]
+pub(crate) struct Streams {
+    pub(crate) stdin: Stdio,
+    pub(crate) stdout: Stdio,
+    pub(crate) stderr: Stdio,
+}
+
+/// Our ends of the streams of a process.
+#[derive(Debug, Default)]
+pub(crate) struct Ends {
+    pub(crate) stdin: Option<ChildStdin>,
+    pub(crate) stdout: Option<ChildStdout>,
+    pub(crate) stderr: Option<ChildStderr>,
+    captured: [Option<Arc<Mutex<Vec<u8>>>>; 2],
+    tees: Vec<Tee>,
+}
+
+impl Streams {
+    /// Each stream as wished, else as given here.
+    pub(crate) fn new(wishes: [&Option<Stdio>; 3], stdin: Stdio, output: Stdio) -> Self {
+        let [own_stdin, own_stdout, own_stderr] = wishes;
+        Self {
+            stdin: own_stdin.clone().unwrap_or(stdin),
+            stdout: own_stdout.clone().unwrap_or_else(|| output.clone()),
+            stderr: own_stderr.clone().unwrap_or(output),
+        }
+    }
+
+    /// Whether anything goes to the log.
+    pub(crate) fn needs_log(&self) -> bool {
+        [&self.stdout, &self.stderr].iter().any(|stdio| matches!(stdio.0, Choice::Log | Choice::Tee))
+    }
+
+    /// Opens what the streams need: the ends for the process, and ours.
+    pub(crate) fn open(&self, log: Option<Writer>) -> Result<(runtime::Stdio, Ends)> {
+        let mut ends = Ends::default();
+        let log = log.map(|writer| Arc::new(Mutex::new(writer)));
+        let stdin = match &self.stdin.0 {
+            Choice::Null | Choice::Log | Choice::Captured => Input::Null,
+            Choice::Inherit | Choice::Tee => Input::Inherit,
+            Choice::File(fd) => Input::Fd(fd.try_clone().attempt(|| "duplicate the file for standard input")?),
+            Choice::Piped => {
+                let (theirs, ours) = pipe()?;
+                ends.stdin = Some(ours.into());
+                Input::Fd(theirs)
+            }
+        };
+        let stdout = open_output(&self.stdout, Stream::Stdout, log.clone(), &mut ends)?;
+        let stderr = open_output(&self.stderr, Stream::Stderr, log, &mut ends)?;
+        Ok((runtime::Stdio { stdin, stdout, stderr }, ends))
+    }
+}
+
+fn open_output(
+    stdio: &Stdio,
+    stream: Stream,
+    log: Option<Arc<Mutex<Writer>>>,
+    ends: &mut Ends,
+) -> Result<runtime::Output> {
+    Ok(match &stdio.0 {
+        Choice::Null => runtime::Output::Null,
+        Choice::Inherit => runtime::Output::Inherit,
+        Choice::File(fd) => runtime::Output::Fd(fd.try_clone().attempt(|| format!("duplicate the file for {stream}"))?),
+        Choice::Piped => {
+            let (ours, theirs) = pipe()?;
+            match stream {
+                Stream::Stdout => ends.stdout = Some(ours.into()),
+                Stream::Stderr => ends.stderr = Some(ours.into()),
+            }
+            runtime::Output::Fd(theirs)
+        }
+        Choice::Captured => {
+            let buffer = Arc::new(Mutex::new(Vec::new()));
+            ends.captured[stream as usize] = Some(Arc::clone(&buffer));
+            runtime::Output::Sink(Box::new(ToMemory(buffer)))
+        }
+        Choice::Log => match log {
+            Some(log) => runtime::Output::Sink(Box::new(ToLog { log, stream, failed: false })),
+            None => runtime::Output::Null,
+        },
+        Choice::Tee => {
+            let (sender, thread) = tee(stream)?;
+            ends.tees.push(Tee(thread));
+            let log = log.map(|log| ToLog { log, stream, failed: false });
+            runtime::Output::Sink(Box::new(ToTee { log, sender: Some(sender) }))
+        }
+    })
+}
+
+fn pipe() -> Result<(OwnedFd, OwnedFd)> {
+    let (reader, writer) = io::pipe().attempt(|| "create a pipe")?;
+    Ok((reader.into(), writer.into()))
+}
+
+impl Ends {
+    /// What was captured, after the process has ended.
+    pub(crate) fn captured(&self, stream: Stream) -> Vec<u8> {
+        let buffer = self.captured[stream as usize].as_ref();
+        buffer
+            .map(|buffer| std::mem::take(&mut *buffer.lock().unwrap_or_else(PoisonError::into_inner)))
+            .unwrap_or_default()
+    }
+
+    /// The threads that write to the host program's streams; they end after the process.
+    pub(crate) fn take_tees(&mut self) -> Vec<Tee> {
+        std::mem::take(&mut self.tees)
+    }
+}
+
+/// A thread that writes to a stream of the host program.
+#[derive(Debug)]
+pub(crate) struct Tee(JoinHandle<()>);
+
+impl Tee {
+    /// Waits until everything is written.
+    pub(crate) fn join(self) {
+        // A panic in it has been reported there; there is nothing to wait for any more.
+        let _ = self.0.join();
+    }
+}
+
+/// Collects output in memory.
+struct ToMemory(Arc<Mutex<Vec<u8>>>);
+
+impl Sink for ToMemory {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
+    }
+}
+
+/// Writes output to the log.
+struct ToLog {
+    log: Arc<Mutex<Writer>>,
+    stream: Stream,
+    failed: bool,
+}
+
+impl ToLog {
+    /// A log that cannot be written does not stop the container; it is told once.
+    fn report(&mut self, result: Result<()>) {
+        if let Err(error) = result
+            && !std::mem::replace(&mut self.failed, true)
+        {
+            tracing::warn!("the log of a container is not complete: {error}");
+        }
+    }
+}
+
+impl Sink for ToLog {
+    fn write(&mut self, bytes: &[u8]) {
+        let result = self.log.lock().unwrap_or_else(PoisonError::into_inner).write(self.stream, bytes);
+        self.report(result);
+    }
+
+    fn end(&mut self) {
+        let result = self.log.lock().unwrap_or_else(PoisonError::into_inner).end(self.stream);
+        self.report(result);
+    }
+}
+
+/// Writes output to the log and hands it to a thread that may wait.
+struct ToTee {
+    log: Option<ToLog>,
+    sender: Option<Sender<Vec<u8>>>,
+}
+
+impl Sink for ToTee {
+    fn write(&mut self, bytes: &[u8]) {
+        if let Some(log) = &mut self.log {
+            log.write(bytes);
+        }
+        if let Some(sender) = &self.sender {
+            // The thread has given up if its stream was closed: the log goes on.
+            let _ = sender.send(bytes.to_vec());
+        }
+    }
+
+    fn end(&mut self) {
+        if let Some(log) = &mut self.log {
+            log.end();
+        }
+        self.sender = None;
+    }
+}
+
+/// Starts the thread that writes to the host program's own stream.
+fn tee(stream: Stream) -> Result<(Sender<Vec<u8>>, JoinHandle<()>)> {
+    let duplicate = || match stream {
+        Stream::Stdout => io::stdout().as_fd().try_clone_to_owned(),
+        Stream::Stderr => io::stderr().as_fd().try_clone_to_owned(),
+    };
+    let mut out = File::from(duplicate().attempt(|| format!("duplicate {stream}"))?);
+    let (sender, receiver) = channel::<Vec<u8>>();
+    let thread = std::thread::Builder::new().name("plywood-tee".to_owned()).spawn(move || {
+        for bytes in receiver {
+            if out.write_all(&bytes).is_err() {
+                break;
+            }
+        }
+    });
+    Ok((sender, thread.attempt(|| "start a thread")?))
+}

@@ -1,0 +1,368 @@
+//! Containers on disk, and the parts of the store they are made of.
+//!
+//! ```text
+//! containers/<container id>/
+//! ├── config.v2.json    what Docker knows
+//! ├── hostconfig.json   what the host gives it
+//! ├── plywood.json      what only we know: its process, whether it is a guard
+//! ├── hostname hosts resolv.conf
+//! └── <container id>-json.log
+//! image/plywood/
+//! ├── containers/<container id>/   the same, in the making: renamed into place when complete
+//! └── in-flight/owner-<container id>
+//! ```
+//!
+//! Whoever makes, runs or removes a container holds its `owner-` entry in the journal, and so its lock, from before its
+//! first byte. An entry that nobody holds was left by a program that died: what it owned is removed, or if it was to stay,
+//! recorded as exited. That is [`settle`](Store::settle), done at open.
+//!
+//! The name of a container is taken under [`Lock::Containers`]; names in the making count.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+
+use super::config::Config;
+use super::handle::Handle;
+use super::host_config::HostConfig;
+use super::record::Record;
+use crate::data_root::{DataRoot, InFlight, Lock, atomic};
+use crate::error::{Attempt, Error, ErrorKind, Fault, Result};
+use crate::image::images::Images;
+use crate::layer::LayerStore;
+use crate::spec::digest::ImageId;
+use crate::spec::id::ContainerId;
+use crate::volume::VolumeStore;
+
+/// More than any configuration of a container takes, labels and all.
+const MAX_FILE: usize = 16 << 20;
+
+/// Everything containers are made of. Clones share it.
+#[derive(Debug, Clone)]
+pub(crate) struct Store(Arc<Parts>);
+
+#[derive(Debug)]
+struct Parts {
+    root: DataRoot,
+    layers: LayerStore,
+    images: Images,
+    volumes: VolumeStore,
+    /// The containers of this program, so that all handles of one see the same process.
+    live: Mutex<HashMap<ContainerId, Weak<Handle>>>,
+    /// Removed when everything else is closed.
+    _temporary: Option<Box<dyn std::fmt::Debug + Send + Sync>>,
+}
+
+/// The three files of a container.
+#[derive(Debug, Clone)]
+pub(crate) struct Files {
+    pub(crate) config: Config,
+    pub(crate) host: HostConfig,
+    /// `None` for a container of Docker's.
+    pub(crate) record: Option<Record>,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum StoreFault {
+    #[error("find container {name:?}: there is none of that name or ID")]
+    Missing { name: String },
+    #[error("find container {prefix:?}: several IDs begin so ({})", ids.join(", "))]
+    Ambiguous { prefix: String, ids: Vec<String> },
+    #[error("read {path:?}: it is not what a container's file should be")]
+    Malformed { path: PathBuf },
+}
+
+impl Fault for StoreFault {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Missing { .. } => ErrorKind::NotFound,
+            Self::Ambiguous { .. } => ErrorKind::InvalidArgument,
+            Self::Malformed { .. } => ErrorKind::Corrupt,
+        }
+    }
+
+    fn path(&self) -> Option<&Path> {
+        match self {
+            Self::Malformed { path } => Some(path),
+            _ => None,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Ambiguous { .. } => Some("give more digits".to_owned()),
+            _ => None,
+        }
+    }
+}
+
+impl Store {
+    /// Joins the parts and settles what dead programs left.
+    pub(crate) fn open(
+        root: DataRoot,
+        layers: LayerStore,
+        images: Images,
+        volumes: VolumeStore,
+        temporary: Option<Box<dyn std::fmt::Debug + Send + Sync>>,
+    ) -> Result<Self> {
+        let live = Mutex::new(HashMap::new());
+        let store = Self(Arc::new(Parts { root, layers, images, volumes, live, _temporary: temporary }));
+        atomic::create_directory(&store.staging(), 0o700)?;
+        store.settle()?;
+        Ok(store)
+    }
+
+    pub(crate) fn root(&self) -> &DataRoot {
+        &self.0.root
+    }
+
+    pub(crate) fn layers(&self) -> &LayerStore {
+        &self.0.layers
+    }
+
+    pub(crate) fn images(&self) -> &Images {
+        &self.0.images
+    }
+
+    pub(crate) fn volumes(&self) -> &VolumeStore {
+        &self.0.volumes
+    }
+
+    // ---- reading
+
+    /// The IDs of all containers, sorted.
+    pub(crate) fn ids(&self) -> Result<Vec<ContainerId>> {
+        ids_in(&self.root().containers_dir())
+    }
+
+    /// The files of a container; `None` if there is no such container.
+    pub(crate) fn read(&self, id: &ContainerId) -> Result<Option<Files>> {
+        self.read_in(&self.root().container_dir(id))
+    }
+
+    fn read_in(&self, directory: &Path) -> Result<Option<Files>> {
+        let Some(config) = read_json(&directory.join("config.v2.json"))? else { return Ok(None) };
+        let host = read_json(&directory.join("hostconfig.json"))?.unwrap_or_default();
+        let record = read_json(&directory.join("plywood.json"))?;
+        Ok(Some(Files { config, host, record }))
+    }
+
+    /// The configurations of all containers, complete and in the making.
+    ///
+    /// # Errors
+    /// `Corrupt` if one cannot be read: what it uses is not known then.
+    pub(crate) fn configs(&self) -> Result<Vec<(ContainerId, Config)>> {
+        let mut configs = Vec::new();
+        for directory in [self.root().containers_dir(), self.staging()] {
+            for id in ids_in(&directory)? {
+                if let Some(config) = read_json(&directory.join(id.as_str()).join("config.v2.json"))? {
+                    configs.push((id, config));
+                }
+            }
+        }
+        Ok(configs)
+    }
+
+    /// The configurations of one container: in place, in the making, or, after a crash, both. What cannot be read is not told.
+    pub(super) fn configs_of(&self, id: &ContainerId) -> Vec<Config> {
+        let directories = [self.root().container_dir(id), self.staged(id)];
+        directories.iter().filter_map(|directory| read_json(&directory.join("config.v2.json")).ok().flatten()).collect()
+    }
+
+    /// The container called `name`: its name, its ID, or the beginning of exactly one ID.
+    pub(crate) fn find(&self, name: &str) -> Result<ContainerId> {
+        let plain = name.strip_prefix('/').unwrap_or(name);
+        if let Ok(id) = ContainerId::parse(plain)
+            && self.root().container_config(&id).exists()
+        {
+            return Ok(id);
+        }
+        let mut prefixed = Vec::new();
+        for id in self.ids()? {
+            match read_json::<Named>(&self.root().container_config(&id)) {
+                Ok(Some(config)) if config.name.strip_prefix('/').unwrap_or(&config.name) == plain => return Ok(id),
+                Ok(Some(_)) if !plain.is_empty() && id.as_str().starts_with(plain) => prefixed.push(id),
+                Ok(_) => {}
+                Err(error) => tracing::warn!("container {} is passed over: {error}", id.short()),
+            }
+        }
+        match prefixed.as_slice() {
+            [] => Err(StoreFault::Missing { name: name.to_owned() }.into()),
+            [id] => Ok(id.clone()),
+            ids => {
+                let ids = ids.iter().map(|id| id.short().to_owned()).collect();
+                Err(StoreFault::Ambiguous { prefix: name.to_owned(), ids }.into())
+            }
+        }
+    }
+
+    /// The names of the containers made from an image.
+    pub(crate) fn users_of_image(&self, image: &ImageId) -> Result<Vec<String>> {
+        let configs = self.configs()?.into_iter();
+        Ok(configs
+            .filter(|(_, config)| config.image == image.as_str())
+            .map(|(_, c)| c.plain_name().to_owned())
+            .collect())
+    }
+
+    /// The names of the containers that mount a volume.
+    pub(crate) fn users_of_volume(&self, volume: &str) -> Result<Vec<String>> {
+        let configs = self.configs()?.into_iter();
+        let uses = |config: &Config| config.volumes().any(|name| name == volume);
+        Ok(configs.filter(|(_, config)| uses(config)).map(|(_, c)| c.plain_name().to_owned()).collect())
+    }
+
+    /// Whether a container is called `name`, complete or in the making.
+    pub(super) fn is_taken(&self, name: &str) -> Result<Option<ContainerId>> {
+        for directory in [self.root().containers_dir(), self.staging()] {
+            for id in ids_in(&directory)? {
+                let path = directory.join(id.as_str()).join("config.v2.json");
+                // A file that cannot be read has no name that Docker would see either.
+                if let Ok(Some(config)) = read_json::<Named>(&path)
+                    && config.name.strip_prefix('/').unwrap_or(&config.name) == name
+                {
+                    return Ok(Some(id));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    // ---- the handles of this program
+
+    /// The handle of a container: the one this program has, else a new one.
+    pub(crate) fn handle(&self, id: &ContainerId) -> Result<Arc<Handle>> {
+        if let Some(handle) = self.live().get(id).and_then(Weak::upgrade) {
+            return Ok(handle);
+        }
+        let missing = || Error::from(StoreFault::Missing { name: id.short().to_owned() });
+        let files = self.read(id)?.ok_or_else(missing)?;
+        Ok(Arc::new(Handle::observed(self, id.clone(), &files)))
+    }
+
+    /// Makes a handle known to the others of this program.
+    pub(super) fn enlist(&self, handle: &Arc<Handle>) {
+        let mut live = self.live();
+        live.retain(|_, known| known.strong_count() > 0);
+        live.insert(handle.id().clone(), Arc::downgrade(handle));
+    }
+
+    fn live(&self) -> MutexGuard<'_, HashMap<ContainerId, Weak<Handle>>> {
+        self.0.live.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    // ---- owning
+
+    /// Where containers are made.
+    pub(super) fn staging(&self) -> PathBuf {
+        self.root().own_dir().join("containers")
+    }
+
+    /// Where this container is made.
+    pub(super) fn staged(&self, id: &ContainerId) -> PathBuf {
+        self.staging().join(id.as_str())
+    }
+
+    /// Makes this program the owner of a container, until the entry is dropped.
+    ///
+    /// # Errors
+    /// `Timeout` if another program owns it.
+    pub(super) fn own(&self, id: &ContainerId) -> Result<InFlight> {
+        self.root().in_flight(&format!("{OWNER}{id}"), OWN_PATIENCE)
+    }
+
+    /// Removes or completes what dead programs have left. What resists is tried again at the next open.
+    pub(crate) fn settle(&self) -> Result<()> {
+        for (name, entry) in self.root().abandoned()? {
+            let Some(id) = name.strip_prefix(OWNER).and_then(|id| ContainerId::parse(id).ok()) else {
+                // Others settle theirs.
+                entry.abandon();
+                continue;
+            };
+            if let Err(error) = self.settle_one(&id) {
+                tracing::warn!("a container that a dead program left stays for now: {error}");
+                entry.abandon();
+            }
+        }
+        Ok(())
+    }
+
+    fn settle_one(&self, id: &ContainerId) -> Result<()> {
+        let Some(mut files) = self.read(id)? else {
+            return super::remove::erase(self, id);
+        };
+        let run = files.record.as_ref().and_then(|record| record.run.clone());
+        if let Some(run) = &run {
+            // A program that changes its user is no longer killed with its parent (prctl(2), PR_SET_PDEATHSIG).
+            super::remove::end(run)?;
+        }
+        match &mut files.record {
+            Some(record) if record.guard => super::remove::erase(self, id),
+            Some(record) => {
+                let Some(run) = run else { return Ok(()) };
+                record.close(&run, &mut files.config, super::record::lost());
+                self.write(id, &files)
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Writes the files of a container that is in place: ours, and if it is to stay, Docker's.
+    pub(super) fn write(&self, id: &ContainerId, files: &Files) -> Result<()> {
+        let Some(record) = &files.record else { return Ok(()) };
+        // What goes when its program ends need not survive a loss of power.
+        let durability = if record.guard { crate::data_root::Durability::Fast } else { self.root().durability() };
+        atomic::write(&self.root().container_state(id), &to_json(record)?, 0o600, durability)?;
+        if !record.guard {
+            atomic::write(&self.root().container_config(id), &to_json(&files.config)?, 0o600, durability)?;
+        }
+        Ok(())
+    }
+
+    /// Locks the names of containers.
+    pub(crate) fn lock_names(&self) -> Result<crate::data_root::Held> {
+        self.root().lock(Lock::Containers)
+    }
+}
+
+/// Whoever opens the store holds the entries of others for a moment, to see whether they are abandoned.
+const OWN_PATIENCE: Duration = Duration::from_millis(200);
+
+/// How the entries of owners begin in the journal.
+const OWNER: &str = "owner-";
+
+/// As much of `config.v2.json` as finding a name takes.
+#[derive(serde::Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Named {
+    #[serde(default)]
+    name: String,
+}
+
+fn ids_in(directory: &Path) -> Result<Vec<ContainerId>> {
+    let names = || -> io::Result<Vec<_>> { fs::read_dir(directory)?.map(|entry| Ok(entry?.file_name())).collect() };
+    let names = match names() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+        names => names.attempt(|| format!("read directory {directory:?}"))?,
+    };
+    let mut ids: Vec<_> = names.iter().filter_map(|name| ContainerId::parse(name.to_str()?).ok()).collect();
+    ids.sort();
+    Ok(ids)
+}
+
+fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
+    let Some(text) = atomic::read_text(path, MAX_FILE)? else { return Ok(None) };
+    let malformed = |error| Error::from(StoreFault::Malformed { path: path.to_owned() }).with_source(error);
+    serde_json::from_str(&text).map(Some).map_err(|error: serde_json::Error| malformed(error))
+}
+
+/// The text of a file of a container: one line, as Docker writes it.
+pub(super) fn to_json(value: &impl serde::Serialize) -> Result<Vec<u8>> {
+    serde_json::to_vec(value)
+        .map_err(|error| Error::new(ErrorKind::InvalidArgument, "write the files of a container").with_source(error))
+}

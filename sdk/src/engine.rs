@@ -1,1 +1,0 @@
-//! The engine: one data root, and every verb that acts on it.

@@ -1,0 +1,85 @@
+//! The terminal verbs of a container's definition.
+
+use std::sync::Arc;
+
+use super::Engine;
+use crate::container::create::create;
+use crate::container::handle::Handle;
+use crate::container::stdio::Streams;
+use crate::container::{Container, Definition, ImageChoice, Output, Stdio, Stream};
+use crate::error::Result;
+use crate::image::Image;
+use crate::spec::exit_status::ExitStatus;
+
+impl<D> Definition<D> {
+    /// Creates the container, without starting it.
+    ///
+    /// # Errors
+    /// [`NotFound`](crate::ErrorKind::NotFound) if the image or the source of a bind mount does not exist,
+    /// [`AlreadyExists`](crate::ErrorKind::AlreadyExists) if the name is taken,
+    /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) for mistakes in the definition.
+    #[doc(alias = "docker create")]
+    pub fn create(&self, engine: &Engine) -> Result<Container<D>> {
+        Ok(Container::guard(self.make(engine)?))
+    }
+
+    /// Creates and starts the container.
+    ///
+    /// Returns once its process runs. Standard output and error go to the log unless the definition says otherwise.
+    ///
+    /// # Errors
+    /// As for [`create`](Self::create). If the command does not exist or cannot be executed, the error's
+    /// [`exit_code`](crate::Error::exit_code) is 127 or 126. Nothing is left of the container then.
+    #[doc(alias = "docker run")]
+    pub fn start(&self, engine: &Engine) -> Result<Container<D>> {
+        let container = self.create(engine)?;
+        container.handle().start(&self.streams(Stdio::null(), Stdio::log()))?;
+        Ok(container)
+    }
+
+    /// Runs the container to its end, gives what it wrote, and removes it.
+    ///
+    /// # Errors
+    /// As for [`start`](Self::start). A program that fails is no error: its status tells.
+    #[doc(alias = "docker run")]
+    pub fn output(&self, engine: &Engine) -> Result<Output> {
+        let container: Container<D> = self.create(engine)?;
+        let handle = container.handle();
+        handle.run_once(&self.streams(Stdio::null(), Stdio::captured()))?;
+        let status = container.wait()?;
+        let ends = handle.ends();
+        let output = Output { status, stdout: ends.captured(Stream::Stdout), stderr: ends.captured(Stream::Stderr) };
+        container.kill_and_remove()?;
+        Ok(output)
+    }
+
+    /// Runs the container to its end, with the streams of the host program, and removes it.
+    ///
+    /// # Errors
+    /// As for [`start`](Self::start). A program that fails is no error: its status tells.
+    #[doc(alias = "docker run")]
+    pub fn status(&self, engine: &Engine) -> Result<ExitStatus> {
+        let container: Container<D> = self.create(engine)?;
+        container.handle().run_once(&self.streams(Stdio::inherit(), Stdio::inherit()))?;
+        let status = container.wait()?;
+        container.kill_and_remove()?;
+        Ok(status)
+    }
+
+    fn make(&self, engine: &Engine) -> Result<Arc<Handle>> {
+        let (image, reference): (Image, String) = match &self.image {
+            ImageChoice::Stored { id, reference } => (engine.store().images().need(id)?, reference.clone()),
+            ImageChoice::Named(name) => (engine.store().images().find(name)?, name.clone()),
+            ImageChoice::Declared(_) => {
+                let message = "build the image of a container: this version of plywood cannot, give it a built one";
+                return Err(crate::Error::new(crate::ErrorKind::Unsupported, message));
+            }
+        };
+        create(engine.store(), &image, &reference, &self.settings)
+    }
+
+    fn streams(&self, stdin: Stdio, output: Stdio) -> Streams {
+        let settings = &self.settings;
+        Streams::new([&settings.stdin, &settings.stdout, &settings.stderr], stdin, output)
+    }
+}
