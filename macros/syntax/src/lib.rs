@@ -2,9 +2,12 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod ast;
+pub mod checks;
 pub mod duration;
 pub mod finding;
 pub mod glob;
+pub mod grammar;
 pub mod ignore;
 pub mod path;
 pub mod port;

@@ -5,8 +5,7 @@ use std::panic::Location;
 use std::path::PathBuf;
 
 use super::{
-    Add, Arg, Base, Command, Copy, ExposedPorts, From, HealthCheck, Instruction, Layers, Misplaced, Run, Values,
-    VolumePaths,
+    Add, Base, Command, Copy, ExposedPorts, From, HealthCheck, Instruction, Layers, Misplaced, Run, Values, VolumePaths,
 };
 
 impl Layers {
@@ -44,14 +43,14 @@ impl Layers {
     #[track_caller]
     #[doc(alias = "ARG")]
     pub fn arg(self, name: impl fmt::Display, default: impl fmt::Display) -> Self {
-        self.instruction(Arg { name: name.to_string(), default: Some(default.to_string()) })
+        self.instruction(Instruction::arg(name, default))
     }
 
     /// Declares a build argument without a default; in a stage it takes the one of a global argument of that name.
     #[must_use]
     #[track_caller]
     pub fn arg_required(self, name: impl fmt::Display) -> Self {
-        self.instruction(Arg { name: name.to_string(), default: None })
+        self.instruction(Instruction::arg_required(name))
     }
 
     /// Begins a stage.
@@ -124,14 +123,14 @@ impl Layers {
     #[track_caller]
     #[doc(alias = "ENV")]
     pub fn env(self, name: impl fmt::Display, value: impl fmt::Display) -> Self {
-        self.envs([(name, value)])
+        self.instruction(Instruction::env(name, value))
     }
 
     /// Sets several environment variables at once; none of the values sees another of them.
     #[must_use]
     #[track_caller]
     pub fn envs<K: fmt::Display, V: fmt::Display>(self, variables: impl IntoIterator<Item = (K, V)>) -> Self {
-        self.instruction(Instruction::Env(pairs(variables)))
+        self.instruction(Instruction::envs(variables))
     }
 
     /// Sets a label.
@@ -139,14 +138,14 @@ impl Layers {
     #[track_caller]
     #[doc(alias = "LABEL")]
     pub fn label(self, key: impl fmt::Display, value: impl fmt::Display) -> Self {
-        self.labels([(key, value)])
+        self.instruction(Instruction::label(key, value))
     }
 
     /// Sets several labels at once.
     #[must_use]
     #[track_caller]
     pub fn labels<K: fmt::Display, V: fmt::Display>(self, labels: impl IntoIterator<Item = (K, V)>) -> Self {
-        self.instruction(Instruction::Label(pairs(labels)))
+        self.instruction(Instruction::labels(labels))
     }
 
     /// Sets the working directory, and makes it where it does not exist.
@@ -154,7 +153,7 @@ impl Layers {
     #[track_caller]
     #[doc(alias = "WORKDIR")]
     pub fn workdir(self, path: impl fmt::Display) -> Self {
-        self.instruction(Instruction::Workdir(path.to_string()))
+        self.instruction(Instruction::workdir(path))
     }
 
     /// Sets the user, as `user`, `user:group` or their numbers.
@@ -162,7 +161,7 @@ impl Layers {
     #[track_caller]
     #[doc(alias = "USER")]
     pub fn user(self, user: impl fmt::Display) -> Self {
-        self.instruction(Instruction::User(user.to_string()))
+        self.instruction(Instruction::user(user))
     }
 
     /// Declares ports on which containers of this image listen.
@@ -170,7 +169,7 @@ impl Layers {
     #[track_caller]
     #[doc(alias = "EXPOSE")]
     pub fn expose(self, ports: impl Into<ExposedPorts>) -> Self {
-        self.instruction(Instruction::Expose(ports.into().into_vec()))
+        self.instruction(Instruction::expose(ports))
     }
 
     /// Declares where containers of this image want volumes.
@@ -178,7 +177,7 @@ impl Layers {
     #[track_caller]
     #[doc(alias = "VOLUME")]
     pub fn volume(self, paths: impl Into<VolumePaths>) -> Self {
-        self.instruction(Instruction::Volume(paths.into().into_vec()))
+        self.instruction(Instruction::volume(paths))
     }
 
     /// Sets the fixed part of what a container runs.
@@ -186,7 +185,7 @@ impl Layers {
     #[track_caller]
     #[doc(alias = "ENTRYPOINT")]
     pub fn entrypoint(self, command: impl Into<Command>) -> Self {
-        self.instruction(Instruction::Entrypoint(command.into()))
+        self.instruction(Instruction::entrypoint(command))
     }
 
     /// Sets the default arguments, or the whole of what a container runs.
@@ -194,7 +193,7 @@ impl Layers {
     #[track_caller]
     #[doc(alias = "CMD")]
     pub fn cmd(self, command: impl Into<Command>) -> Self {
-        self.instruction(Instruction::Cmd(command.into()))
+        self.instruction(Instruction::cmd(command))
     }
 
     /// Sets the shell of all commands given as a string. Default: `["/bin/sh", "-c"]`.
@@ -202,7 +201,7 @@ impl Layers {
     #[track_caller]
     #[doc(alias = "SHELL")]
     pub fn shell(self, shell: impl Into<Values>) -> Self {
-        self.instruction(Instruction::Shell(shell.into().into_vec()))
+        self.instruction(Instruction::shell(shell))
     }
 
     /// Sets the signal that asks a container to end, by name or number. Default: `SIGTERM`.
@@ -210,7 +209,7 @@ impl Layers {
     #[track_caller]
     #[doc(alias = "STOPSIGNAL")]
     pub fn stop_signal(self, signal: impl fmt::Display) -> Self {
-        self.instruction(Instruction::StopSignal(signal.to_string()))
+        self.instruction(Instruction::stop_signal(signal))
     }
 
     /// Sets how to tell whether a container works.
@@ -228,8 +227,4 @@ impl Layers {
     pub fn on_build(self, instruction: impl Into<Instruction>) -> Self {
         self.instruction(Instruction::OnBuild(Box::new(instruction.into())))
     }
-}
-
-fn pairs<K: fmt::Display, V: fmt::Display>(pairs: impl IntoIterator<Item = (K, V)>) -> Vec<(String, String)> {
-    pairs.into_iter().map(|(key, value)| (key.to_string(), value.to_string())).collect()
 }

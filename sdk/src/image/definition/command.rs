@@ -22,6 +22,11 @@ impl Command {
         Self::Shell(script.to_string())
     }
 
+    /// Several scripts for the shell, joined with `&&`: each runs if those before it succeeded.
+    pub fn all(scripts: impl Into<Values>) -> Self {
+        Self::shell(plywood_syntax::shell::join(&scripts.into().into_vec()))
+    }
+
     /// The exec form.
     pub fn exec(args: impl Into<Values>) -> Self {
         Self::Exec(args.into().into_vec())

@@ -1,6 +1,8 @@
 //! One instruction of a definition.
 
-use super::{Add, Base, Command, Copy, HealthCheck, Run};
+use std::fmt::Display;
+
+use super::{Add, Base, Command, Copy, ExposedPorts, HealthCheck, Run, Values, VolumePaths};
 
 /// One instruction, as its author wrote it. Values are raw: variables are not expanded.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,6 +67,83 @@ impl Instruction {
             Self::OnBuild(_) => "ONBUILD",
         }
     }
+}
+
+/// Instructions as values, as `ONBUILD` takes them; the methods of [`Layers`](super::Layers) of the same names say more.
+impl Instruction {
+    /// `ARG` with a default.
+    pub fn arg(name: impl Display, default: impl Display) -> Self {
+        Self::Arg(Arg { name: name.to_string(), default: Some(default.to_string()) })
+    }
+
+    /// `ARG` without a default.
+    pub fn arg_required(name: impl Display) -> Self {
+        Self::Arg(Arg { name: name.to_string(), default: None })
+    }
+
+    /// `ENV` of one variable.
+    pub fn env(name: impl Display, value: impl Display) -> Self {
+        Self::envs([(name, value)])
+    }
+
+    /// `ENV` of several variables.
+    pub fn envs<K: Display, V: Display>(variables: impl IntoIterator<Item = (K, V)>) -> Self {
+        Self::Env(pairs(variables))
+    }
+
+    /// `LABEL` of one label.
+    pub fn label(key: impl Display, value: impl Display) -> Self {
+        Self::labels([(key, value)])
+    }
+
+    /// `LABEL` of several labels.
+    pub fn labels<K: Display, V: Display>(labels: impl IntoIterator<Item = (K, V)>) -> Self {
+        Self::Label(pairs(labels))
+    }
+
+    /// `WORKDIR`.
+    pub fn workdir(path: impl Display) -> Self {
+        Self::Workdir(path.to_string())
+    }
+
+    /// `USER`.
+    pub fn user(user: impl Display) -> Self {
+        Self::User(user.to_string())
+    }
+
+    /// `EXPOSE`.
+    pub fn expose(ports: impl Into<ExposedPorts>) -> Self {
+        Self::Expose(ports.into().into_vec())
+    }
+
+    /// `VOLUME`.
+    pub fn volume(paths: impl Into<VolumePaths>) -> Self {
+        Self::Volume(paths.into().into_vec())
+    }
+
+    /// `ENTRYPOINT`.
+    pub fn entrypoint(command: impl Into<Command>) -> Self {
+        Self::Entrypoint(command.into())
+    }
+
+    /// `CMD`.
+    pub fn cmd(command: impl Into<Command>) -> Self {
+        Self::Cmd(command.into())
+    }
+
+    /// `SHELL`.
+    pub fn shell(shell: impl Into<Values>) -> Self {
+        Self::Shell(shell.into().into_vec())
+    }
+
+    /// `STOPSIGNAL`.
+    pub fn stop_signal(signal: impl Display) -> Self {
+        Self::StopSignal(signal.to_string())
+    }
+}
+
+fn pairs<K: Display, V: Display>(pairs: impl IntoIterator<Item = (K, V)>) -> Vec<(String, String)> {
+    pairs.into_iter().map(|(key, value)| (key.to_string(), value.to_string())).collect()
 }
 
 /// Begins a stage.

@@ -34,7 +34,7 @@ impl Run {
 
     /// Several scripts joined with `&&`: each runs if those before it succeeded, and together they make one layer.
     pub fn all(scripts: impl Into<Values>) -> Self {
-        Self::shell(plywood_syntax::shell::join(&scripts.into().into_vec()))
+        Self::command(Command::all(scripts))
     }
 
     fn command(command: Command) -> Self {

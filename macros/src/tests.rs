@@ -1,0 +1,117 @@
+//! Expansion outside the compiler: input in any order never panics, and names survive mistakes.
+
+#![allow(clippy::unwrap_used)]
+
+use proc_macro2::TokenStream;
+
+fn expand(input: &str) -> String {
+    let tokens: TokenStream = input.parse().unwrap();
+    super::layers_tokens(tokens).to_string()
+}
+
+#[test]
+fn a_definition_becomes_calls_of_the_builder() {
+    let text = expand(
+        r#"pub struct Web; FROM "debian:12" as build; RUN "a" && "b"; COPY --chmod=0755 "src" => "/y"; EXPOSE 80 as HTTP;"#,
+    );
+    for part in [
+        "pub struct Web ;",
+        "impl :: plywood :: ImageDefinition for Web",
+        "pub const HTTP : :: plywood :: Port < Web > = :: plywood :: Port :: tcp (80) ;",
+        ". from (\"debian:12\") . stage (\"build\")",
+        ". run (:: plywood :: image :: Run :: all ([\"a\" , \"b\"]))",
+        ". instruction (:: plywood :: image :: Copy :: of (\"src\") . to (\"/y\") . chmod (\"0755\"))",
+        ". expose (Web :: HTTP)",
+    ] {
+        assert!(text.contains(part), "{part}\nin {text}");
+    }
+    assert!(!text.contains("compile_error"), "{text}");
+}
+
+#[test]
+fn all_mistakes_are_shown_and_the_names_are_declared() {
+    let text = expand(
+        r#"struct Web { n: u8 } FROM "Debian" as build; COPPY "src" => "/b"; EXPOSE 80800 as HTTP; VOLUME "x" as DATA; USER;"#,
+    );
+    assert_eq!(text.matches("compile_error").count(), 5, "{text}");
+    for name in ["const build", "const HTTP", "const DATA", "struct Web { n : u8 }", "unreachable"] {
+        assert!(text.contains(name), "{name} in {text}");
+    }
+}
+
+#[test]
+fn tokens_in_any_order_do_not_panic() {
+    let words = [
+        "FROM",
+        "RUN",
+        "COPY",
+        "ENV",
+        "EXPOSE",
+        "VOLUME",
+        "HEALTHCHECK",
+        "ONBUILD",
+        "ARG",
+        "LABEL",
+        "as",
+        "=",
+        ">",
+        "=>",
+        "<<",
+        "&&",
+        "--",
+        "-",
+        "from",
+        "mount",
+        "type",
+        "cache",
+        "scratch",
+        "\"a\"",
+        "\"$X\"",
+        "\"${\"",
+        "b\"x\"",
+        "'c'",
+        "80",
+        "5s",
+        "0755",
+        "1.5",
+        "/",
+        ":",
+        "::",
+        ";",
+        ",",
+        "{ x }",
+        "{ }",
+        "[\"a\", 1]",
+        "(a)",
+        "#",
+        "#![allow(x)]",
+        "#[cfg(a)]",
+        "struct",
+        "pub",
+        "Web",
+        "r#type",
+        "CMD",
+        "NONE",
+        "USER",
+        "SHELL",
+        "STOPSIGNAL",
+        "WORKDIR",
+        "ADD",
+        "!",
+        ".",
+        "|",
+    ];
+    // A fixed generator, so that a failure can be repeated.
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    for _ in 0..5_000 {
+        let mut text = String::new();
+        for _ in 0..12 {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            text.push_str(words[(state >> 33) as usize % words.len()]);
+            text.push(' ');
+        }
+        if text.parse::<TokenStream>().is_ok() {
+            expand(&text);
+        }
+    }
+}

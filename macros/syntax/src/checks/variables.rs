@@ -1,0 +1,212 @@
+//! Variables: each use sees a declaration.
+
+use std::collections::HashMap;
+
+use super::Checker;
+use crate::ast::{Body, FlagValue, Instruction, Named, Origin, Text};
+use crate::finding::{Finding, Place};
+use crate::{suggest, variables};
+
+/// Known in every scope.
+const ALWAYS: [&str; 11] = [
+    "PATH",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "FTP_PROXY",
+    "NO_PROXY",
+    "ALL_PROXY",
+    "http_proxy",
+    "https_proxy",
+    "ftp_proxy",
+    "no_proxy",
+    "all_proxy",
+];
+
+/// Known before the first `FROM`, and in a stage that declares them.
+const PLATFORM: [&str; 8] = [
+    "TARGETPLATFORM",
+    "TARGETOS",
+    "TARGETARCH",
+    "TARGETVARIANT",
+    "BUILDPLATFORM",
+    "BUILDOS",
+    "BUILDARCH",
+    "BUILDVARIANT",
+];
+
+/// The variables known at one point, and where each was declared.
+type Scope<'a> = HashMap<&'a str, Place>;
+
+impl<'a> Checker<'a> {
+    pub(super) fn variables(&mut self) {
+        let mut global: Scope<'a> = Scope::new();
+        let mut stages: HashMap<&'a str, Scope<'a>> = HashMap::new();
+        let mut scope: Option<Scope<'a>> = None;
+        let mut name: Option<&'a str> = None;
+        for (index, instruction) in self.instructions.iter().enumerate() {
+            if let Body::From(Named { text, name: next }) = &instruction.body {
+                if let (Some(name), Some(scope)) = (name, scope.take()) {
+                    stages.insert(name, scope);
+                }
+                let inherited = (self.origin(text) == Origin::Stage).then(|| stages.get(text.value.as_str())).flatten();
+                self.uses(text, &global, &global, None, index);
+                if let Some(platform) = instruction.flag_text("platform") {
+                    self.uses(platform, &global, &global, None, index);
+                }
+                scope = Some(inherited.cloned().unwrap_or_default());
+                name = next.as_ref().map(|name| name.value.as_str());
+                continue;
+            }
+            match &mut scope {
+                Some(scope) => self.in_scope(instruction, scope, Some(&global), index),
+                None => self.in_scope(instruction, &mut global, None, index),
+            }
+        }
+    }
+
+    /// Checks what an instruction uses, then adds what it declares. `global` is there in a stage.
+    fn in_scope(
+        &mut self,
+        instruction: &'a Instruction,
+        scope: &mut Scope<'a>,
+        global: Option<&Scope<'a>>,
+        index: usize,
+    ) {
+        match &instruction.body {
+            Body::Arg(pairs) => {
+                for (name, default) in pairs {
+                    if let Some(default) = default {
+                        self.uses(default, scope, global.unwrap_or(&Scope::new()), global.map(|_| instruction), index);
+                    }
+                    scope.insert(&name.value, name.place);
+                }
+            }
+            Body::Env(pairs) => {
+                for (at, (_, value)) in pairs.iter().enumerate() {
+                    let (same, other) = self.split_same(value, &pairs[..at], scope);
+                    for problem in same {
+                        self.report(problem);
+                    }
+                    if other {
+                        self.uses(value, scope, global.unwrap_or(&Scope::new()), Some(instruction), index);
+                    }
+                }
+                for (name, _) in pairs {
+                    scope.insert(&name.value, name.place);
+                }
+            }
+            body => {
+                let empty = Scope::new();
+                for text in texts(instruction, body) {
+                    self.uses(text, scope, global.unwrap_or(&empty), Some(instruction), index);
+                }
+            }
+        }
+    }
+
+    /// Finds uses of variables that the same `ENV` sets before; tells whether the other checks still make sense.
+    fn split_same(&self, value: &Text, before: &[(Text, Text)], scope: &Scope<'a>) -> (Vec<Finding>, bool) {
+        let Some(Ok(uses)) = value.known().map(variables::uses) else { return (Vec::new(), true) };
+        let same: Vec<Finding> = uses
+            .into_iter()
+            .filter(|found| before.iter().any(|(name, _)| name.value == found.name) && !found.has_default)
+            .map(|found| {
+                let message = if scope.contains_key(found.name) {
+                    format!("`${}` is set in this same `ENV`, so it still has its old value here", found.name)
+                } else {
+                    format!("`${}` is set in this same `ENV`, so it is not known here yet", found.name)
+                };
+                Finding::error("env_same_statement", value.place, message).help("use two `ENV`s").at(found.range)
+            })
+            .collect();
+        let other = same.is_empty();
+        (same, other)
+    }
+
+    /// Checks the variables of one value. Without an instruction the value stands in a `FROM` or before the first one.
+    fn uses(&mut self, text: &Text, scope: &Scope<'a>, global: &Scope<'a>, stage: Option<&Instruction>, index: usize) {
+        let Some(value) = text.known() else { return };
+        let uses = match variables::uses(value) {
+            Ok(uses) => uses,
+            Err(problem) => return self.problem(problem, text),
+        };
+        for found in uses {
+            let known = scope.contains_key(found.name)
+                || ALWAYS.contains(&found.name)
+                || stage.is_none() && PLATFORM.contains(&found.name);
+            if known || found.has_default {
+                continue;
+            }
+            let shown = format!("`${}`", found.name);
+            let finding = if stage.is_none() {
+                Finding::error("from_variable", text.place, format!("{shown} is not known before the first `FROM`"))
+                    .help(near(found.name, scope).unwrap_or_else(|| format!("ARG {} = \"…\"; before it", found.name)))
+            } else if let Some(place) = self.declared_later(found.name, index) {
+                let line = self.on_line(place);
+                let line = if line.is_empty() { line } else { format!(",{line}") };
+                let message = format!("{shown} is defined after its use{line}");
+                Finding::error("defined_later", text.place, message)
+            } else if global.contains_key(found.name) || PLATFORM.contains(&found.name) {
+                let message = format!("{shown} is declared before `FROM`, where stages do not see it");
+                Finding::error("only_global", text.place, message)
+                    .help(format!("add `ARG {};` to this stage", found.name))
+            } else {
+                Finding::error("undefined_variable", text.place, format!("{shown} is not defined here")).help(
+                    near(found.name, scope).unwrap_or_else(|| {
+                        format!(
+                            "declare it in this stage, `ARG {0} = \"…\";`, or give a default, `${{{0}:-…}}`",
+                            found.name
+                        )
+                    }),
+                )
+            };
+            self.report(finding.at(found.range));
+        }
+    }
+
+    /// Where the rest of this stage declares a variable.
+    fn declared_later(&self, wanted: &str, index: usize) -> Option<Place> {
+        let rest = self.instructions[index + 1..].iter();
+        for instruction in rest.take_while(|instruction| !matches!(instruction.body, Body::From(_))) {
+            let found = match &instruction.body {
+                Body::Arg(pairs) => pairs.iter().map(|(name, _)| name).find(|name| name.value == wanted),
+                Body::Env(pairs) => pairs.iter().map(|(name, _)| name).find(|name| name.value == wanted),
+                _ => None,
+            };
+            if let Some(name) = found {
+                return Some(name.place);
+            }
+        }
+        None
+    }
+}
+
+fn near(name: &str, scope: &Scope<'_>) -> Option<String> {
+    // Sorted, so that of two candidates equally near always the same is taken.
+    let mut known: Vec<&str> = scope.keys().copied().collect();
+    known.sort_unstable();
+    suggest::nearest(name, known).map(|near| format!("did you mean `${near}`?"))
+}
+
+/// The values of an instruction in which variables are expanded.
+fn texts<'a>(instruction: &'a Instruction, body: &'a Body) -> Vec<&'a Text> {
+    let mut texts: Vec<&Text> = match body {
+        Body::Label(pairs) => pairs.iter().flat_map(|(key, value)| [key, value]).collect(),
+        Body::Copy(transfer) | Body::Add(transfer) => transfer.sources.iter().chain([&transfer.destination]).collect(),
+        Body::Workdir(text) | Body::User(text) | Body::StopSignal(text) => vec![text],
+        Body::Expose(named) | Body::Volume(named) => named.iter().map(|named| &named.text).collect(),
+        // What is triggered later is expanded in the other image.
+        _ => Vec::new(),
+    };
+    for flag in &instruction.flags {
+        match (&flag.value, flag.name.value.as_str()) {
+            (FlagValue::One(text), "chown" | "chmod" | "exclude") => texts.push(text),
+            (FlagValue::Options(options), _) => {
+                let expanded = options.iter().filter(|(key, _)| key.value != "from");
+                texts.extend(expanded.filter_map(|(_, value)| value.as_ref()));
+            }
+            _ => {}
+        }
+    }
+    texts
+}
