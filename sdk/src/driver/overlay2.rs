@@ -186,7 +186,10 @@ fn inherit(model: &Path, directory: &Path) -> Result<()> {
         // An ordinary user's files all belong to that user.
         let _ = std::os::unix::fs::chown(directory, Some(wanted.uid()), Some(wanted.gid()));
     }
-    if wanted.mode() & 0o7777 != 0o755 { tune(directory, wanted.mode() & 0o7777) } else { Ok(()) }
+    // Files are put in from outside as well, where only root may do without the permission: 0555 is common for a root.
+    let owner = if rustix::process::geteuid().is_root() { 0 } else { 0o700 };
+    let mode = wanted.mode() & 0o7777 | owner;
+    if mode == 0o755 { Ok(()) } else { tune(directory, mode) }
 }
 
 fn tune(path: &Path, mode: u32) -> Result<()> {
