@@ -14,7 +14,7 @@ use super::limits::Limits;
 /// Bytes read from the source at a time.
 const BUFFER: usize = 128 << 10;
 /// The longest magic below.
-const LONGEST_MAGIC: usize = 6;
+pub(crate) const LONGEST_MAGIC: usize = 6;
 
 /// The plain content of `reader`: uncompressed, gzip (all members) or zstd (feature `zstd`).
 ///
@@ -39,6 +39,11 @@ pub(crate) fn decompress<'a>(mut reader: impl Read + 'a, limits: &Limits) -> Res
     };
     let is_compressed = format != Format::Plain;
     Ok(Box::new(Limited { inner: content, is_compressed, read, written: 0, limits: limits.clone() }))
+}
+
+/// Whether what begins so is compressed, in a way that [`decompress`] knows or refuses by name.
+pub(crate) fn is_compressed(magic: &[u8]) -> bool {
+    Format::of(magic) != Format::Plain
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -27,11 +27,11 @@ mod tree;
 mod whiteout;
 mod write;
 
-pub(crate) use compress::decompress;
+pub(crate) use compress::{LONGEST_MAGIC, decompress, is_compressed};
 pub(crate) use diff::digest_layer;
 pub(crate) use import::import_layer;
 pub use limits::Limits;
-pub(crate) use reassemble::reassemble;
+pub(crate) use reassemble::{reassemble, tar_size};
 pub(crate) use whiteout::{XattrKind, is_overlay_state};
 
 use crate::spec::DiffId;

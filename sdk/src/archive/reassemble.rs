@@ -40,6 +40,23 @@ pub(crate) fn reassemble(tar_split: &mut dyn Read, diff: &Path, out: &mut dyn Wr
     Ok(())
 }
 
+/// How many bytes [`reassemble`] will write.
+///
+/// # Errors
+/// [`Corrupt`](crate::ErrorKind::Corrupt) if the tar-split is damaged.
+pub(crate) fn tar_size(tar_split: &mut dyn Read) -> Result<u64> {
+    let mut lines = Reader::new(tar_split);
+    let mut total = 0_u64;
+    while let Some(line) = lines.next()? {
+        let size = match line {
+            Line::Segment(raw) => raw.len() as u64,
+            Line::File { size, .. } => size,
+        };
+        total = total.saturating_add(size);
+    }
+    Ok(total)
+}
+
 struct Files<'a> {
     root: &'a OwnedFd,
     /// Open directories by path, most recently used first.

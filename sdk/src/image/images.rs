@@ -233,3 +233,6 @@ impl Images {
         Ok(Image { facts: Arc::new(facts), definition: std::marker::PhantomData })
     }
 }
+
+#[cfg(test)]
+mod tests;

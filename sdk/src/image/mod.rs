@@ -2,7 +2,8 @@
 //!
 //! An image is a stack of read-only layers and an image configuration; its ID is the digest of the configuration. The
 //! store holds configurations ([`store`]) and tags ([`tags`]); [`images`] ties them to the layers and is what the rest
-//! of the crate uses.
+//! of the crate uses. Images come in by [`import`] (the tar of a root filesystem) and [`load`] (archives of images)
+//! and go out by [`save`].
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -15,11 +16,15 @@ use crate::spec::platform::Platform;
 use crate::spec::reference::Reference;
 use crate::spec::time::Timestamp;
 
+mod contents;
 mod definition;
 mod history;
 pub(crate) mod images;
+pub(crate) mod import;
+pub(crate) mod load;
 mod lookup;
 pub(crate) mod remove;
+pub(crate) mod save;
 mod source;
 pub(crate) mod store;
 pub(crate) mod tags;
@@ -30,7 +35,10 @@ pub use definition::{
     Instruction, Layers, MountKind, Run, RunMount, Values, VolumePaths,
 };
 pub use history::HistoryEntry;
+pub use import::ImportOptions;
+pub use load::{LoadOptions, Loaded};
 pub use remove::Removed;
+pub use save::{Format, Target};
 pub use source::{Progress, Source};
 
 /// As many layers as Docker stacks: overlayfs takes 128 lower directories, and containers add some of their own.

@@ -160,3 +160,6 @@ fn tags_of(tags: &Repositories, id: &ImageId) -> Vec<Reference> {
     let tagged: Vec<_> = all.iter().filter(|reference| reference.digest().is_none()).cloned().collect();
     if tagged.is_empty() { all } else { tagged }
 }
+
+#[cfg(test)]
+mod tests;
