@@ -13,7 +13,7 @@ use super::security::{MASKED_DIRECTORIES, MASKED_FILES, READ_ONLY};
 use crate::error::{Attempt, Error, ErrorKind, Result};
 use crate::sys::mount::{
     AT_EMPTY_PATH, AT_RECURSIVE, ATTR_NODEV, ATTR_NOEXEC, ATTR_NOSUID, ATTR_RDONLY, ATTR_STRICTATIME,
-    FSCONFIG_STRING_MAX, MOUNT_OPTIONS_MAX, MOVE_MOUNT_F_EMPTY_PATH,
+    FSCONFIG_STRING_MAX, MOVE_MOUNT_F_EMPTY_PATH,
 };
 use crate::sys::plan::{ANY, Register};
 use crate::sys::probe;
@@ -38,6 +38,13 @@ const SHM_SIZE: &str = "67108864";
 
 /// What is mounted where no words of the kernel help.
 const PROC_HINT: &str = "the program itself runs in a container that hides parts of /proc or /sys: run that privileged";
+
+/// Number of the descriptor of the first layer, beyond all others: those of the host program are closed by then, and a
+/// plan has 64 results.
+const FIRST_LAYER: u32 = 128;
+
+/// `RLIMIT_NOFILE`, which the C libraries declare differently.
+const NOFILE: u32 = 7;
 
 /// The effective user counts, not the real one.
 const AT_EACCESS: i32 = 0x200;
@@ -132,7 +139,8 @@ fn overlay(
     Ok(root)
 }
 
-/// All options in one page, relative to the directory that all layers are in.
+/// All options at once, which must fit into a page: the layers are opened under numbers that are known here, and named
+/// by them in `/proc/self/fd`.
 fn overlay_at_once(
     script: &mut Script,
     lowers: &[PathBuf],
@@ -140,33 +148,34 @@ fn overlay_at_once(
     work: &Path,
     options: &[(&str, &str)],
 ) -> Result<Register> {
-    let all = lowers.iter().map(PathBuf::as_path).chain([upper, work]);
-    let all = all.map(std::path::absolute).collect::<Result<Vec<_>, _>>().attempt(|| "use the layers")?;
-    let common = all.iter().fold(all[0].clone(), |common, path| {
-        common.ancestors().find(|it| path.starts_with(it)).unwrap_or(Path::new("/")).to_owned()
-    });
-    let relative = |path: &PathBuf| -> Result<String> {
-        let path = path.strip_prefix(&common).unwrap_or(path);
-        let text = if path == Path::new("") { "." } else { text(path)? };
-        Ok(text.chars().flat_map(|c| ["\\:,".contains(c).then_some('\\'), Some(c)]).flatten().collect())
-    };
-    let names = all.iter().map(relative).collect::<Result<Vec<_>>>()?;
-    let (layers, rest) = names.split_at(lowers.len());
+    let unlimited = rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum.unwrap_or(u64::MAX);
+    let unlimited = script.plan.words(&[unlimited, unlimited]);
+    let arguments = [0.into(), NOFILE.into(), unlimited.into(), 0.into()];
+    script.plan.call(libc::SYS_prlimit64, &arguments);
+    let flags = libc::O_PATH | libc::O_DIRECTORY | libc::O_CLOEXEC;
+    let mut numbers = Vec::new();
+    for (number, path) in (FIRST_LAYER..).zip(lowers.iter().map(PathBuf::as_path).chain([upper, work])) {
+        let path = script.path(&std::path::absolute(path).attempt(|| format!("use path {path:?}"))?)?;
+        let layer = script.get(libc::SYS_openat, &[libc::AT_FDCWD.into(), path.into(), flags.into()]);
+        script.plan.call(libc::SYS_dup3, &[layer.into(), number.into(), libc::O_CLOEXEC.into()]);
+        script.close(layer);
+        numbers.push(number.to_string());
+    }
+    let (layers, rest) = numbers.split_at(lowers.len());
     let mut text = format!("lowerdir={},upperdir={},workdir={}", layers.join(":"), rest[0], rest[1]);
     for (key, value) in options {
         let equals = if value.is_empty() { "" } else { "=" };
         text.extend([",", key, equals, value]);
     }
-    if text.len() > MOUNT_OPTIONS_MAX {
-        let message = format!("mount {} layers: their names are longer than a page of memory", lowers.len());
-        return Err(Error::new(ErrorKind::Unsupported, message).with_hint("Linux 6.7 takes more"));
-    }
-    let (common, kind, options) = (script.path(&common)?, script.text("overlay")?, script.text(text)?);
-    let target = script.path(&all[lowers.len()])?;
-    script.plan.call(libc::SYS_chdir, &[common.into()]);
+    let (kind, target, options) = (
+        script.text("overlay")?,
+        script.path(&std::path::absolute(upper).attempt(|| format!("use path {upper:?}"))?)?,
+        script.text(text)?,
+    );
+    let descriptors = script.text("/proc/self/fd")?;
+    script.plan.call(libc::SYS_chdir, &[descriptors.into()]);
     let arguments = [kind.into(), target.into(), kind.into(), libc::MS_NODEV.into(), options.into()];
     script.plan.call(libc::SYS_mount, &arguments);
-    let flags = libc::O_PATH | libc::O_DIRECTORY | libc::O_CLOEXEC;
     Ok(script.get(libc::SYS_openat, &[libc::AT_FDCWD.into(), target.into(), flags.into()]))
 }
 

@@ -61,6 +61,7 @@ pub(super) fn start(bundle: &Bundle, streams: &[Stream; 3], user_namespace: bool
     script.step("begin a session");
     script.plan.call(libc::SYS_setsid, &[]);
     standard_streams(&mut script, streams)?;
+    close_others(&mut script);
     if bundle.network != NetworkMode::Host {
         loopback(&mut script);
     }
@@ -182,6 +183,13 @@ fn loopback(script: &mut Script) {
     script.close(socket);
 }
 
+/// Closes all but the standard streams. Closed and not only marked: until the exec no name in `/proc` may lead to a
+/// descriptor of the host program.
+fn close_others(script: &mut Script) {
+    script.step("close the descriptors of the host program");
+    script.plan.call(libc::SYS_close_range, &[3.into(), u32::MAX.into(), 0.into()]);
+}
+
 /// From the working directory to the program: the same for both.
 fn finish(
     mut script: Script,
@@ -192,9 +200,7 @@ fn finish(
 ) -> Result<Prepared> {
     script.step(format!("change to the working directory {:?}", spec.cwd));
     script.plan.call(libc::SYS_fchdir, &[cwd.into()]);
-    // Closed and not only marked: until the exec no name in /proc may lead to a descriptor of the host program.
-    script.step("close the descriptors of the host program");
-    script.plan.call(libc::SYS_close_range, &[3.into(), u32::MAX.into(), 0.into()]);
+    close_others(&mut script);
     script.step(format!("find the working directory {:?} inside the container", spec.cwd));
     let path = script.plan.buffer(PATH_MAX);
     script.plan.call(libc::SYS_getcwd, &[path.into(), (PATH_MAX as u64).into()]);

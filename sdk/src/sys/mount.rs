@@ -53,6 +53,3 @@ pub(crate) const FSCONFIG_SET_STRING: u32 = 1;
 pub(crate) const FSCONFIG_CMD_CREATE: u32 = 6;
 /// Longest value of a string, in bytes, without its NUL.
 pub(crate) const FSCONFIG_STRING_MAX: usize = 255;
-
-/// mount(2) takes one page of options; the kernel keeps one byte for the NUL.
-pub(crate) const MOUNT_OPTIONS_MAX: usize = 4095;

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use super::capability;
 
@@ -40,10 +41,24 @@ fn is_initial(map: &str) -> bool {
 ///
 /// By version and not by trial: where a distribution has it earlier, mount(2) serves as well.
 pub(crate) fn overlay_takes_single_lowers() -> bool {
-    static TAKES: OnceLock<bool> = OnceLock::new();
-    *TAKES.get_or_init(|| {
-        release(rustix::system::uname().release().to_string_lossy().as_ref()).is_some_and(|it| it >= (6, 7))
-    })
+    match SINGLE_LOWERS.load(Ordering::Relaxed) {
+        UNKNOWN => {
+            let release = release(rustix::system::uname().release().to_string_lossy().as_ref());
+            let takes = release.is_some_and(|it| it >= (6, 7));
+            SINGLE_LOWERS.store(takes.into(), Ordering::Relaxed);
+            takes
+        }
+        known => known == 1,
+    }
+}
+
+static SINGLE_LOWERS: AtomicU8 = AtomicU8::new(UNKNOWN);
+const UNKNOWN: u8 = 2;
+
+/// Lets tests take the other path.
+#[cfg(test)]
+pub(crate) fn force_single_lowers(takes: bool) {
+    SINGLE_LOWERS.store(takes.into(), Ordering::Relaxed);
 }
 
 /// Major and minor number of `6.18.44-fc`.
