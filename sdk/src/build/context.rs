@@ -67,16 +67,6 @@ impl Context {
         Ok(context)
     }
 
-    /// The directory on the host.
-    pub(super) fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// Whether anything is excluded at all.
-    pub(super) fn excludes_something(&self) -> bool {
-        !self.ignore.is_empty()
-    }
-
     fn ignore_file(&self) -> Result<Option<String>> {
         use std::io::Read as _;
         let Some(entry) = self.resolve(Path::new(".dockerignore"))?.filter(Entry::is_file) else { return Ok(None) };
@@ -190,6 +180,10 @@ impl Tree for Context {
     fn xattrs(&self, _: &Entry) -> Result<Vec<Xattr>> {
         // What a checkout carries there depends on the machine; Docker leaves them out too.
         Ok(Vec::new())
+    }
+
+    fn direct(&self, entry: &Entry) -> Option<PathBuf> {
+        self.ignore.is_empty().then(|| self.path.join(&entry.path))
     }
 }
 

@@ -8,18 +8,53 @@
 //!                                                └── run.rs       RUN
 //! ```
 
+mod builder;
+pub(crate) mod cache;
+mod commit;
 mod context;
+mod copy;
 mod event;
 mod mode;
 mod options;
+mod output;
+mod owner;
 mod plan;
+mod run;
+mod run_mounts;
 mod scope;
 mod state;
 mod tree;
+mod trigger;
+mod unpack;
 mod writer;
+
+use crate::error::Result;
+use crate::image::Layers;
+use crate::image::images::Images;
+use crate::spec::{ImageId, Reference};
 
 pub use event::Event;
 pub use options::{Network, Options};
+
+/// Builds an image and stores it; a failed build leaves nothing but the cached results of the steps before.
+///
+/// # Errors
+/// `NotFound` for a base or source that is not there, `InvalidArgument` for a definition that cannot be,
+/// `Failed` for a `RUN` whose program fails.
+pub(crate) fn build(images: &Images, definition: &Layers, options: &Options) -> Result<ImageId> {
+    let tags = options.tags.iter().map(|tag| Reference::parse(tag)).collect::<Result<Vec<_>>>()?;
+    let mut builder = builder::Builder::new(images, options);
+    let draft = builder.build(definition)?;
+    let image = draft.publish(images, &tags)?;
+    let (steps, cached) = builder.steps();
+    options.listener.tell(&Event::Done { image: image.clone(), steps, cached });
+    Ok(image)
+}
+
+/// Whether files can be given away: an ordinary user's layers belong to that user, who is root in containers.
+fn keeps_owners() -> bool {
+    rustix::process::geteuid().is_root()
+}
 
 /// The candidate most like a word.
 fn nearest_name<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
@@ -30,3 +65,6 @@ fn nearest_name<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -
 fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> String {
     nearest_name(word, candidates).map(|name| format!(" (did you mean {name:?}?)")).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests;

@@ -84,7 +84,7 @@ impl<'a> Plan<'a> {
     }
 
     /// What a `--from` of an instruction in stage `at` names.
-    pub(super) fn ground_of(&self, base: &'a Base, at: usize) -> Result<Ground<'a>> {
+    pub(super) fn ground_of<'b>(&self, base: &'b Base, at: usize) -> Result<Ground<'b>> {
         ground(&self.stages, at, base, &self.globals)
     }
 
@@ -95,10 +95,8 @@ impl<'a> Plan<'a> {
         if let Ground::Stage(index) = stage.ground {
             needs.push(index);
             // Its triggers are executed here, and may copy from the stages that they could name there.
-            for (_, instruction) in &self.stages[index].instructions {
-                if let Instruction::OnBuild(trigger) = instruction {
-                    self.sources(trigger, at, &mut needs)?;
-                }
+            for trigger in self.stages[index].triggers() {
+                self.sources(trigger, at, &mut needs)?;
             }
         }
         for (_, instruction) in &stage.instructions {
@@ -107,7 +105,7 @@ impl<'a> Plan<'a> {
         Ok(needs)
     }
 
-    fn sources(&self, instruction: &'a Instruction, at: usize, needs: &mut Vec<usize>) -> Result<()> {
+    fn sources(&self, instruction: &Instruction, at: usize, needs: &mut Vec<usize>) -> Result<()> {
         for base in bases(instruction) {
             if let Ground::Stage(index) = self.ground_of(base, at)? {
                 needs.push(index);
@@ -127,6 +125,21 @@ impl<'a> Plan<'a> {
     }
 }
 
+impl<'a> Stage<'a> {
+    /// Whether this is its name, without regard to case.
+    pub(super) fn is_called(&self, name: &str) -> bool {
+        self.name.is_some_and(|have| have.eq_ignore_ascii_case(name))
+    }
+
+    /// What it leaves to those that are built on it.
+    pub(super) fn triggers(&self) -> impl Iterator<Item = &'a Instruction> {
+        self.instructions.iter().filter_map(|(_, instruction)| match instruction {
+            Instruction::OnBuild(trigger) => Some(&**trigger),
+            _ => None,
+        })
+    }
+}
+
 /// What an instruction reads from other than the context.
 pub(super) fn bases(instruction: &Instruction) -> Vec<&Base> {
     match instruction {
@@ -142,7 +155,7 @@ pub(super) fn is_step(instruction: &Instruction) -> bool {
     matches!(instruction, Instruction::Run(_) | Instruction::Copy(_) | Instruction::Add(_) | Instruction::Workdir(_))
 }
 
-fn ground<'a>(stages: &[Stage<'a>], at: usize, base: &'a Base, globals: &Globals) -> Result<Ground<'a>> {
+fn ground<'b>(stages: &[Stage<'_>], at: usize, base: &'b Base, globals: &Globals) -> Result<Ground<'b>> {
     Ok(match base {
         Base::Scratch => Ground::Scratch,
         Base::Image(reference) => match globals.expand(reference)?.as_str() {
@@ -161,8 +174,10 @@ fn ground<'a>(stages: &[Stage<'a>], at: usize, base: &'a Base, globals: &Globals
 
 /// The stage of a name, without regard to case, or of a number; among those before `end`.
 fn find(stages: &[Stage<'_>], name: &str, end: usize, before: &'static str) -> Result<usize> {
-    let is_named = |stage: &Stage<'_>| stage.name.is_some_and(|have| have.eq_ignore_ascii_case(name));
-    let found = stages.iter().position(is_named).or_else(|| name.parse().ok().filter(|index| *index < stages.len()));
+    let found = stages
+        .iter()
+        .position(|stage| stage.is_called(name))
+        .or_else(|| name.parse().ok().filter(|index| *index < stages.len()));
     match found {
         Some(index) if index < end => Ok(index),
         Some(_) => Err(PlanFault::NotEarlier { name: name.to_owned() }.into()),

@@ -3,8 +3,9 @@
 use crate::error::{Error, ErrorKind, Result};
 use crate::image::{Base, Command, Copy, CopySource, HealthCheck, Instruction, MountKind, Run, RunMount};
 use crate::spec::image_config::{Config, HealthCheck as CheckConfig};
-use crate::spec::{ContainerPath, ExposedPort};
+use crate::spec::{ChainId, ContainerPath, ExposedPort};
 
+use super::cache::Key;
 use super::mode::Mode;
 use super::scope::{Globals, Scope};
 
@@ -258,18 +259,19 @@ impl State {
     }
 
     fn health_check(&self, check: &HealthCheck) -> CheckConfig {
-        let mut config = CheckConfig::default();
-        config.test = match check.command() {
+        let test = match check.command() {
             None => vec!["NONE".into()],
             Some(Command::Exec(args)) => std::iter::once("CMD".to_owned()).chain(args.iter().cloned()).collect(),
             Some(Command::Shell(script)) => vec!["CMD-SHELL".into(), script.clone()],
         };
-        config.interval = check.interval_time().unwrap_or_default();
-        config.timeout = check.timeout_time().unwrap_or_default();
-        config.start_period = check.start_period_time().unwrap_or_default();
-        config.start_interval = check.start_interval_time().unwrap_or_default();
-        config.retries = check.retry_count().unwrap_or_default();
-        config
+        CheckConfig {
+            test,
+            interval: check.interval_time().unwrap_or_default(),
+            timeout: check.timeout_time().unwrap_or_default(),
+            start_period: check.start_period_time().unwrap_or_default(),
+            start_interval: check.start_interval_time().unwrap_or_default(),
+            retries: check.retry_count().unwrap_or_default(),
+        }
     }
 
     fn run<'a>(&self, run: &'a Run) -> Result<RunWork<'a>> {
@@ -363,7 +365,35 @@ impl Scope for State {
     }
 }
 
+impl MountWork<'_> {
+    /// What its cache key has of it: all that was written, variables expanded, and nothing of the content.
+    pub(super) fn facts(&self) -> Vec<String> {
+        let target = self.target.as_ref().map_or("", ContainerPath::as_str);
+        let id = self.id.as_deref().unwrap_or_default();
+        let facts = [self.mount.kind().as_str(), target, &self.source, id].map(str::to_owned);
+        let options = self.mount.options().filter(|(key, _)| !matches!(*key, "target" | "source" | "id"));
+        facts.into_iter().chain(options.map(|(key, value)| format!("{key}={value}"))).collect()
+    }
+}
+
 impl CopyWork<'_> {
+    /// The part of its cache key that the sources' content is not.
+    pub(super) fn key(&self, kind: &str, parent: Option<&ChainId>) -> Key {
+        let mut key = Key::new(kind, parent);
+        key.list([self.destination.path.as_str(), if self.destination.is_directory { "/" } else { "" }]);
+        key.list(&self.owner);
+        key.list(self.mode.iter().map(ToString::to_string));
+        key.list([self.unpack, self.keeps_parents].map(|flag| flag.to_string()));
+        key.list(&self.exclude);
+        for source in &self.sources {
+            match source {
+                CopySource::Path(path) => key.list(["path", path]),
+                CopySource::Inline { name, text } => key.list(["text", name.as_deref().unwrap_or_default(), text]),
+            }
+        }
+        key
+    }
+
     fn text(&self) -> String {
         let mut text = self.keyword.to_owned();
         if let Some(owner) = &self.owner {

@@ -14,7 +14,7 @@ use crate::spec::Digester;
 use crate::sys::fs::{FileKind, Metadata, Xattr};
 
 /// A file tree that is copied from.
-pub(super) trait Tree {
+pub(super) trait Tree: std::fmt::Debug {
     /// What messages call it: `the build context`.
     fn title(&self) -> String;
 
@@ -37,6 +37,9 @@ pub(super) trait Tree {
 
     /// The extended attributes that are copied.
     fn xattrs(&self, entry: &Entry) -> Result<Vec<Xattr>>;
+
+    /// Where the files are on the host, if what is there is the whole of them and nothing else.
+    fn direct(&self, entry: &Entry) -> Option<PathBuf>;
 }
 
 /// One file of a tree, itself: a link is not followed.
@@ -82,11 +85,6 @@ impl Entry {
         let path = node.os_path();
         let path = path.strip_prefix("/").map(Path::to_owned).unwrap_or(path);
         Self { path, metadata, link, node: Some(node) }
-    }
-
-    /// The file on the host, for one that lies in a single layer.
-    pub(super) fn host_path(&self) -> Option<PathBuf> {
-        self.node.as_ref().map(Node::host_path)
     }
 
     pub(super) fn is_directory(&self) -> bool {
@@ -172,6 +170,11 @@ impl Tree for Files {
 
     fn xattrs(&self, entry: &Entry) -> Result<Vec<Xattr>> {
         entry.node.as_ref().map_or(Ok(Vec::new()), Node::xattrs)
+    }
+
+    fn direct(&self, entry: &Entry) -> Option<PathBuf> {
+        // A directory may be spread over several layers.
+        entry.node.as_ref().filter(|_| entry.is_file()).map(Node::host_path)
     }
 }
 

@@ -392,3 +392,6 @@ fn parts(path: &Path) -> impl DoubleEndedIterator<Item = OsString> {
         _ => None,
     })
 }
+
+#[cfg(test)]
+mod tests;

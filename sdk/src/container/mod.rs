@@ -35,7 +35,7 @@ mod state;
 pub(crate) mod stdio;
 mod stop;
 pub(crate) mod store;
-mod user;
+pub(crate) mod user;
 
 pub use crate::logs::Stream;
 pub use crate::logs::read::LogLine;

@@ -37,7 +37,7 @@ pub(crate) struct Plan {
     /// Absolute paths in the image, without symbolic links in their directories.
     pub(super) files: BTreeMap<PathBuf, HostFile>,
     /// The `PATH` on which a container finds the programs.
-    pub(super) search_path: String,
+    pub(crate) search_path: String,
 }
 
 /// One file of the image.

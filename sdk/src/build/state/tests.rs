@@ -52,8 +52,7 @@ fn instructions_fill_the_configuration() {
 
 #[test]
 fn entrypoint_drops_an_inherited_command_and_keeps_an_own_one() {
-    let mut base = Config::default();
-    base.cmd = Some(vec!["inherited".into()]);
+    let base = Config { cmd: Some(vec!["inherited".into()]), ..Config::default() };
     let step = |state: &mut State, definition: &Layers| {
         for instruction in definition.instructions() {
             state.step(instruction).unwrap();

@@ -1,0 +1,250 @@
+//! `RUN`: a program on top of the layers so far; what it changes becomes the next layer.
+//!
+//! ```text
+//! scratch/            thrown away afterwards
+//! ├── lower/          mount points that the image lacks: the topmost lower directory, so that none enters the layer
+//! ├── hosts …         files that are mounted for this program only
+//! └── mount-<n>/      copies of what is mounted and may be written to, or has parts that are left out
+//! ```
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use crate::container::user::resolve_user;
+use crate::error::{Attempt as _, Error, ErrorKind, Fault, Result};
+use crate::image::MountKind;
+use crate::layer::view::View;
+use crate::layer::{LayerStore, StagedLayer};
+use crate::logs::Stream;
+use crate::runtime::{self, Bundle, BundleMount, BundleSource, Input, NetworkMode, Output, Process, Rootfs, Stdio};
+use crate::spec::{ChainId, ContainerPath, ExitStatus, mount};
+
+use super::options::{Network, Options};
+use super::output::Pipes;
+use super::run_mounts::{self, Scratch};
+use super::state::RunWork;
+use super::tree::{Entry, Tree};
+use super::writer::Writer;
+
+/// The name that programs see; it is the same for all, so that nothing in a layer depends on it.
+const HOSTNAME: &str = "build";
+
+/// What is mounted over every root file system, as the runtime does by default.
+const DEFAULT_TARGETS: [&str; 3] = ["/proc", "/sys", "/dev"];
+
+/// Where a program runs.
+#[derive(Debug)]
+pub(super) struct Scene<'a> {
+    pub layers: &'a LayerStore,
+    pub parent: Option<ChainId>,
+    pub options: &'a Options,
+    /// What each mount of the instruction that has a source mounts.
+    pub sources: Vec<Option<MountSource>>,
+}
+
+/// A file or directory to mount.
+#[derive(Debug, Clone)]
+pub(super) struct MountSource {
+    pub tree: Rc<dyn Tree>,
+    pub entry: Entry,
+    /// Whether its owners are meant; those of a build context are not.
+    pub keeps_owners: bool,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum RunFault {
+    #[error("{step}: failed ({status}){output}")]
+    Failed { step: String, status: ExitStatus, output: String },
+    #[error("RUN --network={0}: unknown network (expected default, none or host)")]
+    UnknownNetwork(String),
+    #[error("RUN --network=host: the network of the host is not granted to this build")]
+    HostNetwork,
+}
+
+impl Fault for RunFault {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Failed { .. } => ErrorKind::Failed,
+            Self::UnknownNetwork(_) => ErrorKind::InvalidArgument,
+            Self::HostNetwork => ErrorKind::PermissionDenied,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::HostNetwork => Some("grant it with build::Options::network(Network::Host)".to_owned()),
+            _ => None,
+        }
+    }
+}
+
+/// The network that a program sees: what it asks for, as far as the caller grants it.
+pub(super) fn network(work: &RunWork<'_>, options: &Options) -> Result<NetworkMode> {
+    match (work.network.as_deref(), options.network) {
+        (Some("none"), _) => Ok(NetworkMode::None),
+        (Some("host"), Network::Host) | (None | Some("default"), Network::Host) => Ok(NetworkMode::Host),
+        (Some("host"), Network::Private) => Err(RunFault::HostNetwork.into()),
+        (None | Some("default"), Network::Private) => Ok(NetworkMode::Private),
+        (Some(other), _) => Err(RunFault::UnknownNetwork(other.to_owned()).into()),
+    }
+}
+
+/// Runs the program and gives the layer it made, which is not published yet.
+///
+/// # Errors
+/// `Failed` with the exit code and the last lines of output. Nothing is left behind.
+pub(super) fn run(
+    scene: &Scene<'_>,
+    work: &RunWork<'_>,
+    step: &str,
+    tell: &mut dyn FnMut(Stream, &str),
+) -> Result<StagedLayer> {
+    let layers = scene.layers;
+    let below = layers.view(scene.parent.as_ref())?;
+    let user = resolve_user(&below, &work.user)?;
+    let staged = layers.stage(scene.parent.as_ref())?;
+    let mut scratch = Scratch::new(layers)?;
+    let mounts = run_mounts::prepare(scene, work, &mut scratch)?;
+    let network = network(work, scene.options)?;
+
+    let lower = mount_points(layers, scene.parent.as_ref(), &below, &scratch, &mounts)?;
+    let mut lowers = vec![lower];
+    lowers.extend(layers.lowers(scene.parent.as_ref())?);
+    if scene.parent.is_none() {
+        // A layer at the bottom has none: nothing but this mount needs it.
+        std::fs::create_dir(staged.work()).attempt(|| format!("create {:?}", staged.work()))?;
+    }
+    // The layer is synced as a whole when it is published.
+    let (upper, overlay_work) = (staged.diff().to_owned(), staged.work().to_owned());
+    let mut bundle = Bundle::new(Rootfs::Overlay { lowers, upper, work: overlay_work, volatile: true });
+    bundle.hostname = HOSTNAME.to_owned();
+    bundle.network = network;
+    bundle.mounts = mounts;
+    bundle.process.args = work.args.clone();
+    bundle.process.env = environment(work, &user.home, scratch.secrets());
+    bundle.process.cwd = work.directory.clone();
+    bundle.process.user = user.user;
+
+    execute(&bundle, step, tell)?;
+    if scene.parent.is_none() {
+        let removed = crate::sys::fs::open_directory(staged.work().parent().unwrap_or(Path::new("/")))
+            .and_then(|directory| crate::sys::fs::remove_tree(directory, "work".as_ref()));
+        removed.attempt(|| format!("remove {:?}", staged.work()))?;
+    }
+    Ok(staged)
+}
+
+fn execute(bundle: &Bundle, step: &str, tell: &mut dyn FnMut(Stream, &str)) -> Result<()> {
+    let (mut pipes, out, err) = Pipes::new().attempt(|| "make pipes for the output of a program")?;
+    let stdio = Stdio { stdin: Input::Null, stdout: Output::Fd(out), stderr: Output::Fd(err) };
+    let process = Killed(runtime::start(bundle, stdio, Box::new(|_| {}))?);
+    pipes.drain(tell).attempt(|| "read the output of a program")?;
+    let status = process.0.wait();
+    if status.success() {
+        return Ok(());
+    }
+    let last = pipes.into_last();
+    let output = match last.len() {
+        0 => String::new(),
+        _ => format!("\n  last lines of output:\n    {}", last.join("\n    ")),
+    };
+    Err(RunFault::Failed { step: step.to_owned(), status, output }.into())
+}
+
+/// Ends the program with this value: neither an error nor a panic of a callback leaves it running on a directory that
+/// is about to be removed.
+struct Killed(Process);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        if self.0.is_running() {
+            // It may have ended just now.
+            let _ = self.0.signal(libc::SIGKILL);
+            let _ = self.0.wait();
+        }
+    }
+}
+
+fn environment(work: &RunWork<'_>, home: &str, secrets: &[(String, String)]) -> Vec<String> {
+    let mut env = work.env.clone();
+    env.extend(work.proxies.iter().cloned());
+    if super::state::variable(&env, "HOME").is_none() {
+        env.push(format!("HOME={home}"));
+    }
+    for (name, value) in secrets {
+        super::state::set_variable(&mut env, name, value);
+    }
+    env
+}
+
+/// Makes a directory with the mount points that the image lacks, to lie under the new layer.
+fn mount_points(
+    layers: &LayerStore,
+    parent: Option<&ChainId>,
+    below: &View,
+    scratch: &Scratch,
+    mounts: &[BundleMount],
+) -> Result<PathBuf> {
+    let lower = scratch.directory("lower")?;
+    let view = layers.view_with_upper(parent, &lower)?;
+    let mut writer = Writer::new(view, below, &lower, super::keeps_owners())?;
+    for target in DEFAULT_TARGETS {
+        writer.directory(Path::new(target), None)?;
+    }
+    for mount in mounts {
+        let target = Path::new(mount.target.as_str());
+        let is_file = match &mount.source {
+            BundleSource::Bind(source) => !source.is_dir(),
+            BundleSource::Tmpfs { .. } => false,
+        };
+        if !is_file {
+            writer.directory(target, None)?;
+        } else if let (directory, Some(name)) = writer.place(target, None)?
+            && writer.existing(&directory, &name)?.is_none()
+        {
+            writer.put_text("", &directory, &name, &Default::default())?;
+        }
+    }
+    writer.finish()?;
+    Ok(lower)
+}
+
+/// The mounts that the caller's options ask for.
+pub(super) fn extra_mounts(options: &Options) -> Result<Vec<BundleMount>> {
+    options.mounts.iter().map(extra_mount).collect()
+}
+
+fn extra_mount(mount: &crate::spec::Mount) -> Result<BundleMount> {
+    mount.check()?;
+    let target: ContainerPath = mount.target().path()?;
+    let source = match mount.source() {
+        mount::Source::Bind(path) => {
+            let attempt = || format!("mount {path:?} on {:?} for a build", target.as_str());
+            let path = std::path::absolute(path).attempt(attempt)?;
+            std::fs::metadata(&path).attempt(attempt)?;
+            BundleSource::Bind(path)
+        }
+        mount::Source::Tmpfs { size, mode } => {
+            BundleSource::Tmpfs { size: size.map(|size| size.as_u64()), mode: *mode }
+        }
+        mount::Source::Volume(name) => {
+            let message =
+                format!("mount volume {name:?} on {:?} for a build: volumes are for containers", target.as_str());
+            return Err(Error::new(ErrorKind::Unsupported, message)
+                .with_hint("bind a directory of the host, or write RUN --mount=type=cache"));
+        }
+    };
+    Ok(BundleMount { source, target, read_only: mount.is_read_only() })
+}
+
+/// Whether a mount of the instruction has a source in a tree.
+pub(super) fn has_source(kind: MountKind) -> bool {
+    kind == MountKind::Bind
+}
+
+/// Sets the permissions of a file of ours, whatever the umask.
+pub(super) fn set_mode(path: &Path, mode: u32) -> Result<()> {
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))
+        .attempt(|| format!("set the mode of {path:?}"))
+}
