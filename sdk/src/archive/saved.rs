@@ -5,7 +5,7 @@
 //! limit and put it into the raw segments afterwards; the result reads everywhere.
 
 use std::collections::HashMap;
-use std::io::{Read, Seek as _, SeekFrom, Write};
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
@@ -46,12 +46,7 @@ impl Saved {
     }
 
     /// Rewrites a tar-split so that it names every path once and every content that is gone stands in a segment.
-    pub(super) fn rewrite(
-        &self,
-        from: &mut (impl Read + std::io::Seek),
-        diff: &Path,
-        out: &mut dyn Write,
-    ) -> Result<()> {
+    pub(super) fn rewrite(&self, from: &mut (impl Read + Seek), diff: &Path, out: &mut dyn Write) -> Result<()> {
         let last = last_positions(from)?;
         from.seek(SeekFrom::Start(0)).attempt(|| "read tar-split again")?;
         let root = fs::open_directory(diff).attempt(|| format!("open {diff:?}"))?;
@@ -84,7 +79,7 @@ impl Saved {
 }
 
 /// At which line each path is named last.
-fn last_positions(from: &mut (impl Read + std::io::Seek)) -> Result<HashMap<Vec<u8>, u64>> {
+fn last_positions(from: &mut (impl Read + Seek)) -> Result<HashMap<Vec<u8>, u64>> {
     from.seek(SeekFrom::Start(0)).attempt(|| "read tar-split again")?;
     let mut reader = Reader::new(from);
     let mut last = HashMap::new();

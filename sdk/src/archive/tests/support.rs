@@ -12,7 +12,7 @@ use crate::archive::write::Header;
 use crate::archive::*;
 use crate::error::{Error, Result};
 use crate::spec::Digest;
-use crate::sys::fs::{Time, creation_owner, list_xattrs_at, open_directory};
+use crate::sys::fs::{Time, creation_owner, list_xattrs_at, open_directory, remove_tree};
 
 /// An archive being put together entry by entry.
 #[derive(Default, Clone)]
@@ -159,6 +159,13 @@ impl Layer {
 
     pub(super) fn names(&self) -> Vec<String> {
         manifest(&self.diff()).into_keys().collect()
+    }
+}
+
+impl Drop for Layer {
+    /// std's own removal needs stack in proportion to the depth.
+    fn drop(&mut self) {
+        let _ = open_directory(self.base.path()).and_then(|base| remove_tree(base, "diff".as_ref()));
     }
 }
 

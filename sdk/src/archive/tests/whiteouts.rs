@@ -1,1 +1,77 @@
+//! Whiteouts in and out.
 
+use super::support::*;
+use crate::archive::*;
+
+#[test]
+fn whiteouts_become_devices_and_attributes_and_come_back() {
+    let tar = Tar::default()
+        .directory("d/", 0o755)
+        .file("d/.wh..wh..opq", "")
+        .file("d/new", "x")
+        .file(".wh.gone", "")
+        .file("missing/.wh.x", "")
+        .end();
+    let layer = imported(&tar);
+    assert!(is_whiteout(&layer, "gone") && is_whiteout(&layer, "missing/x"));
+    assert!(is_opaque(&layer, "d") && !is_opaque(&layer, "missing"));
+    assert_eq!(layer.applied.as_ref().unwrap().size, 1);
+    let mut archive = Vec::new();
+    digest_layer(&layer.diff(), &mut Vec::new(), Some(&mut archive), &options()).unwrap();
+    let again = imported(&archive);
+    assert!(is_whiteout(&again, "gone") && is_whiteout(&again, "missing/x") && is_opaque(&again, "d"));
+    assert_eq!(again.names(), ["d", "d/new", "gone", "missing", "missing/x"]);
+}
+
+#[test]
+fn a_whiteout_hides_lower_layers_only() {
+    // Of a file of the same layer: the file stays, before and after.
+    for tar in
+        [Tar::default().file("f", "x").file(".wh.f", "").end(), Tar::default().file(".wh.f", "").file("f", "x").end()]
+    {
+        assert_eq!(imported(&tar).text("f"), "x");
+    }
+    // Of a directory of the same layer: it no longer merges with those below.
+    for tar in [
+        Tar::default().directory("d/", 0o750).file("d/f", "x").file(".wh.d", "").end(),
+        Tar::default().file(".wh.d", "").directory("d/", 0o750).file("d/f", "x").end(),
+    ] {
+        let layer = imported(&tar);
+        assert_eq!(layer.text("d/f"), "x");
+        assert_eq!(mode(&layer, "d"), "40750");
+        assert!(is_opaque(&layer, "d"));
+    }
+}
+
+#[test]
+fn an_opaque_whiteout_may_stand_anywhere_in_its_layer() {
+    for position in 0..3 {
+        let mut tar = Tar::default().directory("d/", 0o755);
+        for step in 0..3 {
+            tar = if step == position { tar.file("d/.wh..wh..opq", "") } else { tar.file(&format!("d/{step}"), "x") };
+        }
+        let layer = imported(&tar.end());
+        assert!(is_opaque(&layer, "d"));
+        assert_eq!(layer.names().len(), 3);
+    }
+    let layer = imported(&Tar::default().file(".wh..wh..opq", "").file("f", "x").end());
+    assert!(is_opaque(&layer, ""));
+    let mut archive = Vec::new();
+    digest_layer(&layer.diff(), &mut Vec::new(), Some(&mut archive), &options()).unwrap();
+    assert!(is_opaque(&imported(&archive), ""));
+}
+
+#[test]
+fn a_whiteout_with_content_is_rebuilt_too() {
+    let layer = imported(&Tar::default().file(".wh.x", "unexpected").file("f", "y").end());
+    assert!(is_whiteout(&layer, "x"));
+}
+
+#[test]
+fn a_file_named_like_a_whiteout_cannot_be_archived() {
+    let layer = Layer::empty();
+    std::fs::write(layer.diff().join(".wh.trap"), "").unwrap();
+    let error = digest_layer(&layer.diff(), &mut Vec::new(), None, &options()).unwrap_err();
+    assert_eq!(error.kind(), crate::ErrorKind::Unsupported);
+    assert!(error.to_string().contains(".wh.trap"), "{error}");
+}

@@ -19,13 +19,14 @@ use super::{DirectoryState, Finished, Parent, Tree};
 impl Tree<'_> {
     /// Gives the directories what their entries say and ends the tree.
     pub(in crate::archive) fn finish(mut self) -> Result<Finished> {
+        // While every directory can still be entered.
+        let size = if self.saved.is_some() { self.occupied()? } else { self.size };
         let directories = std::mem::take(&mut self.directories);
         // From the last path to the first: what is inside a directory comes before it, so that neither its time changes
         // again nor a mode that forbids entering it stands in the way.
         for (path, state) in directories.iter().rev() {
             self.finish_directory(path, state)?;
         }
-        let size = if self.saved.is_some() { self.occupied()? } else { self.size };
         Ok(Finished { size, saved: self.saved })
     }
 
