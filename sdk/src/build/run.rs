@@ -19,6 +19,7 @@ use crate::layer::{LayerStore, StagedLayer};
 use crate::logs::Stream;
 use crate::runtime::{self, Bundle, BundleMount, BundleSource, Input, NetworkMode, Output, Process, Rootfs, Stdio};
 use crate::spec::{ChainId, ContainerPath, ExitStatus, mount};
+use crate::sys::fs;
 
 use super::options::{Network, Options};
 use super::output::Pipes;
@@ -127,12 +128,22 @@ pub(super) fn run(
     bundle.process.user = user.user;
 
     execute(&bundle, step, tell)?;
+    clear_work(&staged)?;
     if scene.parent.is_none() {
-        let removed = crate::sys::fs::open_directory(staged.work().parent().unwrap_or(Path::new("/")))
-            .and_then(|directory| crate::sys::fs::remove_tree(directory, "work".as_ref()));
-        removed.attempt(|| format!("remove {:?}", staged.work()))?;
+        std::fs::remove_dir(staged.work()).attempt(|| format!("remove {:?}", staged.work()))?;
     }
     Ok(staged)
+}
+
+/// Removes what overlay left beside the layer: a directory that not even its owner may read, and the mark of a mount
+/// without syncing, which would forbid another one.
+fn clear_work(staged: &StagedLayer) -> Result<()> {
+    let attempt = || format!("clear {:?}", staged.work());
+    let work = fs::open_directory(staged.work()).attempt(attempt)?;
+    for entry in fs::read_directory(&work).attempt(attempt)? {
+        fs::remove_tree(&work, &entry.name).attempt(attempt)?;
+    }
+    Ok(())
 }
 
 fn execute(bundle: &Bundle, step: &str, tell: &mut dyn FnMut(Stream, &str)) -> Result<()> {
