@@ -11,6 +11,8 @@ pub enum Form {
     Quoted,
     /// A single word without quotes.
     Bare,
+    /// The name of a stage, where it can be nothing else.
+    Stage,
     /// A number, perhaps with a unit: `8080`, `0755`, `5s`.
     Number,
     /// A Rust path of several words.
@@ -216,16 +218,17 @@ pub enum Origin {
 
 /// Tells what a base is, given the names of all stages.
 pub fn origin<'a>(base: &Text, stages: impl IntoIterator<Item = &'a str>) -> Origin {
+    let is_stage = stages.into_iter().any(|stage| stage == base.value);
     match base.form {
         Form::Quoted if base.value == "scratch" => Origin::Scratch,
         Form::Quoted | Form::Number => Origin::Image,
         Form::Path => Origin::Type,
         Form::Expression => Origin::Value,
         Form::Bare if base.value == "scratch" => Origin::Scratch,
-        Form::Bare if stages.into_iter().any(|stage| stage == base.value) => Origin::Stage,
+        Form::Bare | Form::Stage if is_stage => Origin::Stage,
         // Rust types begin with a capital, and so do statics.
         Form::Bare if base.value.starts_with(char::is_uppercase) => Origin::Type,
-        Form::Bare => Origin::Unknown,
+        Form::Bare | Form::Stage => Origin::Unknown,
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod base;
 mod builder;
+mod check;
 mod command;
 mod copy;
 mod dockerfile;
