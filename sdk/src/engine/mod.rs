@@ -10,7 +10,6 @@ use crate::layer::LayerStore;
 use crate::volume::VolumeStore;
 
 mod containers;
-mod archives;
 mod images;
 mod run;
 mod temporary;
