@@ -1,10 +1,10 @@
-#![allow(clippy::unwrap_used)]
+//! Where data roots are, and what becomes of temporary ones.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use super::default_root;
-use crate::ErrorKind;
+use crate::engine::default_root;
+use crate::{Engine, ErrorKind};
 
 #[test]
 fn the_default_root_follows_the_environment() {
@@ -24,4 +24,25 @@ fn the_default_root_follows_the_environment() {
         assert_eq!(of(variables, is_root).unwrap(), PathBuf::from(expected), "{variables:?}");
     }
     assert_eq!(of(&[], false).unwrap_err().kind(), ErrorKind::InvalidArgument);
+}
+
+#[test]
+fn a_temporary_root_goes_with_its_last_clone() {
+    let engine = Engine::temp().unwrap();
+    let path = engine.path().to_owned();
+    let clone = engine.clone();
+    drop(engine);
+    assert!(path.is_dir());
+    drop(clone);
+    assert!(!path.parent().unwrap().exists());
+}
+
+#[test]
+fn a_foreign_directory_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("letter.txt"), "dear").unwrap();
+    let error = Engine::open(directory.path()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidArgument);
+    assert!(error.to_string().contains("letter.txt"), "{error}");
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1);
 }

@@ -1,0 +1,152 @@
+//! Guards: what dropping does, and what becomes of the containers of dead programs.
+
+use std::process::{Command, Stdio as HostStdio};
+use std::time::{Duration, Instant};
+
+use super::support::{engine, image, leftovers, require_containers};
+use crate::container::State;
+use crate::{Container, Engine, ErrorKind};
+
+#[test]
+fn dropping_a_guard_kills_and_removes_within_a_moment() {
+    require_containers!();
+    let (engine, image) = engine();
+    let container = Container::of(&image).cmd(["sleep", "1000"]).start(&engine).unwrap();
+    let pid = container.inspect().unwrap().pid().unwrap();
+    let begun = Instant::now();
+    drop(container);
+    assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+    assert!(!std::path::Path::new(&format!("/proc/{pid}")).exists());
+    assert_eq!(leftovers(&engine), Vec::<String>::new());
+}
+
+#[test]
+fn a_guard_outlives_its_engine_and_the_root_outlives_both() {
+    require_containers!();
+    let (engine, image) = engine();
+    let path = engine.path().to_owned();
+    let container = Container::of(&image).cmd(["sleep", "1000"]).start(&engine).unwrap();
+    drop(engine);
+    assert_eq!(container.state().unwrap(), State::Running);
+    drop(container);
+    assert!(!path.exists());
+}
+
+#[test]
+fn a_guard_is_dropped_by_a_panic() {
+    require_containers!();
+    let (engine, image) = engine();
+    let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        let _container = Container::of(&image).cmd(["sleep", "1000"]).start(&engine).unwrap();
+        std::panic::resume_unwind(Box::new("on purpose"));
+    }));
+    assert!(result.is_err());
+    assert_eq!(leftovers(&engine), Vec::<String>::new());
+}
+
+#[test]
+fn a_name_can_be_taken_once() {
+    let (engine, image) = engine();
+    let first = Container::of(&image).name("db").create(&engine).unwrap();
+    let error = Container::of(&image).name("db").create(&engine).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::AlreadyExists);
+    let expected =
+        format!("create container \"db\" (busybox:latest): the name is taken by container {}", first.id().short());
+    assert_eq!(error.to_string(), expected);
+    drop(first);
+    drop(Container::of(&image).name("db").create(&engine).unwrap());
+}
+
+#[test]
+fn one_of_many_threads_gets_the_name() {
+    let (engine, image) = engine();
+    let made: Vec<_> = std::thread::scope(|scope| {
+        let threads: Vec<_> =
+            (0..8).map(|_| scope.spawn(|| Container::of(&image).name("only").create(&engine).ok())).collect();
+        threads.into_iter().filter_map(|thread| thread.join().unwrap()).collect()
+    });
+    assert_eq!(made.len(), 1);
+}
+
+#[test]
+fn a_persisted_container_stays_and_can_be_removed_by_name() {
+    require_containers!();
+    let (engine, image) = engine();
+    let mut container =
+        Container::of(&image).name("job").cmd(["sh", "-c", "echo done; exit 5"]).start(&engine).unwrap();
+    container.persist().unwrap();
+    assert_eq!(container.wait().unwrap().code(), 5);
+    drop(container);
+    let other = Engine::open(engine.path()).unwrap();
+    let found = other.container("job").unwrap();
+    assert_eq!((found.state().unwrap(), found.wait().unwrap().code()), (State::Exited, 5));
+    assert_eq!(found.logs().read().unwrap().next().unwrap().text, "done");
+    found.start().unwrap();
+    assert_eq!(found.wait().unwrap().code(), 5);
+    found.remove().unwrap();
+    assert!(engine.containers().unwrap().is_empty());
+    assert_eq!(leftovers(&engine), Vec::<String>::new());
+}
+
+#[test]
+fn another_program_sees_signals_and_waits_but_does_not_take_over() {
+    require_containers!();
+    let (engine, image) = engine();
+    let container = Container::of(&image).name("web").cmd(["sleep", "1000"]).start(&engine).unwrap();
+    // A second engine on the same root stands for another program: it knows nothing but the disk.
+    let other = Engine::open(engine.path()).unwrap();
+    let seen = other.container("web").unwrap();
+    assert_eq!(seen.state().unwrap(), State::Running);
+    assert_eq!(seen.exec(["true"]).output().unwrap_err().kind(), ErrorKind::Unsupported);
+    assert_eq!(seen.start().unwrap_err().kind(), ErrorKind::InUse);
+    assert_eq!(other.container("web").unwrap().remove().unwrap_err().kind(), ErrorKind::InUse);
+    assert_eq!(seen.stop(Duration::from_millis(50)).unwrap().code(), 137);
+    assert_eq!(container.wait().unwrap().code(), 137);
+    assert_eq!(seen.state().unwrap(), State::Exited);
+}
+
+/// Not a test of its own: the program that the next tests kill.
+#[test]
+fn victim() {
+    let Some(root) = std::env::var_os("PLYWOOD_TEST_VICTIM") else { return };
+    let engine = Engine::open(root).unwrap();
+    let script = "echo $$; while :; do sleep 1; done";
+    let _guard = Container::of("busybox").name("guard").cmd(["sh", "-c", script]).start(&engine).unwrap();
+    let mut stays = Container::of("busybox").name("stays").cmd(["sh", "-c", script]).start(&engine).unwrap();
+    stays.persist().unwrap();
+    std::io::Write::write_all(&mut std::io::stderr(), b"ready\n").unwrap();
+    std::thread::sleep(Duration::from_secs(60));
+}
+
+#[test]
+fn containers_of_a_killed_program_are_gone_or_have_exited() {
+    require_containers!();
+    let (engine, _) = engine();
+    image(&engine, "busybox", serde_json::json!({ "Cmd": ["sh"] }));
+    let mut victim = Command::new(std::env::current_exe().unwrap())
+        .args(["engine::tests::guards::victim", "--exact", "--nocapture"])
+        .env("PLYWOOD_TEST_VICTIM", engine.path())
+        .stdout(HostStdio::null())
+        .stderr(HostStdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = std::io::BufRead::lines(std::io::BufReader::new(victim.stderr.take().unwrap()));
+    assert!(lines.map_while(Result::ok).any(|line| line.ends_with("ready")));
+    let pids: Vec<_> =
+        ["guard", "stays"].map(|name| engine.container(name).unwrap().inspect().unwrap().pid().unwrap()).to_vec();
+    victim.kill().unwrap();
+    victim.wait().unwrap();
+    // Even before anybody has opened the store anew, nothing is believed to run.
+    let stays = engine.container("stays").unwrap();
+    assert!(stays.wait_timeout(Duration::from_secs(5)).unwrap().is_some());
+    assert_eq!(engine.container("guard").unwrap().state().unwrap(), State::Exited);
+    let other = Engine::open(engine.path()).unwrap();
+    assert_eq!(other.container("guard").unwrap_err().kind(), ErrorKind::NotFound);
+    let stays = other.container("stays").unwrap();
+    assert_eq!((stays.state().unwrap(), stays.inspect().unwrap().exit_status().unwrap().code()), (State::Exited, 137));
+    for pid in pids {
+        assert!(!std::path::Path::new(&format!("/proc/{pid}")).exists());
+    }
+    stays.remove().unwrap();
+    assert_eq!(leftovers(&engine), Vec::<String>::new());
+}

@@ -1,0 +1,86 @@
+//! Volumes in containers: shared, filled, refused, removed.
+
+use serde_json::json;
+
+use super::support::{engine, image, require_containers};
+use crate::{Container, ErrorKind, Mount};
+
+#[test]
+fn a_volume_is_shared_and_outlives_its_containers() {
+    require_containers!();
+    let (engine, busybox) = engine();
+    let data = engine.volume("data").unwrap();
+    let write = Container::of(&busybox).cmd(["sh", "-c", "echo kept > /d/f"]).mount(data.at("/d"));
+    assert!(write.output(&engine).unwrap().status.success());
+    let read = Container::of(&busybox).cmd(["cat", "/e/f"]).mount(data.at("/e").read_only()).output(&engine).unwrap();
+    assert_eq!(read.stdout, b"kept\n");
+    let refused =
+        Container::of(&busybox).cmd(["touch", "/e/g"]).mount(data.at("/e").read_only()).output(&engine).unwrap();
+    assert!(!refused.status.success());
+    engine.remove_volume("data").unwrap();
+    assert!(engine.volumes().unwrap().is_empty());
+}
+
+#[test]
+fn an_empty_volume_is_filled_from_the_image_once() {
+    require_containers!();
+    let (engine, busybox) = engine();
+    let data = engine.volume("data").unwrap();
+    let run = |script: &str| {
+        Container::of(&busybox).cmd(["sh", "-c", script]).mount(data.at("/srv/data")).output(&engine).unwrap().stdout
+    };
+    assert_eq!(run("cat /srv/data/seed; rm /srv/data/seed; touch /srv/data/own"), b"from the image\n");
+    assert_eq!(run("ls /srv/data"), b"own\n");
+}
+
+#[test]
+fn a_volume_in_use_is_not_removed_and_its_users_are_named() {
+    let (engine, busybox) = engine();
+    let data = engine.volume("data").unwrap();
+    let one = Container::of(&busybox).name("one").mount(data.at("/d")).create(&engine).unwrap();
+    let error = engine.remove_volume("data").unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InUse);
+    assert_eq!(error.to_string(), "remove volume \"data\": container \"one\" mounts it");
+    let two = Container::of(&busybox).name("two").mount(data.at("/d")).create(&engine).unwrap();
+    let error = engine.remove_volume("data").unwrap_err();
+    assert!(
+        error.to_string().contains("containers \"one\", \"two\" mount it")
+            || error.to_string().contains("\"two\", \"one\"")
+    );
+    drop((one, two));
+    engine.remove_volume("data").unwrap();
+    assert_eq!(engine.remove_volume("data").unwrap_err().kind(), ErrorKind::NotFound);
+}
+
+#[test]
+fn volumes_of_the_image_come_and_go_with_the_container() {
+    require_containers!();
+    let (engine, _) = engine();
+    let image = image(&engine, "db", json!({ "Cmd": ["sh"], "Volumes": { "/srv/data": {}, "/fresh": {} } }));
+    let container = Container::of(&image).cmd(["cat", "/srv/data/seed"]).start(&engine).unwrap();
+    assert!(container.wait().unwrap().success());
+    assert_eq!(engine.volumes().unwrap().len(), 2);
+    assert_eq!(container.inspect().unwrap().mounts().len(), 2);
+    drop(container);
+    assert!(engine.volumes().unwrap().is_empty());
+    // What the definition mounts takes the place of the image's volume.
+    let container = Container::of(&image).mount(Mount::tmpfs("/fresh")).create(&engine).unwrap();
+    assert_eq!(engine.volumes().unwrap().len(), 1);
+    drop(container);
+}
+
+#[test]
+fn two_containers_fill_one_volume_at_the_same_time() {
+    require_containers!();
+    let (engine, busybox) = engine();
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                let mount = Mount::volume("shared", "/srv/data");
+                let output =
+                    Container::of(&busybox).cmd(["cat", "/srv/data/seed"]).mount(mount).output(&engine).unwrap();
+                assert_eq!(output.stdout, b"from the image\n");
+            });
+        }
+    });
+}
