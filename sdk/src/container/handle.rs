@@ -201,6 +201,19 @@ impl Handle {
         Ok(entry)
     }
 
+    /// Whether no program holds the container.
+    pub(crate) fn is_free(&self) -> Result<bool> {
+        if self.lock().owner.is_some() {
+            return Ok(false);
+        }
+        match self.own() {
+            // Looked at, and given back at once.
+            Ok(_entry) => Ok(true),
+            Err(error) if matches!(error.kind(), ErrorKind::InUse | ErrorKind::NotFound) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Waits until the process has ended, whichever program runs it; `None` if it has not within the time.
     pub(crate) fn wait(&self, timeout: Option<Duration>) -> Result<Option<ExitStatus>> {
         if let Some(process) = self.process() {

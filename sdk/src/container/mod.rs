@@ -16,7 +16,7 @@ use crate::spec::exit_status::ExitStatus;
 use crate::spec::id::ContainerId;
 
 mod compose;
-mod config;
+pub(crate) mod config;
 pub(crate) mod create;
 mod definition;
 mod environment;

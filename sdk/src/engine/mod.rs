@@ -10,6 +10,7 @@ use crate::layer::LayerStore;
 use crate::volume::VolumeStore;
 
 mod containers;
+mod hygiene;
 mod images;
 mod run;
 mod temporary;

@@ -10,6 +10,7 @@ use crate::container::{Container, Definition, ImageChoice, Output, Stdio, Stream
 use crate::error::Result;
 use crate::image::Image;
 use crate::spec::exit_status::ExitStatus;
+use crate::spec::reference::Reference;
 
 impl<D> Definition<D> {
     /// Creates the container, without starting it.
@@ -70,9 +71,11 @@ impl<D> Definition<D> {
         let (image, reference): (Image, String) = match &self.image {
             ImageChoice::Stored { id, reference } => (engine.store().images().need(id)?, reference.clone()),
             ImageChoice::Named(name) => (engine.store().images().find(name)?, name.clone()),
-            ImageChoice::Declared(_) => {
-                let message = "build the image of a container: this version of plywood cannot, give it a built one";
-                return Err(crate::Error::new(crate::ErrorKind::Unsupported, message));
+            ImageChoice::Declared(layers) => {
+                let image = engine.build(&**layers)?;
+                let reference = image.references().first().map(Reference::familiar);
+                let reference = reference.unwrap_or_else(|| image.id().short().to_owned());
+                (image, reference)
             }
         };
         create(engine.store(), &image, &reference, &self.settings)

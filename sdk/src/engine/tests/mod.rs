@@ -2,6 +2,7 @@
 
 mod containers;
 mod guards;
+mod hygiene;
 mod records;
 mod roots;
 mod support;

@@ -1,0 +1,48 @@
+//! What takes how much, and the removal of what nobody needs.
+
+use super::Engine;
+use crate::error::Result;
+use crate::prune::{self, DiskUsage, Options, Report};
+
+impl Engine {
+    /// Removes what is unreferenced: containers that do not run, dangling images, volumes that no container mounts (named
+    /// ones too), the build cache.
+    ///
+    /// Containers that a living program holds stay, with all they use.
+    ///
+    /// # Errors
+    /// If the data root cannot be read or an object cannot be removed; what went before is gone.
+    #[doc(alias = "docker system prune")]
+    pub fn prune(&self) -> Result<Report> {
+        self.prune_with(&Options::new())
+    }
+
+    /// Removes what is unreferenced among the kinds of object that the options name, or says what would go.
+    ///
+    /// ```no_run
+    /// use plywood::{Engine, prune};
+    ///
+    /// # fn main() -> plywood::Result<()> {
+    /// let engine = Engine::open_default()?;
+    /// let report = engine.prune_with(&prune::Options::new().dry_run())?;
+    /// for object in report.objects() {
+    ///     println!("{} {}: {} bytes", object.kind(), object.name(), object.bytes());
+    /// }
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// As for [`prune`](Self::prune).
+    pub fn prune_with(&self, options: &Options) -> Result<Report> {
+        prune::prune(&self.store, options)
+    }
+
+    /// How much images, containers, volumes and the build cache take.
+    ///
+    /// # Errors
+    /// If the data root cannot be read.
+    #[doc(alias = "docker system df")]
+    pub fn disk_usage(&self) -> Result<DiskUsage> {
+        prune::usage(&self.store)
+    }
+}

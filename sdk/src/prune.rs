@@ -1,1 +1,0 @@
-//! What is unreferenced, and its removal.
