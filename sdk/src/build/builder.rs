@@ -88,8 +88,10 @@ impl<'a> Builder<'a> {
         Plan::new(definition, Globals::new(self.options.args.clone()).platforms(&self.platform), target)
     }
 
-    /// Counts the steps, and finds out before anything is executed whether all images are there.
+    /// Counts the steps, and finds out before anything is executed whether the definition is right and all images are
+    /// there.
     fn count(&self, definition: &Layers, target: Option<&str>) -> Result<usize> {
+        definition.check()?;
         let plan = self.plan(definition, target)?;
         let mut total = 0;
         for (index, stage) in plan.stages.iter().enumerate().filter(|(_, stage)| stage.is_needed) {

@@ -34,7 +34,7 @@ use crate::image::images::Images;
 use crate::spec::{ImageId, Reference};
 
 pub use event::Event;
-pub use options::{Network, Options};
+pub use options::Options;
 
 /// Builds an image and stores it; a failed build leaves nothing but the cached results of the steps before.
 ///

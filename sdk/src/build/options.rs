@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::event::{Event, Listener};
+use crate::container::NetworkMode;
 use crate::spec::mount::Mount;
 use crate::spec::platform::Platform;
 
@@ -25,23 +26,12 @@ pub struct Options {
     pub(super) args: BTreeMap<String, String>,
     pub(super) mounts: Vec<Mount>,
     pub(super) secrets: BTreeMap<String, PathBuf>,
-    pub(super) network: Network,
+    pub(super) network: NetworkMode,
     pub(super) no_cache: bool,
     pub(super) tags: Vec<String>,
     pub(super) target: Option<String>,
     pub(super) platform: Option<Platform>,
     pub(super) listener: Listener,
-}
-
-/// The network that the programs of `RUN` see.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub enum Network {
-    /// A network of its own with nothing but the loopback interface.
-    #[default]
-    Private,
-    /// The network of the host, for package managers.
-    Host,
 }
 
 impl Options {
@@ -83,10 +73,10 @@ impl Options {
         self
     }
 
-    /// Chooses the network of every `RUN`. Default: [`Network::Private`].
+    /// Chooses the network of every `RUN`. Default: [`NetworkMode::Private`]; package managers need the host's.
     ///
     /// A `RUN` that names its own network keeps it, except that `host` is granted only by this option.
-    pub fn network(mut self, network: Network) -> Self {
+    pub fn network(mut self, network: NetworkMode) -> Self {
         self.network = network;
         self
     }

@@ -11,7 +11,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use crate::container::user::resolve_user;
+use crate::container::{self, user::resolve_user};
 use crate::error::{Attempt as _, Error, ErrorKind, Fault, Result};
 use crate::image::MountKind;
 use crate::layer::view::View;
@@ -21,7 +21,7 @@ use crate::runtime::{self, Bundle, BundleMount, BundleSource, Input, NetworkMode
 use crate::spec::{ChainId, ContainerPath, ExitStatus, mount};
 use crate::sys::fs;
 
-use super::options::{Network, Options};
+use super::options::Options;
 use super::output::Pipes;
 use super::run_mounts::{self, Scratch};
 use super::state::RunWork;
@@ -74,7 +74,7 @@ impl Fault for RunFault {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::HostNetwork => Some("grant it with build::Options::network(Network::Host)".to_owned()),
+            Self::HostNetwork => Some("grant it with build::Options::network(NetworkMode::Host)".to_owned()),
             _ => None,
         }
     }
@@ -82,12 +82,17 @@ impl Fault for RunFault {
 
 /// The network that a program sees: what it asks for, as far as the caller grants it.
 pub(super) fn network(work: &RunWork<'_>, options: &Options) -> Result<NetworkMode> {
-    match (work.network.as_deref(), options.network) {
-        (Some("none"), _) => Ok(NetworkMode::None),
-        (Some("host"), Network::Host) | (None | Some("default"), Network::Host) => Ok(NetworkMode::Host),
-        (Some("host"), Network::Private) => Err(RunFault::HostNetwork.into()),
-        (None | Some("default"), Network::Private) => Ok(NetworkMode::Private),
-        (Some(other), _) => Err(RunFault::UnknownNetwork(other.to_owned()).into()),
+    let granted = match options.network {
+        container::NetworkMode::Private => NetworkMode::Private,
+        container::NetworkMode::Host => NetworkMode::Host,
+        container::NetworkMode::None => NetworkMode::None,
+    };
+    match work.network.as_deref() {
+        Some("none") => Ok(NetworkMode::None),
+        None | Some("default") => Ok(granted),
+        Some("host") if granted == NetworkMode::Host => Ok(granted),
+        Some("host") => Err(RunFault::HostNetwork.into()),
+        Some(other) => Err(RunFault::UnknownNetwork(other.to_owned()).into()),
     }
 }
 

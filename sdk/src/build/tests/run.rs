@@ -1,6 +1,7 @@
 //! Programs in builds. Each test needs a kernel that lets this process make containers.
 
 use super::*;
+use crate::container::NetworkMode;
 use crate::image::{Run, RunMount};
 use crate::spec::Mount;
 
@@ -178,7 +179,7 @@ fn programs_have_no_network_unless_it_is_granted() {
     assert_eq!(output(&built), ["3"]);
     let error = store.refusal(&run(Run::shell("true").network("host")));
     assert_eq!(error.kind(), crate::ErrorKind::PermissionDenied);
-    let granted = store.options().network(Network::Host);
+    let granted = store.options().network(NetworkMode::Host);
     let built = store.build_with(&run(Run::shell(links).network("host")), granted).unwrap();
     assert_eq!(built.names("/"), ["bin"]);
 }
