@@ -8,6 +8,7 @@ use std::thread::{self, ScopedJoinHandle};
 use tempfile::SpooledTempFile;
 
 use crate::error::{Attempt as _, Error, Result};
+use crate::sys::fs;
 
 use super::apply::extract;
 use super::fault::ArchiveFault;
@@ -35,6 +36,8 @@ pub(crate) fn import_layer(
     options: &ApplyOptions,
 ) -> Result<Applied> {
     let beside = diff.parent().unwrap_or(diff);
+    // Opened now: the layer may forbid its owner to enter it.
+    let root = fs::open_directory(diff).attempt(|| format!("open {diff:?}"))?;
     let mut spool = SpooledTempFile::new_in(SPOOL, beside);
     let (applied, saved) = thread::scope(|scope| {
         let (to_extract, from_reader) = channel();
@@ -56,7 +59,7 @@ pub(crate) fn import_layer(
         Ok::<_, Error>((applied, extracted.saved))
     })?;
     match saved {
-        Some(saved) => saved.rewrite(&mut spool, diff, tar_split)?,
+        Some(saved) => saved.rewrite(&mut spool, &root, tar_split)?,
         None => {
             spool.seek(SeekFrom::Start(0)).attempt(|| "read tar-split again")?;
             std::io::copy(&mut spool, tar_split).attempt(|| "write tar-split")?;

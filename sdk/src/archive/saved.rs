@@ -7,7 +7,6 @@
 use std::collections::HashMap;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::fd::OwnedFd;
-use std::path::Path;
 
 use crate::error::{Attempt as _, Result};
 use crate::sys::fs::{self, FileKind};
@@ -46,10 +45,9 @@ impl Saved {
     }
 
     /// Rewrites a tar-split so that it names every path once and every content that is gone stands in a segment.
-    pub(super) fn rewrite(&self, from: &mut (impl Read + Seek), diff: &Path, out: &mut dyn Write) -> Result<()> {
+    pub(super) fn rewrite(&self, from: &mut (impl Read + Seek), root: &OwnedFd, out: &mut dyn Write) -> Result<()> {
         let last = last_positions(from)?;
         from.seek(SeekFrom::Start(0)).attempt(|| "read tar-split again")?;
-        let root = fs::open_directory(diff).attempt(|| format!("open {diff:?}"))?;
         let mut reader = Reader::new(from);
         let mut writer = Writer::new();
         let mut position = 0u64;
@@ -60,7 +58,7 @@ impl Saved {
                     let is_last = last.get(&key(&name)) == Some(&position);
                     let content = <[u8; 8]>::try_from(&crc[..]).ok().and_then(|crc| self.contents.get(&(size, crc)));
                     match content {
-                        Some(content) if !is_last || !has_content(&root, &name, content) => {
+                        Some(content) if !is_last || !has_content(root, &name, content) => {
                             for piece in content.chunks(LONGEST_SEGMENT) {
                                 writer.segment(piece)?;
                             }
