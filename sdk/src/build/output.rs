@@ -80,20 +80,26 @@ impl Pipe {
         };
         if length == 0 {
             if !self.line.is_empty() {
-                tell(self.stream, &String::from_utf8_lossy(&self.line));
+                tell(self.stream, &String::from_utf8_lossy(shown(&self.line)));
             }
             return Ok(false);
         }
         for piece in buffer[..length].split_inclusive(|byte| *byte == b'\n') {
             self.line.extend_from_slice(piece);
             if piece.ends_with(b"\n") || self.line.len() >= MAX_LINE {
-                let line = self.line.strip_suffix(b"\n").unwrap_or(&self.line);
-                tell(self.stream, &String::from_utf8_lossy(line.strip_suffix(b"\r").unwrap_or(line)));
+                tell(self.stream, &String::from_utf8_lossy(shown(&self.line)));
                 self.line.clear();
             }
         }
         Ok(true)
     }
+}
+
+/// What a terminal shows of a line in the end: a progress display goes back and writes over itself.
+fn shown(line: &[u8]) -> &[u8] {
+    let line = line.strip_suffix(b"\n").unwrap_or(line);
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    line.rsplit(|byte| *byte == b'\r').next().unwrap_or(line)
 }
 
 fn note(last: &mut VecDeque<String>, stream: Stream, line: &str, tell: &mut dyn FnMut(Stream, &str)) {
@@ -116,7 +122,7 @@ mod tests {
             use std::io::Write as _;
             let (mut out, mut err) = (std::fs::File::from(out), std::fs::File::from(err));
             for number in 0..30 {
-                writeln!(out, "line {number}\r").unwrap();
+                writeln!(out, "1%\r99%\rline {number}\r").unwrap();
             }
             err.write_all(b"no end \xff").unwrap();
         });

@@ -19,7 +19,10 @@ struct Store {
 
 impl Store {
     fn new() -> Self {
-        let directory = tempfile::tempdir().unwrap();
+        Self::on(tempfile::tempdir().unwrap())
+    }
+
+    fn on(directory: tempfile::TempDir) -> Self {
         std::fs::create_dir(directory.path().join("context")).unwrap();
         let root = DataRoot::open(&directory.path().join("root"), Durability::Fast).unwrap();
         let layers = LayerStore::open(&root).unwrap();
@@ -381,4 +384,45 @@ fn health_checks_and_platforms_are_recorded() {
     assert_eq!(built.image.config().config.labels["arch"], "arm64");
     assert_eq!(built.image.config().config.healthcheck.as_ref().unwrap().test, ["NONE"]);
     assert!(built.image.layers().is_empty());
+}
+
+/// Set in the process that has a small disk mounted there.
+const SMALL_DISK: &str = "PLYWOOD_TEST_SMALL_DISK";
+
+#[test]
+fn a_full_disk_leaves_nothing_half_made() {
+    if let Some(disk) = std::env::var_os(SMALL_DISK) {
+        return on_a_small_disk(Path::new(&disk));
+    }
+    if !keeps_owners() {
+        return;
+    }
+    // The disk is mounted in a mount namespace of a process of its own: the host never sees it.
+    let disk = tempfile::tempdir().unwrap();
+    let script = "mount -t tmpfs -o size=3m tmpfs \"$1\" && exec \"$2\" --exact build::tests::a_full_disk_leaves_nothing_half_made";
+    let output = std::process::Command::new("unshare")
+        .args(["--mount", "sh", "-c", script, "sh"])
+        .arg(disk.path())
+        .arg(std::env::current_exe().unwrap())
+        .env(SMALL_DISK, disk.path())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+fn on_a_small_disk(disk: &Path) {
+    let free = || rustix::fs::statvfs(disk).unwrap().f_bfree;
+    let store = Store::on(tempfile::tempdir_in(disk).unwrap());
+    let files = tempfile::tempdir().unwrap();
+    std::fs::write(files.path().join("large"), vec![7; 8 << 20]).unwrap();
+    std::fs::write(files.path().join("small"), "fits").unwrap();
+    let options = || Options::new().context(files.path());
+    store.build_with(&scratch().copy("small", "/"), options()).unwrap();
+    let before = free();
+    let error = store.build_with(&scratch().copy("large", "/"), options()).unwrap_err();
+    assert_eq!(error.kind(), crate::ErrorKind::Unavailable, "{error:?}");
+    store.assert_clean();
+    assert_eq!(free(), before);
+    assert_eq!(store.images.list().unwrap().len(), 1);
+    store.build_with(&scratch().copy("small", "/other"), options()).unwrap();
 }
