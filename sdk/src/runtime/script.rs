@@ -1,5 +1,6 @@
 //! A plan with words: what each of its steps attempts, for the error that names it.
 
+use std::borrow::Cow;
 use std::io;
 use std::path::Path;
 
@@ -16,7 +17,7 @@ use crate::sys::plan::{ANY, Argument, Blob, Label, Offset, Plan, Register};
 #[derive(Debug, Default)]
 pub(super) struct Step {
     /// Such as `mount /proc`.
-    pub attempt: String,
+    pub attempt: Cow<'static, str>,
     /// What the user can do.
     pub hint: Option<&'static str>,
     /// Where the kernel explains the failure in words.
@@ -75,7 +76,7 @@ impl Script {
     }
 
     /// Begins a step.
-    pub(super) fn step(&mut self, attempt: impl Into<String>) -> &mut Step {
+    pub(super) fn step(&mut self, attempt: impl Into<Cow<'static, str>>) -> &mut Step {
         self.plan.step(self.steps.len() as u16);
         self.steps.push(Step { attempt: attempt.into(), ..Step::default() });
         let last = self.steps.len() - 1;

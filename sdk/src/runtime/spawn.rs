@@ -27,7 +27,7 @@ pub(crate) fn start(bundle: &Bundle, stdio: Stdio, on_exit: OnExit) -> Result<Pr
     let user_namespace = privilege() == Privilege::User;
     let supervisor = Supervisor::get()?;
     let Wired { streams, outputs } = wire(stdio)?;
-    let Prepared { blob, steps, search } = plan::start(bundle, &streams, user_namespace)?;
+    let Prepared { mut blob, steps, search } = plan::start(bundle, &streams, user_namespace)?;
     let mut namespaces = namespace::MOUNT | namespace::PID | namespace::IPC | namespace::UTS;
     if bundle.network != NetworkMode::Host {
         namespaces |= namespace::NETWORK;
@@ -39,7 +39,7 @@ pub(crate) fn start(bundle: &Bundle, stdio: Stdio, on_exit: OnExit) -> Result<Pr
     }
     let options = Options { namespaces, forks: false, visibility };
     let user = &bundle.process.user;
-    let spawned = clone::spawn(&blob, options, |pid| match user_namespace {
+    let spawned = clone::spawn(&mut blob, options, |pid| match user_namespace {
         true => clone::map_single(pid, user.uid, user.gid),
         false => Ok(()),
     });
@@ -67,9 +67,9 @@ pub(crate) fn exec(target: &Process, spec: &ProcessSpec, stdio: Stdio) -> Result
     let supervisor = Supervisor::get()?;
     let Wired { streams, outputs } = wire(stdio)?;
     let namespaces = target.namespaces();
-    let Prepared { blob, steps, search } = plan::exec(target.pidfd(), namespaces, spec, &streams, user_namespace)?;
+    let Prepared { mut blob, steps, search } = plan::exec(target.pidfd(), namespaces, spec, &streams, user_namespace)?;
     let options = Options { namespaces: 0, forks: true, visibility: Visibility::Hidden };
-    let child = clone::spawn(&blob, options, |_| Ok(())).map_err(|failure| match failure {
+    let child = clone::spawn(&mut blob, options, |_| Ok(())).map_err(|failure| match failure {
         Failure::Step { step, errno } => match steps.candidate(step) {
             Some(candidate) => search.error(&blob, candidate, errno),
             None if steps.is(step, JOIN) && [libc::ESRCH, libc::ENOMEM].contains(&errno) => ended(target),

@@ -50,6 +50,9 @@ pub(super) struct Frame {
 /// Errnos of a system call are -1 to -4095.
 const LARGEST_ERRNO: u64 = 4095;
 
+/// How often an `openat2` is tried: enough for a host that renames all the time, and an end for one that only does so.
+const OPEN_ATTEMPTS: u32 = 10_000;
+
 /// How long a child waits for its parent. It is killed with its parent, unless that died before it could ask for it.
 static GATE_SECONDS: [u64; 2] = [60, 0];
 
@@ -121,8 +124,7 @@ fn step(frame: &mut Frame, control: &Control, operation: &Operation) {
             return;
         }
         EXEC => return execute(frame, operation, first, second, third),
-        // SAFETY: the plan's author passes what this call takes; addresses point into the blob.
-        number => unsafe { system_call(number, a) },
+        number => patiently(number, a),
     };
     if !is_error(result) {
         set(frame, operation, result);
@@ -132,6 +134,21 @@ fn step(frame: &mut Frame, control: &Control, operation: &Operation) {
         frame.next = frame.next.wrapping_add(operation.skip_on_failure as usize);
     } else {
         fail(control, operation.step, result)
+    }
+}
+
+/// A system call, again where the kernel asks for it: openat2(2) cannot tell whether `..` stays inside the root while
+/// anything is renamed or mounted anywhere, and says `EAGAIN`.
+fn patiently(number: u32, arguments: [u64; 6]) -> u64 {
+    let mut left = OPEN_ATTEMPTS;
+    loop {
+        // SAFETY: the plan's author passes what this call takes; addresses point into the blob.
+        let result = unsafe { system_call(number, arguments) };
+        left = left.wrapping_sub(1);
+        let asked = number == libc::SYS_openat2 as u32 && result.wrapping_neg() == libc::EAGAIN as u64;
+        if !asked || left == 0 {
+            return result;
+        }
     }
 }
 

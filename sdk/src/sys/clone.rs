@@ -8,7 +8,7 @@
 //! that started them ends (`PR_SET_PDEATHSIG`). It blocks all signals, so that no handler of the program runs in a child.
 //!
 //! # Safety
-//! Memory that a child uses (its stack, [`Frame`], [`Control`], the blob) belongs to [`Running`], which is dropped only
+//! Memory that a child uses ([`Memory`], [`Frame`], [`Control`]) belongs to [`Running`], which is dropped only
 //! after the kernel has said that the child is gone.
 #![allow(unsafe_code)]
 
@@ -74,12 +74,11 @@ const GUARD: usize = 64 * 1024;
 ///
 /// `prepare` is called with its number, while it waits at its gate, on this thread.
 pub(crate) fn spawn(
-    blob: &Blob,
+    blob: &mut Blob,
     options: Options,
     prepare: impl FnOnce(u32) -> io::Result<()>,
 ) -> Result<Child, Failure> {
     let _visibility = hold(options.visibility);
-    blob.relocate();
     let mut running = Running::new(blob, options).map_err(Failure::Clone)?;
     let pid = running.begin().map_err(Failure::Clone)?;
     if let Err(error) = prepare(pid) {
@@ -90,6 +89,9 @@ pub(crate) fn spawn(
     let failure = running.control.failure.load(Ordering::Acquire);
     let second = running.control.second_pid.load(Ordering::Acquire);
     let first = running.pidfd.take();
+    if failure != 0 {
+        blob.replace(running.memory.blob(blob.length()));
+    }
     drop(running);
     let child = match (options.forks, second) {
         (false, _) => first.map(|pidfd| Child { pid, pidfd }),
@@ -122,29 +124,28 @@ fn reap(pidfd: Option<OwnedFd>) {
 }
 
 /// A child that uses our memory, and the memory it uses.
-struct Running<'a> {
+struct Running {
     control: Box<Control>,
     frame: Box<Frame>,
-    stack: Stack,
+    memory: Memory,
     options: Options,
     pidfd: Option<OwnedFd>,
-    _blob: &'a Blob,
 }
 
-impl<'a> Running<'a> {
-    fn new(blob: &'a Blob, options: Options) -> io::Result<Self> {
+impl Running {
+    fn new(blob: &Blob, options: Options) -> io::Result<Self> {
         let control = Box::<Control>::default();
-        let stack = Stack::new()?;
+        let memory = Memory::new(blob)?;
         let frame = Box::new(Frame {
-            blob: std::ptr::with_exposed_provenance_mut(blob.address()),
+            blob: memory.blob_start(),
             control: &raw const *control,
-            second_stack: stack.second(),
+            second_stack: memory.second_stack(),
             second_stack_size: STACK,
             registers: [0; REGISTERS],
             next: 0,
             remembered: 0,
         });
-        Ok(Self { control, frame, stack, options, pidfd: None, _blob: blob })
+        Ok(Self { control, frame, memory, options, pidfd: None })
     }
 
     /// Lets the spawner thread create the child.
@@ -155,7 +156,7 @@ impl<'a> Running<'a> {
             flags: shared | CLEAR_SIGHAND | self.options.namespaces,
             pidfd: address(&self.control.pidfd),
             child_tid: address(&self.control.alive),
-            stack: self.stack.first() as u64,
+            stack: self.memory.first_stack() as u64,
             stack_size: STACK as u64,
             ..CloneArgs::default()
         };
@@ -192,7 +193,7 @@ impl<'a> Running<'a> {
     }
 }
 
-impl Drop for Running<'_> {
+impl Drop for Running {
     fn drop(&mut self) {
         // Left early: the child still waits at its gate.
         self.open_gate(2);
@@ -204,38 +205,57 @@ impl Drop for Running<'_> {
     }
 }
 
-/// Two stacks with a guard below each.
-struct Stack(NonNull<libc::c_void>);
+/// What a child and its second child use: two stacks with a guard below each, and the blob.
+struct Memory {
+    base: NonNull<libc::c_void>,
+    size: usize,
+}
 
-impl Stack {
-    const SIZE: usize = 2 * (GUARD + STACK);
+impl Memory {
+    /// Where the blob begins.
+    const BLOB: usize = 2 * (GUARD + STACK);
 
-    fn new() -> io::Result<Self> {
+    fn new(blob: &Blob) -> io::Result<Self> {
+        let size = Self::BLOB + blob.length();
         let protection = ProtFlags::READ | ProtFlags::WRITE;
         let flags = MapFlags::PRIVATE | MapFlags::NORESERVE | MapFlags::STACK;
         // SAFETY: a new mapping, wherever there is room.
-        let base = unsafe { mmap_anonymous(std::ptr::null_mut(), Self::SIZE, protection, flags) }?;
-        let stack = Self(NonNull::new(base).ok_or(io::ErrorKind::OutOfMemory)?);
+        let base = unsafe { mmap_anonymous(std::ptr::null_mut(), size, protection, flags) }?;
+        let memory = Self { base: NonNull::new(base).ok_or(io::ErrorKind::OutOfMemory)?, size };
         for guard in [0, GUARD + STACK] {
             // SAFETY: within the mapping, which nothing uses yet.
             unsafe { mprotect(base.wrapping_byte_add(guard), GUARD, MprotectFlags::empty()) }?;
         }
-        Ok(stack)
+        let bytes = blob.relocated(memory.blob_start().expose_provenance());
+        // SAFETY: the mapping has room for the blob behind the stacks, and nothing uses it yet.
+        unsafe { memory.blob_start().copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
+        Ok(memory)
     }
 
-    fn first(&self) -> usize {
-        self.0.as_ptr().expose_provenance() + GUARD
+    fn first_stack(&self) -> usize {
+        self.base.as_ptr().expose_provenance() + GUARD
     }
 
-    fn second(&self) -> usize {
-        self.first() + STACK + GUARD
+    fn second_stack(&self) -> usize {
+        self.first_stack() + STACK + GUARD
+    }
+
+    fn blob_start(&self) -> *mut u8 {
+        self.base.as_ptr().cast::<u8>().wrapping_add(Self::BLOB)
+    }
+
+    /// The blob as the child has left it. Only once no child uses it.
+    fn blob(&self, length: usize) -> Vec<u8> {
+        let length = length.min(self.size - Self::BLOB);
+        // SAFETY: within the mapping, initialised by `new`, and nobody writes to it any more.
+        unsafe { std::slice::from_raw_parts(self.blob_start(), length) }.to_vec()
     }
 }
 
-impl Drop for Stack {
+impl Drop for Memory {
     fn drop(&mut self) {
         // SAFETY: our own mapping; `Running` has waited until no child uses it. Failing would only leak it.
-        let _ = unsafe { munmap(self.0.as_ptr(), Self::SIZE) };
+        let _ = unsafe { munmap(self.base.as_ptr(), self.size) };
     }
 }
 

@@ -13,11 +13,9 @@
 //!
 //! A blob means the same at any address and in any process, so that a helper process can replay it.
 
-use std::ffi::CString;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 /// One system call, laid out as the child reads it.
 #[repr(C)]
@@ -191,7 +189,12 @@ impl Plan {
     /// Adds a C string; `InvalidInput` if it holds a NUL.
     pub(crate) fn string(&mut self, text: impl AsRef<[u8]>) -> io::Result<Offset> {
         let offset = self.here();
-        self.data.extend_from_slice(CString::new(text.as_ref())?.as_bytes_with_nul());
+        let text = text.as_ref();
+        if text.contains(&0) {
+            return Err(io::Error::from(io::ErrorKind::InvalidInput));
+        }
+        self.data.extend_from_slice(text);
+        self.data.push(0);
         Ok(offset)
     }
 
@@ -311,20 +314,17 @@ impl Plan {
         let mut bytes = Vec::with_capacity(length);
         bytes.extend(header.iter().flat_map(|half| half.to_ne_bytes()));
         for operation in &self.operations {
-            operation.encode(shift, &mut bytes);
+            bytes.extend_from_slice(&operation.encode(shift));
         }
-        bytes.extend(self.pointers.iter().flat_map(|at| (at + shift).to_ne_bytes()));
+        let pointers: Vec<u32> = self.pointers.iter().map(|at| at + shift).collect();
+        bytes.extend(pointers.iter().flat_map(|at| at.to_ne_bytes()));
         bytes.resize(data, 0);
         bytes.extend_from_slice(&self.data);
         bytes.resize(length, 0);
-        for at in &self.pointers {
-            let at = (at + shift) as usize;
-            let mut word = [0; 8];
-            word.copy_from_slice(&bytes[at..at + 8]);
-            let word = u64::from_ne_bytes(word) + u64::from(shift);
-            bytes[at..at + 8].copy_from_slice(&word.to_ne_bytes());
+        for at in &pointers {
+            add(&mut bytes, *at as usize, shift.into());
         }
-        Ok(Blob { words: words(&bytes), data: shift })
+        Ok(Blob { bytes, pointers, data: shift })
     }
 
     fn here(&self) -> Offset {
@@ -363,66 +363,66 @@ impl Plan {
 
 impl Operation {
     /// Its bytes in the order of the fields; `shift` is where the data begins.
-    fn encode(&self, shift: u32, bytes: &mut Vec<u8>) {
-        bytes.extend_from_slice(&self.call.to_ne_bytes());
-        bytes.extend_from_slice(&self.step.to_ne_bytes());
-        bytes.push(self.destination);
-        bytes.extend_from_slice(&self.kinds);
-        bytes.extend_from_slice(&self.unused);
-        bytes.extend_from_slice(&self.skip_on_success.to_ne_bytes());
-        bytes.extend_from_slice(&self.skip_on_failure.to_ne_bytes());
-        bytes.extend(self.tolerated.iter().flat_map(|errno| errno.to_ne_bytes()));
-        for (kind, argument) in self.kinds.iter().zip(self.arguments) {
-            let argument = if *kind == OFFSET { argument + u64::from(shift) } else { argument };
-            bytes.extend_from_slice(&argument.to_ne_bytes());
+    fn encode(&self, shift: u32) -> [u8; OPERATION] {
+        let mut bytes = [0; OPERATION];
+        bytes[..4].copy_from_slice(&self.call.to_ne_bytes());
+        bytes[4..6].copy_from_slice(&self.step.to_ne_bytes());
+        bytes[6] = self.destination;
+        bytes[7..13].copy_from_slice(&self.kinds);
+        bytes[16..18].copy_from_slice(&self.skip_on_success.to_ne_bytes());
+        bytes[18..20].copy_from_slice(&self.skip_on_failure.to_ne_bytes());
+        for at in 0..6 {
+            let (errno, argument) = (20 + at * 2, 32 + at * 8);
+            bytes[errno..errno + 2].copy_from_slice(&self.tolerated[at].to_ne_bytes());
+            let shift = if self.kinds[at] == OFFSET { u64::from(shift) } else { 0 };
+            bytes[argument..argument + 8].copy_from_slice(&(self.arguments[at] + shift).to_ne_bytes());
         }
+        bytes
     }
 }
 
-/// A finished plan, in memory that a child shares and may write to.
+/// A finished plan. It is copied to where a child runs, and what the child has written is copied back.
 #[derive(Debug)]
 pub(crate) struct Blob {
-    words: Box<[AtomicU64]>,
+    bytes: Vec<u8>,
+    /// Offsets of the words that hold an offset and must hold an address.
+    pointers: Vec<u32>,
     /// Where the data begins.
     data: u32,
 }
 
 impl Blob {
-    /// Where the blob is; it does not move.
-    pub(super) fn address(&self) -> usize {
-        self.words.as_ptr().expose_provenance()
+    /// How many bytes it has; a multiple of 8.
+    pub(super) fn length(&self) -> usize {
+        self.bytes.len()
     }
 
-    /// Turns the offsets in arrays of pointers into addresses.
-    pub(super) fn relocate(&self) {
-        let half = |at: usize| {
-            let word = self.words[at / 8].load(Ordering::Relaxed).to_ne_bytes();
-            let at = at % 8;
-            u32::from_ne_bytes([word[at], word[at + 1], word[at + 2], word[at + 3]]) as usize
-        };
-        let (count, first) = (half(12), half(16));
-        for number in 0..count {
-            let at = half(first + number * 4);
-            self.words[at / 8].fetch_add(self.address() as u64, Ordering::Relaxed);
+    /// Its bytes with addresses in the arrays of pointers, for a copy at `base`.
+    pub(super) fn relocated(&self, base: usize) -> Vec<u8> {
+        let mut bytes = self.bytes.clone();
+        for at in &self.pointers {
+            add(&mut bytes, *at as usize, base as u64);
         }
+        bytes
+    }
+
+    /// Takes over the bytes of a copy that a child has written to.
+    pub(super) fn replace(&mut self, bytes: Vec<u8>) {
+        self.bytes = bytes;
     }
 
     /// What a child has written to a buffer.
     pub(crate) fn read(&self, offset: Offset, length: usize) -> Vec<u8> {
         let start = (self.data + offset.0) as usize;
-        let words = self.words.get(start / 8..).unwrap_or_default();
-        let bytes = words.iter().flat_map(|word| word.load(Ordering::Relaxed).to_ne_bytes());
-        bytes.skip(start % 8).take(length).collect()
+        self.bytes.get(start..start + length).unwrap_or_default().to_vec()
     }
 }
 
-fn words(bytes: &[u8]) -> Box<[AtomicU64]> {
-    let word = |chunk: &[u8]| {
-        let mut word = [0; 8];
-        word[..chunk.len()].copy_from_slice(chunk);
-        AtomicU64::new(u64::from_ne_bytes(word))
-    };
-    bytes.chunks(8).map(word).collect()
+/// Adds to the word at an offset.
+fn add(bytes: &mut [u8], at: usize, amount: u64) {
+    let mut word = [0; 8];
+    word.copy_from_slice(&bytes[at..at + 8]);
+    bytes[at..at + 8].copy_from_slice(&u64::from_ne_bytes(word).wrapping_add(amount).to_ne_bytes());
 }
 
 #[cfg(test)]
@@ -446,9 +446,7 @@ mod tests {
             tolerated: [10, 11, 12, 13, 14, 15],
             arguments: [16, 17, 18, 19, 20, 21],
         };
-        let mut bytes = Vec::new();
-        operation.encode(0x100, &mut bytes);
-        assert_eq!(bytes.len(), OPERATION);
+        let bytes = operation.encode(0x100);
         let half = |at: usize| u16::from_ne_bytes(bytes[at..at + 2].try_into().unwrap());
         let word = |at: usize| u64::from_ne_bytes(bytes[at..at + 8].try_into().unwrap());
         assert_eq!(bytes[offset_of!(Operation, destination)], 7);
@@ -467,12 +465,12 @@ mod tests {
         let (a, b) = (plan.string("first").unwrap(), plan.string("second").unwrap());
         let array = plan.pointers(&[a, b]);
         plan.call(libc::SYS_getpid, &[]);
-        let blob = plan.seal().unwrap();
-        blob.relocate();
+        let mut blob = plan.seal().unwrap();
+        blob.replace(blob.relocated(0x10_0000));
         let pointers = blob.read(array, 24);
         let pointer = |n: usize| u64::from_ne_bytes(pointers[n * 8..n * 8 + 8].try_into().unwrap());
-        assert_eq!(pointer(0), blob.address() as u64 + u64::from(blob.data + a.0));
-        assert_eq!(pointer(1), blob.address() as u64 + u64::from(blob.data + b.0));
+        assert_eq!(pointer(0), 0x10_0000 + u64::from(blob.data + a.0));
+        assert_eq!(pointer(1), 0x10_0000 + u64::from(blob.data + b.0));
         assert_eq!(pointer(2), 0);
         assert_eq!(blob.read(b, 7), b"second\0");
     }
