@@ -103,6 +103,19 @@ fn a_layout_in_a_directory_a_compressed_tar_and_a_file_give_the_same_image() {
     assert!(ids.iter().all(|id| *id == ids[0]));
 }
 
+#[cfg(feature = "zstd")]
+#[test]
+fn layers_may_be_compressed_with_zstd() {
+    let mut archive = Archive::default();
+    let tar = rootfs(&[("a", "1")]);
+    let image = archive.image(&[(zstd::encode_all(&tar[..], 1).unwrap(), tar.clone())], "amd64");
+    archive.index(vec![image]);
+    let packed = zstd::encode_all(&archive.tar()[..], 1).unwrap();
+    let store = Store::new();
+    let loaded = load(&store.images, Source::reader(&packed[..]), &LoadOptions::new()).unwrap();
+    assert_eq!(loaded[0].image().chain_id(), Some(&chain_of(&tar)));
+}
+
 #[test]
 fn equal_layers_may_be_links() {
     let mut builder = tar::Builder::new(Vec::new());
