@@ -139,14 +139,9 @@ impl<'a> Checker<'a> {
             Body::Volume(paths) => {
                 for path in paths {
                     let Some(value) = path.text.plain().filter(|value| value.starts_with('/')) else { continue };
-                    let what = format!("`{value}` is already a volume");
-                    self.once(
-                        "duplicate_volume",
-                        &mut stage.volumes,
-                        path::resolve("/", value),
-                        path.text.place,
-                        &what,
-                    );
+                    let key = path::resolve("/", value);
+                    let what = format!("`{key}` is already a volume");
+                    self.once("duplicate_volume", &mut stage.volumes, key, path.text.place, &what);
                 }
             }
             Body::Cmd(_) => self.overridden(instruction, &mut stage.last[0]),
@@ -202,7 +197,7 @@ impl<'a> Checker<'a> {
                 }
             }
             Origin::Stage => self.stage_before(base, instruction.place),
-            Origin::Unknown => self.unknown_stage(base, instruction.place),
+            Origin::Unknown => self.unknown_stage(base, instruction.place, "FROM "),
             Origin::Scratch | Origin::Type | Origin::Value => {}
         }
         if let Some(platform) = instruction.flag_text("platform")
@@ -257,7 +252,7 @@ impl<'a> Checker<'a> {
         }
     }
 
-    pub(super) fn unknown_stage(&mut self, name: &Text, place: Place) {
+    pub(super) fn unknown_stage(&mut self, name: &Text, place: Place, written: &str) {
         let before = self.instructions.iter().filter(|instruction| instruction.place < place);
         let names: Vec<&str> = before
             .filter_map(|instruction| match &instruction.body {
@@ -267,7 +262,7 @@ impl<'a> Checker<'a> {
             .chain(["scratch"])
             .collect();
         let help = suggest::did_you_mean(&name.value, names)
-            .unwrap_or_else(|| format!("an image is written as a string: \"{}\"", name.value));
+            .unwrap_or_else(|| format!("an image is written as a string: {written}\"{}\"", name.value));
         let message = format!("no stage named `{}` before this one", name.value);
         self.report(Finding::error("unknown_stage", name.place, message).help(help));
     }

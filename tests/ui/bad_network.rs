@@ -1,0 +1,10 @@
+use plywood::layers;
+
+layers! {
+    struct Web;
+
+    FROM "debian:12";
+    RUN --network=nne "true";
+}
+
+fn main() {}

@@ -1,0 +1,10 @@
+use plywood::layers;
+
+layers! {
+    struct Web;
+
+    FROM "debian:12";
+    USER "app app";
+}
+
+fn main() {}

@@ -1,0 +1,10 @@
+use plywood::layers;
+
+layers! {
+    struct Web;
+
+    CMD ["x"];
+    FROM "debian:12";
+}
+
+fn main() {}

@@ -1,0 +1,9 @@
+use plywood::layers;
+
+layers! {
+    struct Web;
+
+    FROM "debian:";
+}
+
+fn main() {}

@@ -1,0 +1,9 @@
+use plywood::layers;
+
+layers! {
+    struct Web;
+
+    ARG A = "1";
+}
+
+fn main() {}

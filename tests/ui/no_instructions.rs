@@ -1,0 +1,7 @@
+use plywood::layers;
+
+layers! {
+    struct Web;
+}
+
+fn main() {}

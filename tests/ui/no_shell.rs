@@ -1,0 +1,10 @@
+use plywood::layers;
+
+layers! {
+    struct Web;
+
+    FROM scratch;
+    RUN "true";
+}
+
+fn main() {}

@@ -1,0 +1,9 @@
+use plywood::layers;
+
+layers! {
+    struct Web;
+
+    FROM "Alpine:3.20";
+}
+
+fn main() {}

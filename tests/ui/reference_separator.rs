@@ -1,0 +1,10 @@
+use plywood::layers;
+
+layers! {
+    struct Web;
+
+    FROM "foo_";
+    FROM "a..b";
+}
+
+fn main() {}

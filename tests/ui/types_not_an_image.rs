@@ -1,0 +1,5 @@
+use plywood::layers;
+
+fn main() {
+    let _ = layers! { FROM String; };
+}
