@@ -1,0 +1,342 @@
+//! The command line: Docker's words and flags where Docker has them.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub use crate::args_run::{Create, Run, Start};
+
+/// Containers, images and volumes without a daemon.
+#[derive(Debug, Parser)]
+#[command(name = "plywood", version, disable_help_subcommand = true, max_term_width = 100, infer_long_args = false)]
+#[command(after_help = "Exit codes: 125 if plywood failed, 126 if the command of a container cannot be executed, \
+127 if it does not exist, else what the container's program exited with.")]
+pub struct Arguments {
+    /// The data root; default: $PLYWOOD_ROOT, else the user's
+    #[arg(long, global = true, value_name = "DIR")]
+    pub root: Option<PathBuf>,
+
+    /// How to print lists and objects
+    #[arg(long, global = true, value_enum, default_value_t = Format::Table)]
+    pub format: Format,
+
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// How lists and objects are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people
+    Table,
+    /// One JSON document
+    Json,
+}
+
+/// One verb.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make an image from the tar of a root filesystem
+    Import(Import),
+    /// Load a `docker save` archive or an OCI layout
+    Load(Load),
+    /// Save images as an archive that Docker and OCI tools load
+    Save(Save),
+    /// List images
+    Images(Images),
+    /// Show how an image was made
+    History(History),
+    /// Give an image one more reference
+    Tag {
+        /// The image, by reference or ID
+        image: String,
+        /// Its further reference
+        reference: String,
+    },
+    /// Remove images
+    Rmi {
+        /// Remove all references of an image given by its ID
+        #[arg(short, long)]
+        force: bool,
+        /// References or IDs
+        #[arg(required = true, value_name = "IMAGE")]
+        images: Vec<String>,
+    },
+    /// Create a container and run it in the foreground
+    Run(Run),
+    /// Create a container
+    Create(Create),
+    /// Start a container that was created or has exited, in the foreground
+    Start(Start),
+    /// List containers
+    Ps(Ps),
+    /// Show what a container has written
+    Logs(Logs),
+    /// Show everything about containers, images or volumes, as JSON
+    Inspect(Inspect),
+    /// Send a signal to containers
+    Kill {
+        /// Its name or number
+        #[arg(short, long, default_value = "KILL")]
+        signal: String,
+        /// Names or IDs
+        #[arg(required = true, value_name = "CONTAINER")]
+        containers: Vec<String>,
+    },
+    /// Stop containers: their stop signal, then SIGKILL
+    Stop {
+        /// Seconds to wait before SIGKILL
+        #[arg(short = 't', long, visible_alias = "timeout", default_value_t = 10, value_name = "SECONDS")]
+        time: u32,
+        /// Names or IDs
+        #[arg(required = true, value_name = "CONTAINER")]
+        containers: Vec<String>,
+    },
+    /// Wait until containers have ended, and print their exit codes
+    Wait {
+        /// Names or IDs
+        #[arg(required = true, value_name = "CONTAINER")]
+        containers: Vec<String>,
+    },
+    /// Remove containers
+    Rm {
+        /// Kill those that run, and pass over those that do not exist
+        #[arg(short, long)]
+        force: bool,
+        /// Remove their volumes without a name too; plywood always does
+        #[arg(short, long)]
+        volumes: bool,
+        /// Names or IDs
+        #[arg(required = true, value_name = "CONTAINER")]
+        containers: Vec<String>,
+    },
+    /// Manage volumes
+    #[command(subcommand)]
+    Volume(Volume),
+    /// Show what takes space
+    Df,
+    /// Remove what nothing uses: ended containers, dangling images, unused volumes, the build cache
+    Prune {
+        /// List what would go, and its bytes
+        #[arg(long)]
+        dry_run: bool,
+        /// For Docker's sake: plywood never asks
+        #[arg(short, long)]
+        force: bool,
+    },
+    /// Anything else
+    #[command(external_subcommand)]
+    Later(Vec<OsString>),
+}
+
+/// What `import` takes.
+#[derive(Debug, Args)]
+pub struct Import {
+    /// The tar, plain or compressed; `-` reads standard input
+    pub file: PathBuf,
+    /// The reference to tag it with
+    pub reference: Option<String>,
+    /// Apply a Dockerfile instruction to the image's configuration
+    #[arg(short, long, value_name = "INSTRUCTION")]
+    pub change: Vec<String>,
+    /// The remark in its history
+    #[arg(short, long)]
+    pub message: Option<String>,
+    /// The platform of its programs, such as linux/amd64; default: this one
+    #[arg(long)]
+    pub platform: Option<String>,
+    /// Let it take the reference from another image
+    #[arg(long)]
+    pub overwrite: bool,
+    /// No progress on a terminal
+    #[arg(short, long)]
+    pub quiet: bool,
+}
+
+/// What `load` takes.
+#[derive(Debug, Args)]
+pub struct Load {
+    /// The archive, or the directory of an OCI layout; default: standard input
+    #[arg(short, long, value_name = "FILE")]
+    pub input: Option<PathBuf>,
+    /// The same
+    #[arg(conflicts_with = "input")]
+    pub file: Option<PathBuf>,
+    /// The platform to choose where there are several; default: this one
+    #[arg(long)]
+    pub platform: Option<String>,
+    /// Let its references be taken from images that have them
+    #[arg(long)]
+    pub overwrite: bool,
+    /// No progress on a terminal
+    #[arg(short, long)]
+    pub quiet: bool,
+}
+
+/// What `save` takes.
+#[derive(Debug, Args)]
+pub struct Save {
+    /// The file; default: standard output
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// What to write
+    #[arg(long = "as", value_enum, default_value_t = Archive::Docker, value_name = "KIND")]
+    pub archive: Archive,
+    /// References or IDs
+    #[arg(required = true, value_name = "IMAGE")]
+    pub images: Vec<String>,
+}
+
+/// What `save` writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Archive {
+    /// A tar that every `docker load` and every tool for OCI layouts reads
+    Docker,
+    /// A tar with an OCI layout and nothing else
+    Oci,
+    /// A directory with an OCI layout
+    OciDir,
+}
+
+/// What `images` takes.
+#[derive(Debug, Args)]
+pub struct Images {
+    /// Those of this repository or reference only
+    pub name: Option<String>,
+    /// All; plywood keeps no intermediate ones
+    #[arg(short, long)]
+    pub all: bool,
+    /// IDs only
+    #[arg(short, long)]
+    pub quiet: bool,
+    /// Whole IDs
+    #[arg(long)]
+    pub no_trunc: bool,
+}
+
+/// What `history` takes.
+#[derive(Debug, Args)]
+pub struct History {
+    /// The image, by reference or ID
+    pub image: String,
+    /// IDs only
+    #[arg(short, long)]
+    pub quiet: bool,
+    /// Whole instructions and IDs
+    #[arg(long)]
+    pub no_trunc: bool,
+}
+
+/// What `ps` takes.
+#[derive(Debug, Args)]
+pub struct Ps {
+    /// Those that do not run, too
+    #[arg(short, long)]
+    pub all: bool,
+    /// IDs only
+    #[arg(short, long)]
+    pub quiet: bool,
+    /// The newest only, whatever it does
+    #[arg(short, long)]
+    pub latest: bool,
+    /// The newest N, whatever they do
+    #[arg(short = 'n', long, value_name = "N")]
+    pub last: Option<usize>,
+    /// Whole IDs and commands
+    #[arg(long)]
+    pub no_trunc: bool,
+    /// Only those that fit: id=, name=, status=, ancestor=, label=, exited=, volume=
+    #[arg(short, long, value_name = "KEY=VALUE")]
+    pub filter: Vec<String>,
+}
+
+/// What `logs` takes.
+#[derive(Debug, Args)]
+pub struct Logs {
+    /// Its name or ID
+    pub container: String,
+    /// Go on as the container writes
+    #[arg(short, long)]
+    pub follow: bool,
+    /// The last lines only; `all` for all
+    #[arg(short = 'n', long, value_name = "N", default_value = "all", hide_default_value = true)]
+    pub tail: String,
+    /// Print the time before each line
+    #[arg(short, long)]
+    pub timestamps: bool,
+    /// From this time on: 2024-02-29T12:00:00Z, seconds since 1970, or 10m for ten minutes ago
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<String>,
+    /// Up to this time
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<String>,
+}
+
+/// What `inspect` takes.
+#[derive(Debug, Args)]
+pub struct Inspect {
+    /// Look among these only
+    #[arg(long = "type", value_enum, value_name = "TYPE")]
+    pub kind: Option<Kind>,
+    /// Names or IDs
+    #[arg(required = true, value_name = "OBJECT")]
+    pub objects: Vec<String>,
+}
+
+/// What an object is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[allow(missing_docs)]
+pub enum Kind {
+    Container,
+    Image,
+    Volume,
+}
+
+/// What `volume` does.
+#[derive(Debug, Subcommand)]
+pub enum Volume {
+    /// Create a volume
+    Create {
+        /// Its name; default: a random one
+        name: Option<String>,
+        /// Set a label
+        #[arg(long, value_name = "KEY=VALUE")]
+        label: Vec<String>,
+    },
+    /// List volumes
+    #[command(visible_alias = "list")]
+    Ls {
+        /// Names only
+        #[arg(short, long)]
+        quiet: bool,
+    },
+    /// Show volumes, as JSON
+    Inspect {
+        /// Their names
+        #[arg(required = true, value_name = "VOLUME")]
+        names: Vec<String>,
+    },
+    /// Remove volumes
+    #[command(visible_alias = "remove")]
+    Rm {
+        /// Pass over those that do not exist
+        #[arg(short, long)]
+        force: bool,
+        /// Their names
+        #[arg(required = true, value_name = "VOLUME")]
+        names: Vec<String>,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_declaration_of_the_command_line_is_sound() {
+        Arguments::command().debug_assert();
+    }
+}

@@ -1,0 +1,192 @@
+//! What `run`, `create` and `start` take.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+/// What `run` takes.
+#[derive(Debug, Args)]
+#[command(disable_help_flag = true, override_usage = "plywood run [OPTIONS] IMAGE [COMMAND] [ARG...]")]
+pub struct Run {
+    /// Remove the container at its end
+    #[arg(long)]
+    pub rm: bool,
+    /// Write the container's ID to this file, which must not exist
+    #[arg(long, value_name = "FILE")]
+    pub cidfile: Option<PathBuf>,
+    #[command(flatten)]
+    pub definition: Definition,
+    #[command(flatten)]
+    pub later: Later,
+    /// Print help
+    #[arg(long, action = clap::ArgAction::Help)]
+    help: Option<bool>,
+}
+
+/// What `create` takes.
+#[derive(Debug, Args)]
+#[command(disable_help_flag = true, override_usage = "plywood create [OPTIONS] IMAGE [COMMAND] [ARG...]")]
+pub struct Create {
+    /// Write the container's ID to this file, which must not exist
+    #[arg(long, value_name = "FILE")]
+    pub cidfile: Option<PathBuf>,
+    #[command(flatten)]
+    pub definition: Definition,
+    #[command(flatten)]
+    pub later: Later,
+    /// Print help
+    #[arg(long, action = clap::ArgAction::Help)]
+    help: Option<bool>,
+}
+
+/// What `start` takes.
+#[derive(Debug, Args)]
+pub struct Start {
+    /// Stay in the foreground, with its output
+    #[arg(short, long)]
+    pub attach: bool,
+    /// Hand it standard input
+    #[arg(short, long)]
+    pub interactive: bool,
+    /// Its name or ID
+    pub container: String,
+}
+
+/// What a container is.
+#[derive(Debug, Args)]
+pub struct Definition {
+    /// A name; default: a random one
+    #[arg(long)]
+    pub name: Option<String>,
+    /// Set an environment variable: KEY=VALUE, or KEY for the caller's value
+    #[arg(short, long, value_name = "KEY[=VALUE]")]
+    pub env: Vec<String>,
+    /// Set environment variables from a file with one on each line
+    #[arg(long, value_name = "FILE")]
+    pub env_file: Vec<PathBuf>,
+    /// The working directory
+    #[arg(short, long, value_name = "DIR")]
+    pub workdir: Option<String>,
+    /// The user: NAME or UID, and :GROUP or :GID
+    #[arg(short, long)]
+    pub user: Option<String>,
+    /// The host name
+    #[arg(short = 'h', long)]
+    pub hostname: Option<String>,
+    /// Replace the image's entrypoint; `""` removes it
+    #[arg(long, value_name = "PROGRAM")]
+    pub entrypoint: Option<String>,
+    /// Mount a volume or a host path
+    #[arg(short, long, value_name = "SOURCE:TARGET[:ro]")]
+    pub volume: Vec<String>,
+    /// Mount something: type=bind|volume|tmpfs,source=…,target=…[,readonly]
+    #[arg(long, value_name = "OPTIONS")]
+    pub mount: Vec<String>,
+    /// Mount memory, with size=64m, mode=1777 or ro
+    #[arg(long, value_name = "TARGET[:OPTIONS]")]
+    pub tmpfs: Vec<String>,
+    /// `private`, `none` or `host`
+    #[arg(long, visible_alias = "net", default_value = "private")]
+    pub network: String,
+    /// Make the root filesystem read-only
+    #[arg(long)]
+    pub read_only: bool,
+    /// Lift the protection of the host from the container
+    #[arg(long)]
+    pub privileged: bool,
+    /// Hand it standard input
+    #[arg(short, long)]
+    pub interactive: bool,
+    /// Set a label
+    #[arg(short, long, value_name = "KEY[=VALUE]")]
+    pub label: Vec<String>,
+    /// The signal by which `stop` asks it to end
+    #[arg(long, value_name = "SIGNAL")]
+    pub stop_signal: Option<String>,
+    /// Seconds before SIGKILL after that
+    #[arg(long, value_name = "SECONDS")]
+    pub stop_timeout: Option<u32>,
+    /// max-size=10m or max-file=3
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub log_opt: Vec<String>,
+    /// The image, then the command and its arguments. Everything after the image belongs to the command.
+    #[arg(trailing_var_arg = true, required = true, value_name = "IMAGE [COMMAND] [ARG...]")]
+    pub words: Vec<String>,
+}
+
+/// Docker's flags that this version does not have; each says so.
+#[derive(Debug, Args)]
+pub struct Later {
+    #[arg(short, long, hide = true)]
+    detach: bool,
+    #[arg(short, long, hide = true)]
+    tty: bool,
+    #[arg(long, hide = true)]
+    init: bool,
+    #[arg(short = 'P', long, hide = true)]
+    publish_all: bool,
+    #[arg(short, long, hide = true)]
+    publish: Vec<String>,
+    #[arg(short, long, hide = true)]
+    memory: Option<String>,
+    #[arg(long, hide = true)]
+    cpus: Option<String>,
+    #[arg(long, hide = true)]
+    pids_limit: Option<String>,
+    #[arg(long, hide = true)]
+    cap_add: Vec<String>,
+    #[arg(long, hide = true)]
+    cap_drop: Vec<String>,
+    #[arg(long, hide = true)]
+    security_opt: Vec<String>,
+    #[arg(long, hide = true)]
+    device: Vec<String>,
+    #[arg(long, hide = true)]
+    ulimit: Vec<String>,
+    #[arg(long, hide = true)]
+    add_host: Vec<String>,
+    #[arg(long, hide = true)]
+    dns: Vec<String>,
+    #[arg(long, hide = true)]
+    shm_size: Option<String>,
+    #[arg(long, hide = true)]
+    restart: Option<String>,
+    #[arg(long, hide = true)]
+    health_cmd: Option<String>,
+    #[arg(long, hide = true)]
+    userns: Option<String>,
+    #[arg(long, hide = true)]
+    pull: Option<String>,
+    #[arg(long, hide = true)]
+    platform: Option<String>,
+}
+
+impl Later {
+    /// The first of these flags that was given, and what to do instead.
+    pub fn given(&self) -> Option<(&'static str, &'static str)> {
+        let flags = [
+            (self.detach, "--detach", "let the shell put it into the background: plywood run … &"),
+            (self.tty, "--tty", "leave it out: the container has the caller's streams"),
+            (self.init, "--init", ""),
+            (self.publish_all, "--publish-all", "use --network host"),
+            (!self.publish.is_empty(), "--publish", "use --network host"),
+            (self.memory.is_some(), "--memory", ""),
+            (self.cpus.is_some(), "--cpus", ""),
+            (self.pids_limit.is_some(), "--pids-limit", ""),
+            (!self.cap_add.is_empty(), "--cap-add", ""),
+            (!self.cap_drop.is_empty(), "--cap-drop", ""),
+            (!self.security_opt.is_empty(), "--security-opt", ""),
+            (!self.device.is_empty(), "--device", ""),
+            (!self.ulimit.is_empty(), "--ulimit", ""),
+            (!self.add_host.is_empty(), "--add-host", ""),
+            (!self.dns.is_empty(), "--dns", ""),
+            (self.shm_size.is_some(), "--shm-size", "use --tmpfs /dev/shm:size=…"),
+            (self.restart.as_deref().is_some_and(|policy| policy != "no"), "--restart", ""),
+            (self.health_cmd.is_some(), "--health-cmd", ""),
+            (self.userns.is_some(), "--userns", ""),
+            (self.pull.as_deref().is_some_and(|policy| policy == "always"), "--pull always", ""),
+            (self.platform.is_some(), "--platform", "load the image for this platform"),
+        ];
+        flags.into_iter().find(|(given, ..)| *given).map(|(_, flag, instead)| (flag, instead))
+    }
+}

@@ -1,0 +1,111 @@
+//! `plywood`: the command line over the library, with Docker's words and flags where Docker has them.
+//!
+//! It uses the public API only, so that whatever it can do, a program can do.
+
+#![allow(clippy::print_stdout, clippy::print_stderr)] // a command line speaks by printing
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use clap::error::ErrorKind as Usage;
+use plywood::Engine;
+
+mod args;
+mod args_run;
+mod changes;
+mod containers;
+mod failure;
+mod human;
+mod hygiene;
+mod images;
+mod inspect;
+mod later;
+mod logs;
+mod mounts;
+mod output;
+mod ps;
+mod run;
+mod signals;
+mod transfer;
+mod volumes;
+mod warnings;
+
+use args::{Arguments, Command};
+use failure::{FAILED, Failure, Outcome};
+use output::Output;
+
+/// Where the engine is, opened when a command needs it.
+#[derive(Debug)]
+struct Session {
+    root: Option<std::path::PathBuf>,
+    output: Output,
+}
+
+impl Session {
+    fn engine(&self) -> Outcome<Engine> {
+        Ok(match &self.root {
+            Some(path) => Engine::open(path)?,
+            None => Engine::open_default()?,
+        })
+    }
+}
+
+fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return refuse(&error),
+    };
+    warnings::print();
+    let session = Session { root: arguments.root, output: Output::new(arguments.format) };
+    match act(&session, arguments.command) {
+        Ok(code) => code,
+        Err(failure) => failure.report(),
+    }
+}
+
+/// Help and version are no failures; a mistake in the command line is one of plywood.
+fn refuse(error: &clap::Error) -> ExitCode {
+    match error.kind() {
+        Usage::DisplayHelp | Usage::DisplayVersion => {
+            // A reader that has seen enough has closed the pipe.
+            let _ = error.print();
+            ExitCode::SUCCESS
+        }
+        Usage::DisplayHelpOnMissingArgumentOrSubcommand => {
+            let _ = error.print();
+            ExitCode::from(FAILED)
+        }
+        _ => {
+            let text = error.render().to_string();
+            let text = text.strip_prefix("error: ").unwrap_or(&text);
+            Failure::usage(text.trim_end()).report()
+        }
+    }
+}
+
+fn act(session: &Session, command: Command) -> Outcome<ExitCode> {
+    let done = |outcome: Outcome<()>| outcome.map(|()| ExitCode::SUCCESS);
+    match command {
+        Command::Import(import) => done(transfer::import(session, &import)),
+        Command::Load(load) => done(transfer::load(session, &load)),
+        Command::Save(save) => done(transfer::save(session, &save)),
+        Command::Images(list) => done(images::list(session, &list)),
+        Command::History(history) => done(images::history(session, &history)),
+        Command::Tag { image, reference } => done(images::tag(session, &image, &reference)),
+        Command::Rmi { force, images } => done(images::remove(session, &images, force)),
+        Command::Run(run) => run::run(session, run),
+        Command::Create(create) => done(run::create(session, create)),
+        Command::Start(start) => run::start(session, &start),
+        Command::Ps(list) => done(ps::list(session, &list)),
+        Command::Logs(logs) => done(logs::print(session, &logs)),
+        Command::Inspect(inspect) => done(inspect::print(session, &inspect)),
+        Command::Kill { signal, containers } => done(containers::kill(session, &containers, &signal)),
+        Command::Stop { time, containers } => done(containers::stop(session, &containers, time)),
+        Command::Wait { containers } => done(containers::wait(session, &containers)),
+        Command::Rm { force, volumes: _, containers } => done(containers::remove(session, &containers, force)),
+        Command::Volume(volume) => done(volumes::act(session, volume)),
+        Command::Df => done(hygiene::df(session)),
+        Command::Prune { dry_run, force: _ } => done(hygiene::prune(session, dry_run)),
+        Command::Later(words) => Err(later::refuse(&words)),
+    }
+}

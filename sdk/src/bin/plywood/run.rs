@@ -1,0 +1,214 @@
+//! `run`, `create` and `start`: from the flags to a definition, and a container in the foreground.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use plywood::container::{Definition, NetworkMode, Signal, Stdio};
+use plywood::{ByteSize, Container, Engine, ExitStatus};
+
+use crate::args_run::{self, Create, Later, Run, Start};
+use crate::failure::{Failure, Outcome};
+use crate::later::not_yet;
+use crate::signals::Pending;
+use crate::{Session, mounts, volumes};
+
+pub fn run(session: &Session, run: Run) -> Outcome<ExitCode> {
+    refuse_later(&run.later)?;
+    let definition = definition(&run.definition)?;
+    let signals = Pending::hold()?;
+    let engine = session.engine()?;
+    let cid_file = run.cidfile.as_deref().map(CidFile::make).transpose()?;
+    let mut container = definition.create(&engine)?;
+    if let Some(file) = cid_file {
+        file.keep(&container)?;
+    }
+    // Of a container that goes at once nobody reads the log: its streams are ours, and nothing is in between.
+    let output = if run.rm { Stdio::inherit() } else { Stdio::tee() };
+    container.start_with(input(run.definition.interactive), output.clone(), output)?;
+    if run.rm {
+        let status = attend(&engine, &container, signals)?;
+        if let Err(error) = container.kill_and_remove() {
+            Failure::from(error).report();
+        }
+        return Ok(code(status));
+    }
+    container.persist()?;
+    attend(&engine, &container, signals).map(code)
+}
+
+pub fn create(session: &Session, create: Create) -> Outcome<()> {
+    refuse_later(&create.later)?;
+    let definition = definition(&create.definition)?;
+    let engine = session.engine()?;
+    let cid_file = create.cidfile.as_deref().map(CidFile::make).transpose()?;
+    let mut container = definition.create(&engine)?;
+    if let Some(file) = cid_file {
+        file.keep(&container)?;
+    }
+    container.persist()?;
+    let id = container.id();
+    session.output.line_or(id.as_str(), &serde_json::json!({ "Id": id, "Name": container.name() }))
+}
+
+pub fn start(session: &Session, start: &Start) -> Outcome<ExitCode> {
+    if !start.attach {
+        let instead = "add --attach: plywood stays with the container, and its output is shown";
+        return Err(not_yet("start without --attach", instead));
+    }
+    let signals = Pending::hold()?;
+    let engine = session.engine()?;
+    let container = engine.container(&start.container)?;
+    container.start_with(input(start.interactive), Stdio::tee(), Stdio::tee())?;
+    attend(&engine, &container, signals).map(code)
+}
+
+/// Stays with a container to its end, and passes on what comes for it.
+fn attend<D>(engine: &Engine, container: &Container<D>, signals: Pending) -> Outcome<ExitStatus> {
+    signals.pass_on(engine.container(container.id().as_str())?)?;
+    Ok(container.wait()?)
+}
+
+fn input(interactive: bool) -> Stdio {
+    if interactive { Stdio::inherit() } else { Stdio::null() }
+}
+
+/// The program's own code; of a signal, 128 and its number.
+fn code(status: ExitStatus) -> ExitCode {
+    ExitCode::from(u8::try_from(status.code()).unwrap_or(u8::MAX))
+}
+
+fn refuse_later(later: &Later) -> Outcome<()> {
+    match later.given() {
+        Some((flag, instead)) => Err(not_yet(flag, instead)),
+        None => Ok(()),
+    }
+}
+
+fn definition(flags: &args_run::Definition) -> Outcome<Definition> {
+    let [image, command @ ..] = flags.words.as_slice() else {
+        return Err(Failure::usage("an image is missing"));
+    };
+    let mut definition = Container::of(image).network(flags.network.parse::<NetworkMode>()?);
+    // The entrypoint takes the image's command away: it goes first.
+    if let Some(entrypoint) = &flags.entrypoint {
+        definition = definition.entrypoint(Some(entrypoint).filter(|program| !program.is_empty()));
+    }
+    if !command.is_empty() {
+        definition = definition.cmd(command);
+    }
+    for (name, value) in environment(flags)? {
+        definition = definition.env(name, value);
+    }
+    for (key, value) in flags.label.iter().map(|label| volumes::pair(label)) {
+        definition = definition.label(key, value);
+    }
+    if let Some(name) = &flags.name {
+        definition = definition.name(name);
+    }
+    if let Some(path) = &flags.workdir {
+        definition = definition.workdir(path);
+    }
+    if let Some(user) = &flags.user {
+        definition = definition.user(user);
+    }
+    if let Some(hostname) = &flags.hostname {
+        definition = definition.hostname(hostname);
+    }
+    if let Some(signal) = &flags.stop_signal {
+        definition = definition.stop_signal(signal.parse::<Signal>()?);
+    }
+    if let Some(seconds) = flags.stop_timeout {
+        definition = definition.stop_timeout(Duration::from_secs(seconds.into()));
+    }
+    if flags.read_only {
+        definition = definition.read_only();
+    }
+    if flags.privileged {
+        definition = definition.privileged();
+    }
+    for text in &flags.volume {
+        definition = definition.mount(mounts::volume(text)?);
+    }
+    for text in &flags.mount {
+        definition = definition.mount(mounts::mount(text)?);
+    }
+    for text in &flags.tmpfs {
+        definition = definition.mount(mounts::tmpfs(text)?);
+    }
+    for option in &flags.log_opt {
+        definition = log_option(definition, option)?;
+    }
+    Ok(definition)
+}
+
+fn log_option(definition: Definition, text: &str) -> Outcome<Definition> {
+    let wrong = |why: &str| Failure::usage(format!("invalid --log-opt {text:?}: {why}"));
+    match text.split_once('=') {
+        Some(("max-size", size)) => Ok(definition.log_max_size(ByteSize::parse(size)?)),
+        Some(("max-file", files)) => {
+            Ok(definition.log_max_files(files.parse().map_err(|_| wrong("it is not a number"))?))
+        }
+        _ => Err(wrong("there is max-size= and max-file=")),
+    }
+}
+
+/// The variables of the files, then those of the command line.
+fn environment(flags: &args_run::Definition) -> Outcome<Vec<(String, String)>> {
+    let mut texts = Vec::new();
+    for path in &flags.env_file {
+        let wrong = |why: &dyn std::fmt::Display| Failure::usage(format!("read {path:?} for --env-file: {why}"));
+        let file = std::fs::read_to_string(path).map_err(|error| wrong(&error))?;
+        let lines = file.lines().map(str::trim_start).filter(|line| !line.is_empty() && !line.starts_with('#'));
+        texts.extend(lines.map(str::to_owned));
+    }
+    texts.extend(flags.env.iter().cloned());
+    let mut variables = Vec::new();
+    for text in texts {
+        match text.split_once('=') {
+            Some(("", _)) => return Err(Failure::usage(format!("invalid --env {text:?}: it has no name"))),
+            Some((name, value)) => variables.push((name.to_owned(), value.to_owned())),
+            // The caller's value, if there is one.
+            None => match std::env::var(&text) {
+                Ok(value) => variables.push((text, value)),
+                Err(std::env::VarError::NotPresent) => {}
+                Err(std::env::VarError::NotUnicode(_)) => {
+                    return Err(Failure::usage(format!("pass on the variable {text:?}: its value is not UTF-8")));
+                }
+            },
+        }
+    }
+    Ok(variables)
+}
+
+/// A file that is to hold the container's ID. It is made before the container, and goes if there is none.
+struct CidFile<'a> {
+    path: &'a Path,
+    file: Option<File>,
+}
+
+impl<'a> CidFile<'a> {
+    fn make(path: &'a Path) -> Outcome<Self> {
+        match File::create_new(path) {
+            Ok(file) => Ok(Self { path, file: Some(file) }),
+            Err(error) => Err(Failure::usage(format!("create {path:?} for --cidfile: {error}"))),
+        }
+    }
+
+    fn keep<D>(mut self, container: &Container<D>) -> Outcome<()> {
+        let Some(mut file) = self.file.take() else { return Ok(()) };
+        let written = file.write_all(container.id().as_str().as_bytes());
+        written.map_err(|error| Failure::usage(format!("write {:?} for --cidfile: {error}", self.path)))
+    }
+}
+
+impl Drop for CidFile<'_> {
+    fn drop(&mut self) {
+        if self.file.is_some() {
+            // What fails here is the second failure, and the first has been told.
+            let _ = std::fs::remove_file(self.path);
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! The signals that `run` passes on to its container.
+//!
+//! The first process of a container gets those signals only that it has a handler for: the kernel drops the others, so
+//! that Ctrl-C would leave `sleep` running. Where the process has not said that it wants to live, what the signal would
+//! do to any other process is done to it.
+
+use std::thread;
+
+use nix::sys::signal::{SigSet, Signal as Number};
+use plywood::Container;
+use plywood::container::Signal;
+
+use crate::failure::{Failure, Outcome};
+
+/// What people and supervisors send to a program in the foreground.
+const PASSED_ON: [Number; 6] =
+    [Number::SIGHUP, Number::SIGINT, Number::SIGQUIT, Number::SIGTERM, Number::SIGUSR1, Number::SIGUSR2];
+
+/// Docker's: who asks this often is in earnest.
+const PATIENCE: u32 = 3;
+
+/// Signals that arrive from now on and wait to be passed on.
+#[derive(Debug)]
+pub struct Pending(SigSet);
+
+impl Pending {
+    /// Begins to hold them back. Called before the library starts its threads, which so hold them back too.
+    pub fn hold() -> Outcome<Self> {
+        let signals: SigSet = PASSED_ON.into_iter().collect();
+        signals.thread_block().map_err(|errno| Failure::usage(format!("block signals: {}", errno.desc())))?;
+        Ok(Self(signals))
+    }
+
+    /// Passes them on to the container, as long as this program lives.
+    pub fn pass_on(self, container: Container) -> Outcome<()> {
+        let thread = thread::Builder::new().name("plywood-signals".to_owned());
+        let spawned = thread.spawn(move || {
+            let mut asked = 0;
+            while let Ok(signal) = self.0.wait() {
+                asked += u32::from(matches!(signal, Number::SIGINT | Number::SIGTERM));
+                deliver(&container, signal, asked >= PATIENCE);
+            }
+        });
+        spawned.map(drop).map_err(|error| Failure::usage(format!("start a thread: {error}")))
+    }
+}
+
+fn deliver(container: &Container, signal: Number, in_earnest: bool) {
+    let pid = container.inspect().ok().and_then(|details| details.pid());
+    let is_deadly = in_earnest || pid.is_some_and(|pid| would_end(pid, signal));
+    let signal = if is_deadly { Ok(Signal::KILL) } else { Signal::new(signal as i32) };
+    // One that has ended meanwhile needs no signal.
+    let _ = signal.and_then(|signal| container.kill(signal));
+}
+
+/// Whether a process has left what this signal does to the kernel.
+fn would_end(pid: u32, signal: Number) -> bool {
+    match std::fs::read_to_string(format!("/proc/{pid}/status")) {
+        Ok(status) => !is_set(&status, "SigCgt:", signal) && !is_set(&status, "SigIgn:", signal),
+        Err(_) => false,
+    }
+}
+
+/// proc_pid_status(5): masks of signals, in hexadecimal.
+fn is_set(status: &str, field: &str, signal: Number) -> bool {
+    let mask = status.lines().find_map(|line| line.strip_prefix(field));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    mask.is_some_and(|mask| mask >> (signal as i32 - 1) & 1 == 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn handlers_are_found_in_the_status_of_a_process() {
+        let status = "Name:\tsh\nSigIgn:\t0000000000000004\nSigCgt:\t0000000000004002\n";
+        assert!(is_set(status, "SigCgt:", Number::SIGINT));
+        assert!(is_set(status, "SigCgt:", Number::SIGTERM));
+        assert!(is_set(status, "SigIgn:", Number::SIGQUIT));
+        assert!(!is_set(status, "SigCgt:", Number::SIGHUP));
+    }
+}

@@ -1,0 +1,421 @@
+//! The companion binary, from outside: what it prints, and the exit codes it gives.
+
+#![allow(clippy::unwrap_used)]
+
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+const BUSYBOX: &str = "/bin/busybox";
+const APPLETS: [&str; 12] =
+    ["sh", "echo", "cat", "sleep", "true", "env", "pwd", "id", "yes", "seq", "touch", "hostname"];
+
+/// Returns, after saying why, unless containers can be started here.
+macro_rules! require_busybox {
+    () => {
+        if !Path::new(BUSYBOX).exists() {
+            let reason = format!("{BUSYBOX}, a static busybox, is not installed");
+            assert!(std::env::var_os("PLYWOOD_TEST_STRICT").is_none_or(|it| it != "1"), "{reason}");
+            std::io::stderr().write_all(format!("skipped: {reason}\n").as_bytes()).unwrap();
+            return;
+        }
+    };
+}
+
+/// A data root of its own, and the tar of a root filesystem with busybox.
+struct Bench {
+    directory: tempfile::TempDir,
+}
+
+impl Bench {
+    fn new() -> Self {
+        Self { directory: tempfile::tempdir().unwrap() }
+    }
+
+    /// With the image `box:1`.
+    fn with_image() -> Self {
+        let bench = Self::new();
+        bench.ok(&["import", bench.rootfs().to_str().unwrap(), "box:1", "-c", "CMD [\"echo\", \"default\"]"]);
+        bench
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    fn rootfs(&self) -> PathBuf {
+        let path = self.path("rootfs.tar");
+        let mut tar = tar::Builder::new(std::fs::File::create(&path).unwrap());
+        let mut directory = tar::Header::new_gnu();
+        directory.set_entry_type(tar::EntryType::Directory);
+        directory.set_mode(0o755);
+        directory.set_size(0);
+        tar.append_data(&mut directory, "bin", std::io::empty()).unwrap();
+        tar.append_path_with_name(BUSYBOX, "bin/busybox").unwrap();
+        for applet in APPLETS {
+            let mut link = tar::Header::new_gnu();
+            link.set_entry_type(tar::EntryType::Symlink);
+            link.set_size(0);
+            tar.append_link(&mut link, format!("bin/{applet}"), "busybox").unwrap();
+        }
+        tar.into_inner().unwrap();
+        path
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_plywood"));
+        command.args(arguments).env("PLYWOOD_ROOT", self.path("root")).stdin(Stdio::null());
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().unwrap()
+    }
+
+    /// What it prints, if it succeeds.
+    fn ok(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Its exit code and what it says.
+    fn fails(&self, arguments: &[&str]) -> (i32, String) {
+        let output = self.run(arguments);
+        (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
+    }
+
+    fn json(&self, arguments: &[&str]) -> Value {
+        serde_json::from_str(&self.ok(arguments)).unwrap()
+    }
+
+    fn start(&self, arguments: &[&str]) -> Running {
+        let mut command = self.command(arguments);
+        Running(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
+    }
+
+    /// Waits until a container of this name runs.
+    fn await_running(&self, name: &str) {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while self.ok(&["ps", "-q", "-f", &format!("name={name}")]).is_empty() {
+            assert!(Instant::now() < deadline, "{name} does not run");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+impl Drop for Bench {
+    /// The kernel makes overlay's work directories inaccessible: an ordinary user's `TempDir` fails at them.
+    fn drop(&mut self) {
+        let ids = self.run(&["ps", "-aq"]).stdout;
+        let ids = String::from_utf8_lossy(&ids);
+        let ids: Vec<&str> = ids.lines().collect();
+        if !ids.is_empty() {
+            self.run(&[&["rm", "-f"], &ids[..]].concat());
+        }
+    }
+}
+
+/// A plywood in the background, killed if the test fails.
+struct Running(Child);
+
+impl Running {
+    fn signal(&self, signal: rustix::process::Signal) {
+        rustix::process::kill_process(rustix::process::Pid::from_child(&self.0), signal).unwrap();
+    }
+
+    /// Its exit code and what it has printed.
+    fn end(mut self) -> (i32, String) {
+        let mut text = String::new();
+        self.0.stdout.take().unwrap().read_to_string(&mut text).unwrap();
+        (self.0.wait().unwrap().code().unwrap(), text)
+    }
+
+    fn read_line(&mut self) -> String {
+        let mut line = Vec::new();
+        let mut byte = [0];
+        while self.0.stdout.as_mut().unwrap().read(&mut byte).unwrap() == 1 && byte[0] != b'\n' {
+            line.push(byte[0]);
+        }
+        String::from_utf8(line).unwrap()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn a_command_runs_with_its_own_exit_code() {
+    require_busybox!();
+    let bench = Bench::with_image();
+    assert_eq!(bench.ok(&["run", "--rm", "box:1"]), "default\n");
+    let output = bench.run(&["run", "--rm", "box:1", "sh", "-c", "echo out; echo err >&2; exit 7"]);
+    assert_eq!(output.status.code(), Some(7));
+    assert_eq!((&output.stdout[..], &output.stderr[..]), (&b"out\n"[..], &b"err\n"[..]));
+    assert_eq!(bench.ok(&["ps", "-aq"]), "");
+}
+
+#[test]
+fn exit_codes_are_those_of_docker() {
+    require_busybox!();
+    let bench = Bench::with_image();
+    let foreign = bench.path("foreign");
+    std::fs::create_dir_all(foreign.join("photos")).unwrap();
+    for (arguments, code, part) in [
+        (&["run", "--rm", "box:1", "nosuch"][..], 127, "no such command"),
+        (&["run", "--rm", "box:1", "/bin"], 126, "/bin"),
+        (&["run", "--rm", "nosuch:1"], 125, "hint: "),
+        (&["run", "--rm", "--network", "blue", "box:1"], 125, "unknown network"),
+        (&["run", "--no-such-flag", "box:1"], 125, "--no-such-flag"),
+        (&["run", "-d", "box:1"], 125, "`--detach` is not yet"),
+        (&["exec", "-it", "x", "sh"], 125, "`exec` is not yet"),
+        (&["imgaes"], 125, "did you mean `plywood images`?"),
+        (&["rm", "nosuch"], 125, "nosuch"),
+        (&["inspect", "nosuch"], 125, "no container, image or volume"),
+        (&["images", "--root", foreign.to_str().unwrap()], 125, "hint: name a new or empty directory"),
+    ] {
+        let (status, text) = bench.fails(arguments);
+        assert_eq!(status, code, "{arguments:?}: {text}");
+        assert!(text.starts_with("plywood: ") && text.contains(part), "{arguments:?}: {text}");
+    }
+    assert_eq!(bench.ok(&["ps", "-aq"]), "", "a container that could not start is gone");
+}
+
+#[test]
+fn everything_after_the_image_belongs_to_the_command() {
+    require_busybox!();
+    let bench = Bench::with_image();
+    let words = ["--rm", "-e", "A=1", "--", "--root", "/x", "--format", "json", "-h"];
+    let printed = bench.ok(&[&["run", "--rm", "box:1", "echo"][..], &words].concat());
+    assert_eq!(printed.trim_end(), words.join(" "));
+}
+
+#[test]
+fn options_stand_before_or_after_names() {
+    require_busybox!();
+    let bench = Bench::with_image();
+    let elsewhere = bench.path("other");
+    let elsewhere = elsewhere.to_str().unwrap();
+    assert_eq!(bench.json(&["--format", "json", "images"]), bench.json(&["images", "--format", "json"]));
+    assert_eq!(bench.ok(&["images", "-q", "--root", elsewhere]), "");
+    assert_eq!(bench.ok(&["--root", elsewhere, "images", "-q"]), "");
+    bench.ok(&["create", "--name", "first", "box:1"]);
+    assert_eq!(bench.ok(&["rm", "first", "--force"]), "first\n");
+}
+
+#[test]
+fn settings_reach_the_process() {
+    require_busybox!();
+    let bench = Bench::with_image();
+    std::fs::write(bench.path("file"), "# a remark\nA=file\nB=file\n").unwrap();
+    let file = bench.path("file");
+    let script = "echo $A $B $C $HOSTNAME; pwd; id -u";
+    let mut command = bench.command(&["run", "--rm", "--env-file", file.to_str().unwrap(), "-e", "B=flag", "-e", "C"]);
+    command.args(["-w", "/work", "-h", "web", "box:1", "sh", "-c", script]).env("C", "caller");
+    let output = command.output().unwrap();
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), "file flag caller web\n/work\n0\n");
+    assert_eq!(bench.ok(&["run", "--rm", "--entrypoint", "/bin/echo", "box:1", "x"]), "x\n");
+    assert_eq!(bench.run(&["run", "--rm", "--read-only", "box:1", "touch", "/x"]).status.code(), Some(1));
+}
+
+#[test]
+fn volumes_outlive_their_containers() {
+    require_busybox!();
+    let bench = Bench::with_image();
+    bench.ok(&["run", "--rm", "-v", "data:/data", "box:1", "sh", "-c", "echo kept > /data/f"]);
+    assert_eq!(bench.ok(&["run", "--rm", "-v", "data:/d:ro", "box:1", "cat", "/d/f"]), "kept\n");
+    let host = bench.path("");
+    let bind = format!("type=bind,source={},target=/host,readonly", host.display());
+    std::fs::write(bench.path("note"), "of the host\n").unwrap();
+    assert_eq!(bench.ok(&["run", "--rm", "--mount", &bind, "box:1", "cat", "/host/note"]), "of the host\n");
+    assert_eq!(bench.ok(&["volume", "ls", "-q"]), "data\n");
+    bench.ok(&["create", "--name", "user", "-v", "data:/data", "box:1"]);
+    let (code, text) = bench.fails(&["volume", "rm", "data"]);
+    assert!(code == 125 && text.contains("\"user\""), "{text}");
+    bench.ok(&["rm", "user"]);
+    assert_eq!(bench.ok(&["volume", "rm", "data"]), "data\n");
+    assert_eq!(bench.json(&["volume", "ls", "--format", "json"]), serde_json::json!([]));
+}
+
+#[test]
+fn a_container_is_found_again_with_its_log_and_status() {
+    require_busybox!();
+    let bench = Bench::with_image();
+    let code = bench.run(&["run", "--name", "web", "box:1", "sh", "-c", "echo one; echo two; exit 3"]).status.code();
+    assert_eq!(code, Some(3));
+    assert_eq!(bench.ok(&["ps", "-q"]), "");
+    let table = bench.ok(&["ps", "-a"]);
+    assert!(table.starts_with("CONTAINER ID   IMAGE   COMMAND "), "{table}");
+    assert!(table.contains("Exited (3)") && table.contains("web"), "{table}");
+    assert_eq!(bench.ok(&["logs", "web"]), "one\ntwo\n");
+    assert_eq!(bench.ok(&["logs", "-n", "1", "web"]), "two\n");
+    assert_eq!(bench.ok(&["wait", "web"]), "3\n");
+    let details = bench.json(&["inspect", "web"]);
+    assert_eq!(details[0]["Name"], "/web");
+    assert_eq!(details[0]["State"]["ExitCode"], 3);
+    let (code, text) = bench.fails(&["run", "--name", "web", "box:1"]);
+    assert!(code == 125 && text.contains("web"), "{text}");
+    let (code, text) = bench.fails(&["rmi", "box:1"]);
+    assert!(code == 125 && text.contains("\"web\""), "{text}");
+    assert_eq!(bench.ok(&["rm", "web"]), "web\n");
+}
+
+#[test]
+fn a_created_container_is_started_in_the_foreground() {
+    require_busybox!();
+    let bench = Bench::with_image();
+    let cid_file = bench.path("cid");
+    let id =
+        bench.ok(&["create", "--cidfile", cid_file.to_str().unwrap(), "--name", "later", "box:1", "echo", "hello"]);
+    assert_eq!(std::fs::read_to_string(cid_file).unwrap(), id.trim_end());
+    assert_eq!(bench.ok(&["start", "-a", "later"]), "hello\n");
+    assert_eq!(bench.ok(&["start", "--attach", "later"]), "hello\n");
+    assert_eq!(bench.ok(&["logs", "later"]), "hello\nhello\n");
+}
+
+#[test]
+fn output_is_complete_and_input_is_handed_on() {
+    require_busybox!();
+    let bench = Bench::with_image();
+    let expected: String = (1..=50_000).map(|number| format!("{number}\n")).collect();
+    for arguments in [&["run", "--rm", "box:1", "seq", "50000"][..], &["run", "box:1", "seq", "50000"]] {
+        assert!(bench.ok(arguments) == expected, "{arguments:?}");
+    }
+    let mut child = bench.command(&["run", "--rm", "-i", "box:1", "cat"]);
+    let mut child = child.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(b"\x00\xffbytes").unwrap();
+    assert_eq!(child.wait_with_output().unwrap().stdout, b"\x00\xffbytes");
+    assert_eq!(bench.ok(&["run", "--rm", "box:1", "cat"]), "", "without -i there is no input");
+}
+
+#[test]
+fn output_streams_while_the_container_runs() {
+    require_busybox!();
+    let bench = Bench::with_image();
+    for arguments in [&["run", "-i", "--name", "kept"][..], &["run", "-i", "--rm", "--name", "gone"]] {
+        let mut command =
+            bench.command(&[arguments, &["box:1", "sh", "-c", "echo ready; read line; echo $line"]].concat());
+        let mut running = Running(command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap());
+        assert_eq!(running.read_line(), "ready");
+        running.0.stdin.take().unwrap().write_all(b"go\n").unwrap();
+        assert_eq!(running.end(), (0, "go\n".to_owned()));
+    }
+}
+
+#[test]
+fn a_signal_ends_the_container_and_rm_removes_it() {
+    require_busybox!();
+    let bench = Bench::with_image();
+    let running = bench.start(&["run", "--rm", "--name", "sleeper", "box:1", "sleep", "1000"]);
+    bench.await_running("sleeper");
+    running.signal(rustix::process::Signal::INT);
+    assert_eq!(running.end().0, 137);
+    assert_eq!(bench.ok(&["ps", "-aq"]), "");
+
+    let script = "trap 'echo bye; exit 5' TERM; echo ready; while :; do sleep 0.05; done";
+    let mut running = bench.start(&["run", "--rm", "box:1", "sh", "-c", script]);
+    assert_eq!(running.read_line(), "ready");
+    running.signal(rustix::process::Signal::TERM);
+    assert_eq!(running.end(), (5, "bye\n".to_owned()));
+}
+
+#[test]
+fn another_program_stops_kills_and_follows_a_container() {
+    require_busybox!();
+    let bench = Bench::with_image();
+    let script = "echo ready; sleep 1000";
+    let mut running = bench.start(&["run", "--name", "web", "box:1", "sh", "-c", script]);
+    assert_eq!(running.read_line(), "ready");
+    let follower = bench.start(&["logs", "-f", "web"]);
+    let waiter = bench.start(&["wait", "web"]);
+    let (code, text) = bench.fails(&["rm", "web"]);
+    assert!(code == 125 && text.contains("it is running"), "{text}");
+    assert_eq!(bench.json(&["ps", "--format", "json"])[0]["State"], "running");
+    assert_eq!(bench.ok(&["stop", "-t", "0", "web"]), "web\n");
+    assert_eq!(running.end().0, 137);
+    assert_eq!(follower.end(), (0, "ready\n".to_owned()));
+    assert_eq!(waiter.end(), (0, "137\n".to_owned()));
+    assert_eq!(bench.ok(&["rm", "-f", "web"]), "web\n");
+    assert_eq!(bench.ok(&["rm", "-f", "web"]), "", "one that is gone is no mistake with --force");
+}
+
+#[test]
+fn archives_go_through_files_and_pipes() {
+    require_busybox!();
+    let bench = Bench::with_image();
+    let id = bench.ok(&["images", "-q", "--no-trunc"]);
+    let archive = bench.path("box.tar");
+    bench.ok(&["save", "-o", archive.to_str().unwrap(), "box:1"]);
+    let saved = bench.run(&["save", "box:1"]).stdout;
+    assert!(saved == std::fs::read(&archive).unwrap(), "a pipe gets what a file gets");
+    let other = Bench::new();
+    for arguments in [&["load"][..], &["load", "-"], &["load", "-i", "-"]] {
+        let mut command = other.command(arguments);
+        let output = command.stdin(std::fs::File::open(&archive).unwrap()).output().unwrap();
+        assert_eq!(String::from_utf8(output.stdout).unwrap(), "Loaded image: box:1\n");
+    }
+    assert_eq!(other.ok(&["images", "-q", "--no-trunc"]), id);
+    let mut import = other.command(&["import", "-", "piped:1"]);
+    let output = import.stdin(std::fs::File::open(bench.path("rootfs.tar")).unwrap()).output().unwrap();
+    assert!(output.status.success());
+    let (code, text) = other.fails(&["load", "-i", bench.path("rootfs.tar").to_str().unwrap()]);
+    assert!(code == 125 && text.contains("hint: use import"), "{text}");
+}
+
+#[test]
+fn images_are_listed_tagged_and_removed() {
+    require_busybox!();
+    let bench = Bench::with_image();
+    bench.ok(&["tag", "box:1", "registry.example:5000/team/box:2"]);
+    let table = bench.ok(&["images"]);
+    assert!(table.starts_with("REPOSITORY "), "{table}");
+    assert!(table.contains("registry.example:5000/team/box   2 "), "{table}");
+    assert_eq!(bench.ok(&["images", "-q", "box"]).lines().count(), 1);
+    assert_eq!(bench.ok(&["images", "-q"]).lines().count(), 1);
+    let history = bench.ok(&["history", "box:1"]);
+    assert!(history.starts_with("IMAGE ") && history.contains("Imported from"), "{history}");
+    assert_eq!(bench.json(&["inspect", "box:1"])[0]["RepoTags"][0], "box:1");
+    assert_eq!(bench.ok(&["rmi", "box:1"]), "Untagged: box:1\n");
+    let removed = bench.ok(&["rmi", "registry.example:5000/team/box:2"]);
+    assert!(removed.contains("Deleted: sha256:"), "{removed}");
+    assert_eq!(bench.json(&["images", "--format", "json"]), serde_json::json!([]));
+}
+
+#[test]
+fn prune_says_what_would_go_and_then_removes_it() {
+    require_busybox!();
+    let bench = Bench::with_image();
+    bench.ok(&["run", "--name", "ended", "-v", "data:/data", "box:1"]);
+    let table = bench.ok(&["df"]);
+    assert!(table.starts_with("TYPE "), "{table}");
+    let planned = bench.json(&["prune", "--dry-run", "--format", "json"]);
+    assert_eq!(bench.ok(&["ps", "-aq"]).lines().count(), 1, "a dry run removes nothing");
+    let names: Vec<_> = planned["Objects"].as_array().unwrap().iter().map(|object| object["Name"].clone()).collect();
+    assert_eq!(names, ["ended", "data"]);
+    let report = bench.ok(&["prune"]);
+    assert!(report.contains("ended") && report.contains("Total reclaimed space: "), "{report}");
+    assert_eq!(bench.ok(&["ps", "-aq"]) + &bench.ok(&["volume", "ls", "-q"]), "");
+    assert_eq!(bench.ok(&["images", "-q"]).lines().count(), 1, "a tagged image stays");
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_failure() {
+    require_busybox!();
+    let bench = Bench::with_image();
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let output = bench.command(&["images"]).stdout(writer).stderr(Stdio::piped()).output().unwrap();
+    assert!(output.status.success());
+    assert_eq!(output.stderr, b"");
+    let mut running = bench.start(&["run", "--rm", "box:1", "yes"]);
+    running.read_line();
+    running.0.stdout = None;
+    assert!(!running.0.wait().unwrap().success(), "the program's own write fails");
+}
