@@ -143,7 +143,7 @@ impl<'a> Builder<'a> {
 
     fn stage(&self, project: &Project<'_>, index: usize) -> Result<Draft> {
         let stage = &project.plan.stages[index];
-        let mut draft = self.ground(project, &stage.ground)?;
+        let mut draft = self.ground(project, &stage.ground, stage.platform.as_ref())?;
         let is_stage = |name: &str| project.plan.stages.iter().any(|stage| stage.is_called(name));
         for text in draft.state.take_triggers() {
             let instruction = trigger::parse(&text, &is_stage)?;
@@ -161,11 +161,11 @@ impl<'a> Builder<'a> {
     }
 
     /// What a stage begins with.
-    fn ground(&self, project: &Project<'_>, ground: &Ground<'_>) -> Result<Draft> {
+    fn ground(&self, project: &Project<'_>, ground: &Ground<'_>, platform: Option<&Platform>) -> Result<Draft> {
         let globals = &project.plan.globals;
         match ground {
             Ground::Scratch => {
-                let mut draft = Draft::scratch(&self.platform, globals);
+                let mut draft = Draft::scratch(platform.unwrap_or(&self.platform), globals);
                 set_variable(&mut draft.state.config.env, "PATH", super::state::DEFAULT_PATH);
                 Ok(draft)
             }
@@ -177,9 +177,10 @@ impl<'a> Builder<'a> {
             Ground::Definition(other) => Ok(Draft::on_definition(self.definition(other, None, None)?, globals)),
             Ground::Image(name) => {
                 let image = self.images.find(name)?;
-                if self.options.platform.is_some() && !self.platform.accepts(&image.platform()) {
-                    let (have, want) = (image.platform(), &self.platform);
-                    let message = format!("FROM {name}: the image is for {have}, and this build is for {want}");
+                if let Some(want) = platform.or(self.options.platform.as_ref())
+                    && !want.accepts(&image.platform())
+                {
+                    let message = format!("FROM {name}: the image is for {}, and wanted is {want}", image.platform());
                     return Err(Error::new(ErrorKind::InvalidArgument, message));
                 }
                 self.tell_step(&format!("FROM {name}"), true);
@@ -301,7 +302,7 @@ impl<'a> Builder<'a> {
             match &origin.stack {
                 Some(stack) => key.text(stack),
                 None => {
-                    let source = tree::Source { path: PathBuf::new(), entry: source.entry.clone() };
+                    let source = tree::Source { path: PathBuf::new(), prefix: 0, entry: source.entry.clone() };
                     tree::digest(&*origin.tree, &source, &Default::default(), false, key.digester())?;
                 }
             }

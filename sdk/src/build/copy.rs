@@ -135,7 +135,7 @@ impl Found {
         attributes: &Attributes,
         writer: &mut Writer,
     ) -> Result<()> {
-        let parents = work.keeps_parents.then(|| kept_parents(&source.path));
+        let parents = work.keeps_parents.then(|| kept_parents(source));
         let entry = &source.entry;
         if entry.is_directory() {
             let mut into = path_of(&work.destination);
@@ -215,9 +215,10 @@ fn path_of(destination: &Destination) -> PathBuf {
     PathBuf::from(destination.path.as_str())
 }
 
-/// The directories of a source's path that `--parents` keeps: those after `/./`, if that is in it.
-fn kept_parents(path: &Path) -> PathBuf {
-    path.parent().map(Path::to_owned).unwrap_or_default()
+/// The directories of a source's path that `--parents` keeps.
+fn kept_parents(source: &Source) -> PathBuf {
+    let path = source.path.parent().unwrap_or(Path::new(""));
+    path.components().skip(source.prefix).collect()
 }
 
 fn is_url(path: &str) -> bool {

@@ -2,6 +2,7 @@
 
 use crate::error::{Error, ErrorKind, Fault, Result};
 use crate::image::{Base, Instruction, Layers};
+use crate::spec::Platform;
 
 use super::scope::{Globals, Scope as _};
 
@@ -20,6 +21,8 @@ pub(super) struct Plan<'a> {
 pub(super) struct Stage<'a> {
     pub name: Option<&'a str>,
     pub ground: Ground<'a>,
+    /// The platform that its `FROM` asks for.
+    pub platform: Option<Platform>,
     /// The instructions after `FROM`, each with its index in the definition.
     pub instructions: Vec<(usize, &'a Instruction)>,
     /// Whether the target needs it.
@@ -67,7 +70,15 @@ impl<'a> Plan<'a> {
             match (instruction, stages.last_mut()) {
                 (Instruction::From(from), _) => {
                     let ground = ground(&stages, stages.len(), from.base(), &globals)?;
-                    stages.push(Stage { name: from.stage(), ground, instructions: Vec::new(), is_needed: false });
+                    let platform = from.platform().map(|text| globals.expand(text)).transpose()?;
+                    let platform = platform.map(|text| Platform::parse(&text)).transpose()?;
+                    stages.push(Stage {
+                        name: from.stage(),
+                        ground,
+                        platform,
+                        instructions: Vec::new(),
+                        is_needed: false,
+                    });
                 }
                 (Instruction::Arg(arg), None) => globals.declare(arg)?,
                 (other, None) => return Err(PlanFault::BeforeFrom { keyword: other.keyword() }.into()),

@@ -339,6 +339,8 @@ fn several_sources_go_into_a_directory() {
     assert_eq!(store.build(&excluded).names("/"), ["a.txt", "d"]);
     let parents = scratch().instruction(Copy::of(Values::from(["d/c.txt", "a.txt"])).to("/p/").parents());
     assert_eq!(store.build(&parents).names("/p"), ["a.txt", "d"]);
+    let pivot = scratch().instruction(Copy::of("./d/./c.txt").to("/p/").parents());
+    assert_eq!(store.build(&pivot).names("/p"), ["c.txt"]);
 }
 
 #[test]
@@ -368,6 +370,31 @@ fn tags_name_the_image_and_move() {
     let second = store.build_with(&scratch().copy("b", "/"), options()).unwrap();
     assert_eq!(store.images.find("app:latest").unwrap().id(), second.image.id());
     assert!(store.build_with(&scratch(), store.options().tag("Not Valid")).is_err());
+}
+
+#[test]
+fn a_base_for_another_platform_is_refused_where_one_is_asked_for() {
+    let store = Store::new();
+    let arm = Layers::new().from(Base::scratch()).platform("linux/arm64").label("a", "b");
+    let built = store.build_with(&arm, store.options().tag("arm")).unwrap();
+    assert_eq!(built.image.architecture(), "arm64");
+    let error = store.refusal(&Layers::new().from("arm").platform("linux/riscv64"));
+    assert_eq!(error.to_string(), "FROM arm: the image is for linux/arm64, and wanted is linux/riscv64");
+    assert_eq!(store.build(&Layers::new().from("arm").platform("linux/arm64")).image.architecture(), "arm64");
+}
+
+#[test]
+fn builds_of_many_threads_share_what_they_make() {
+    let store = Store::new();
+    store.file("f", "1").file("g", "2");
+    let definition = scratch().copy("f", "/f").copy("g", "/g").workdir("/w");
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| assert_eq!(store.build(&definition).names("/"), ["f", "g", "w"]));
+        }
+    });
+    assert_eq!(store.images.layers().list().unwrap().len(), 3);
+    store.assert_clean();
 }
 
 #[test]

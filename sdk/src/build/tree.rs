@@ -106,6 +106,8 @@ impl Entry {
 pub(super) struct Source {
     /// The path as written, wildcards replaced; relative to the root of the tree.
     pub path: PathBuf,
+    /// How many components of the path stand before `/./`: `--parents` leaves them out.
+    pub prefix: usize,
     pub entry: Entry,
 }
 
@@ -190,6 +192,7 @@ pub(super) fn find(tree: &dyn Tree, keyword: &'static str, written: &str) -> Res
         Error::new(kind, format!("{keyword} {written:?}: {error}"))
     };
     let components: Vec<&str> = written.split('/').filter(|part| !matches!(*part, "" | ".")).collect();
+    let prefix = written.find("/./").map_or(0, |at| Path::new(&written[..at]).components().filter(is_name).count());
     let mut paths = vec![PathBuf::new()];
     let mut has_pattern = false;
     if glob::check(written).is_err() {
@@ -225,7 +228,7 @@ pub(super) fn find(tree: &dyn Tree, keyword: &'static str, written: &str) -> Res
         match tree.resolve(&path).map_err(about)? {
             Some(entry) => match tree.refuses(&entry) {
                 Some(why) => return Err(SourceFault::Refused { keyword, written: written.to_owned(), why }.into()),
-                None => sources.push(Source { path, entry }),
+                None => sources.push(Source { path, prefix, entry }),
             },
             // A link to nothing, or a file in the place of a directory, which a pattern may hit.
             None if has_pattern => {}
@@ -241,6 +244,10 @@ pub(super) fn find(tree: &dyn Tree, keyword: &'static str, written: &str) -> Res
         return Err(SourceFault::NoMatch { keyword, written: written.to_owned(), tree: tree.title() }.into());
     }
     Ok(sources)
+}
+
+fn is_name(component: &Component<'_>) -> bool {
+    matches!(component, Component::Normal(_))
 }
 
 /// The path with the first wrong component replaced by the nearest name there, as a hint.
@@ -336,17 +343,4 @@ pub(super) fn digest(
 pub(super) fn field(into: &mut Digester, value: &[u8]) {
     into.update(&(value.len() as u64).to_le_bytes());
     into.update(value);
-}
-
-/// A path without `.`, `..` and a leading slash; `None` if it leads above the root.
-pub(super) fn normal(path: &Path) -> Option<PathBuf> {
-    let mut normal = PathBuf::new();
-    for component in path.components() {
-        match component {
-            Component::Normal(name) => normal.push(name),
-            Component::ParentDir if !normal.pop() => return None,
-            _ => {}
-        }
-    }
-    Some(normal)
 }
