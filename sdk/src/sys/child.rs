@@ -53,6 +53,11 @@ const LARGEST_ERRNO: u64 = 4095;
 /// How often an `openat2` is tried: enough for a host that renames all the time, and an end for one that only does so.
 const OPEN_ATTEMPTS: u32 = 10_000;
 
+/// A program that was written a moment ago may still be open for writing in another child that is being started, which
+/// has a copy of every descriptor until it has closed them: `ETXTBSY`. So it is tried again for a while.
+const BUSY_ATTEMPTS: u32 = 100;
+static BUSY_PAUSE: [u64; 2] = [0, 2_000_000];
+
 /// How long a child waits for its parent. It is killed with its parent, unless that died before it could ask for it.
 static GATE_SECONDS: [u64; 2] = [60, 0];
 
@@ -187,8 +192,18 @@ fn tolerates(operation: &Operation, errno: u16) -> bool {
 /// A file that is there decides: what follows is left out, and its path is in the register. That holds for one that is
 /// "not found" because its interpreter is not. Only one that may not be executed lets the search go on.
 fn execute(frame: &mut Frame, operation: &Operation, path: u64, argv: u64, envp: u64) {
-    // SAFETY: path, argv and envp are a C string and null-terminated arrays in the blob.
-    let result = unsafe { system_call(libc::SYS_execve as u32, [path, argv, envp, 0, 0, 0]) };
+    let mut left = BUSY_ATTEMPTS;
+    let result = loop {
+        // SAFETY: path, argv and envp are a C string and null-terminated arrays in the blob.
+        let result = unsafe { system_call(libc::SYS_execve as u32, [path, argv, envp, 0, 0, 0]) };
+        if result.wrapping_neg() != libc::ETXTBSY as u64 || left == 0 {
+            break result;
+        }
+        left = left.wrapping_sub(1);
+        let pause = BUSY_PAUSE.as_ptr().expose_provenance() as u64;
+        // SAFETY: the static time outlives the call.
+        unsafe { system_call(libc::SYS_nanosleep as u32, [pause, 0, 0, 0, 0, 0]) };
+    };
     let errno = result.wrapping_neg() as i32;
     let there = match errno {
         libc::ENOENT => {

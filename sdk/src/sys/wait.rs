@@ -1,7 +1,8 @@
 //! The end of a process: [`waitid(2)`](https://man7.org/linux/man-pages/man2/waitid.2.html) on a pidfd.
 //!
 //! # Safety
-//! One call through `libc::syscall`, for signals that rustix has no name for; it is given no pointer but null.
+//! Two calls through `libc`: one for signals that rustix has no name for, which is given no pointer but null, and one
+//! that fills a struct of ours.
 #![allow(unsafe_code)]
 
 use std::fs;
@@ -21,8 +22,7 @@ pub(crate) enum End {
     Unknown,
 }
 
-/// Our children send no signal when they end, so that a handler or `waitpid(-1)` of the program does not see them; this
-/// flag waits for such children.
+/// Waits for children of any kind: before its exec one of ours is no ordinary child, which sends `SIGCHLD`.
 const WALL: u32 = libc::__WALL as u32;
 
 /// How the process ended, if it has; frees its number.
@@ -50,10 +50,47 @@ fn reap_with(pidfd: BorrowedFd<'_>, options: WaitIdOptions) -> io::Result<Option
                 (None, None) => End::Unknown,
             })),
             Err(rustix::io::Errno::INTR) => continue,
-            Err(rustix::io::Errno::CHILD) => Ok(Some(End::Unknown)),
+            // The program ignores SIGCHLD, so that the kernel frees the number at once, or waits for any child.
+            Err(rustix::io::Errno::CHILD) => match exit_code_of_reaped(pidfd) {
+                Ok(end) => Ok(Some(end)),
+                Err(_) => Ok(Some(End::Unknown)),
+            },
             Err(error) => Err(error.into()),
         };
     }
+}
+
+/// `struct pidfd_info` of Linux 6.13, whose last field is filled since 6.15.
+#[repr(C)]
+#[derive(Default)]
+struct PidfdInfo {
+    mask: u64,
+    cgroup: u64,
+    pid_to_fsgid: [u32; 11],
+    exit_code: i32,
+}
+
+/// `PIDFD_INFO_EXIT`: how it ended.
+const INFO_EXIT: u64 = 1 << 3;
+/// `PIDFD_GET_INFO`, an ioctl that reads and writes 64 bytes: number 11 of group 0xff.
+const GET_INFO: u32 = 3 << 30 | (size_of::<PidfdInfo>() as u32) << 16 | 0xff << 8 | 11;
+
+/// How a process ended for which somebody else has waited: the kernel keeps it for those who have a pidfd.
+fn exit_code_of_reaped(pidfd: BorrowedFd<'_>) -> io::Result<End> {
+    let mut info = PidfdInfo { mask: INFO_EXIT, ..PidfdInfo::default() };
+    // SAFETY: the request says that it takes and fills as many bytes as the struct has.
+    let answer = unsafe { libc::ioctl(pidfd.as_raw_fd(), GET_INFO as _, &raw mut info) };
+    if answer != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(match (info.mask & INFO_EXIT != 0, info.exit_code) {
+        (false, _) => End::Unknown,
+        // As waitpid(2) has it: the signal in the low bits, else the code above them.
+        (true, status) => match status & 0x7f {
+            0 => End::Exited(status >> 8 & 0xff),
+            signal => End::Signaled(signal),
+        },
+    })
 }
 
 /// A pidfd of a child that has not been waited for: its number cannot have been given to another.
@@ -83,6 +120,13 @@ pub(super) fn send_real_time(pidfd: BorrowedFd<'_>, number: i32) -> io::Result<(
         0 => Ok(()),
         _ => Err(io::Error::last_os_error()),
     }
+}
+
+/// Lets the kernel free our children's numbers by itself, as some programs do.
+#[cfg(test)]
+pub(crate) fn ignore_children() {
+    // SAFETY: no handler is installed.
+    unsafe { libc::signal(libc::SIGCHLD, libc::SIG_IGN) };
 }
 
 #[cfg(test)]

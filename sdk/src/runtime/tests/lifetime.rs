@@ -266,3 +266,66 @@ fn the_end_of_the_container_ends_everything_in_it() {
     let done = tree.shell("sleep 1000 & sleep 1000 & echo started; exit 0");
     assert_eq!((done.status.code(), done.stdout.as_str()), (0, "started\n"));
 }
+
+/// What the name of a test that acts as a host program is told by.
+const HOST: &str = "PLYWOOD_TEST_HOST";
+
+/// Runs a test of this file as a program of its own, which takes the part of a host program.
+fn host_program(test: &str) -> std::process::Command {
+    let mut program = std::process::Command::new(std::env::current_exe().unwrap());
+    program.args(["--exact", "--nocapture", &format!("runtime::tests::lifetime::{test}")]).env(HOST, "1");
+    program
+}
+
+#[test]
+fn a_container_ends_with_a_killed_host_program() {
+    require_containers!();
+    if std::env::var_os(HOST).is_some() {
+        let tree = Tree::new();
+        let process = start_quiet(&tree.bundle(["sleep", "1000"])).unwrap();
+        std::fs::write("pid", process.pid().to_string()).unwrap();
+        std::io::stderr().write_all(b"started").unwrap();
+        let _ = process.wait();
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let mut host = host_program("a_container_ends_with_a_killed_host_program");
+    host.current_dir(dir.path()).env("TMPDIR", dir.path()).stderr(std::process::Stdio::piped());
+    let mut host = host.stdout(std::process::Stdio::null()).spawn().unwrap();
+    std::io::Read::read_exact(&mut host.stderr.take().unwrap(), &mut [0; 7]).unwrap();
+    let pid: i32 = std::fs::read_to_string(dir.path().join("pid")).unwrap().parse().unwrap();
+    let pid = rustix::process::Pid::from_raw(pid).unwrap();
+    let container = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).unwrap();
+    host.kill().unwrap();
+    host.wait().unwrap();
+    let mut ended = [rustix::event::PollFd::new(&container, rustix::event::PollFlags::IN)];
+    let limit = rustix::event::Timespec { tv_sec: 10, tv_nsec: 0 };
+    assert_eq!(rustix::event::poll(&mut ended, Some(&limit)).unwrap(), 1, "the container is still there");
+}
+
+#[test]
+fn a_host_program_that_ignores_the_end_of_its_children_sees_their_exit_codes() {
+    require_containers!();
+    if std::env::var_os(HOST).is_some() {
+        crate::sys::wait::ignore_children();
+        let tree = Tree::new();
+        for code in [0, 3, 200] {
+            assert_eq!(tree.shell(&format!("exit {code}")).status.code(), code);
+        }
+        let process = start_quiet(&tree.bundle(["sleep", "1000"])).unwrap();
+        process.signal(libc::SIGTERM).unwrap();
+        process.signal(libc::SIGKILL).unwrap();
+        assert_eq!(process.wait().signal(), Some(9));
+        return;
+    }
+    let mut release = rustix::system::uname().release().to_string_lossy().into_owned();
+    release.truncate(release.find('-').unwrap_or(release.len()));
+    let release: Vec<u32> = release.split('.').filter_map(|part| part.parse().ok()).collect();
+    if release < vec![6, 15] {
+        // An older kernel forgets: the code is 255 then.
+        return;
+    }
+    let test = "a_host_program_that_ignores_the_end_of_its_children_sees_their_exit_codes";
+    let done = host_program(test).output().unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+}
