@@ -1,1 +1,22 @@
-//! The book: `cargo test -p plywood-book` runs the code of each chapter.
+//! The book: `cargo test -p plywood-book` compiles the code of each chapter and of the README.
+
+macro_rules! chapters {
+    ($($name:ident = $file:literal),* $(,)?) => {
+        $(#[doc = include_str!($file)] pub mod $name {})*
+    };
+}
+
+chapters! {
+    readme = "../README.md",
+    first_container = "src/first-container.md",
+    images = "src/images.md",
+    layers_macro = "src/macro.md",
+    containers = "src/containers.md",
+    volumes = "src/volumes.md",
+    command_line = "src/command-line.md",
+    data_root = "src/data-root.md",
+    host = "src/host.md",
+    differences = "src/differences.md",
+    architecture = "src/architecture.md",
+    changelog = "src/changelog.md",
+}

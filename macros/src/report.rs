@@ -24,8 +24,6 @@ pub(crate) fn check(definition: &mut Definition, files: Option<&PackageFiles>) {
         false => checks::check(&definition.instructions, &around),
     };
     definition.findings.extend(found);
-    // Places are numbered as they are read: this is the order of the text.
-    definition.findings.sort_by_key(|finding| (finding.place, finding.range.as_ref().map(|range| range.start)));
 }
 
 /// One `compile_error!` for each error, as items or as statements.

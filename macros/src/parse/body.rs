@@ -54,8 +54,8 @@ impl Parser {
         if at_end || next_instruction {
             self.missing("FROM", word);
         }
-        let bare = if at_end || next_instruction { Some(self.placeholder(word)) } else { self.bare(cursor, false) };
-        let text = match bare {
+        let text = match self.bare(cursor, false) {
+            _ if at_end || next_instruction => self.placeholder(word),
             Some(text) => text,
             None => match self.value(cursor, "FROM") {
                 Some(text) if text.form == Form::Number => {

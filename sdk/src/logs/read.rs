@@ -1,6 +1,7 @@
 //! Reads a container's log: the last lines, a span of time, what is still to come.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::fd::OwnedFd;
@@ -54,6 +55,13 @@ pub struct LogLine {
     pub time: Timestamp,
     /// The text without its line feed.
     pub text: String,
+}
+
+/// The text alone, as the process wrote it.
+impl fmt::Display for LogLine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
 }
 
 /// Reads a log line by line, oldest first; the files that were rotated away come before the current one.

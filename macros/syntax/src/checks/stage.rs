@@ -139,9 +139,14 @@ impl<'a> Checker<'a> {
             Body::Volume(paths) => {
                 for path in paths {
                     let Some(value) = path.text.plain().filter(|value| value.starts_with('/')) else { continue };
-                    let key = path::resolve("/", value);
-                    let what = format!("`{key}` is already a volume");
-                    self.once("duplicate_volume", &mut stage.volumes, key, path.text.place, &what);
+                    let what = format!("`{value}` is already a volume");
+                    self.once(
+                        "duplicate_volume",
+                        &mut stage.volumes,
+                        path::resolve("/", value),
+                        path.text.place,
+                        &what,
+                    );
                 }
             }
             Body::Cmd(_) => self.overridden(instruction, &mut stage.last[0]),
@@ -197,7 +202,7 @@ impl<'a> Checker<'a> {
                 }
             }
             Origin::Stage => self.stage_before(base, instruction.place),
-            Origin::Unknown => self.unknown_stage(base, instruction.place, "FROM "),
+            Origin::Unknown => self.unknown_stage(base, instruction.place),
             Origin::Scratch | Origin::Type | Origin::Value => {}
         }
         if let Some(platform) = instruction.flag_text("platform")
@@ -252,7 +257,7 @@ impl<'a> Checker<'a> {
         }
     }
 
-    pub(super) fn unknown_stage(&mut self, name: &Text, place: Place, written: &str) {
+    pub(super) fn unknown_stage(&mut self, name: &Text, place: Place) {
         let before = self.instructions.iter().filter(|instruction| instruction.place < place);
         let names: Vec<&str> = before
             .filter_map(|instruction| match &instruction.body {
@@ -262,7 +267,7 @@ impl<'a> Checker<'a> {
             .chain(["scratch"])
             .collect();
         let help = suggest::did_you_mean(&name.value, names)
-            .unwrap_or_else(|| format!("an image is written as a string: {written}\"{}\"", name.value));
+            .unwrap_or_else(|| format!("an image is written as a string: \"{}\"", name.value));
         let message = format!("no stage named `{}` before this one", name.value);
         self.report(Finding::error("unknown_stage", name.place, message).help(help));
     }

@@ -2,9 +2,9 @@
 
 use super::command::is_owner;
 use super::{Checker, files};
-use crate::ast::{Body, Flag, FlagValue, Form, Instruction, Origin, Text, Transfer};
+use crate::ast::{Body, Form, Instruction, Origin, Text, Transfer};
 use crate::finding::{Finding, Place};
-use crate::{glob, grammar, path, reference};
+use crate::{glob, path, reference};
 
 impl Checker<'_> {
     pub(super) fn transfer(&mut self, instruction: &Instruction, transfer: &Transfer, on_build: bool) {
@@ -22,10 +22,7 @@ impl Checker<'_> {
                 self.problem(problem, source);
             }
         }
-        // A flag that is not known may be a mistyped `--from`.
-        let keyword = instruction.keyword();
-        let elsewhere = |flag: &Flag| flag.name.value == "from" || grammar::takes(keyword, &flag.name.value).is_none();
-        if instruction.flags.iter().any(elsewhere) {
+        if instruction.flag("from").is_some() {
             return;
         }
         for source in &transfer.sources {
@@ -122,15 +119,15 @@ impl Checker<'_> {
                 self.report(Finding::error("unknown_stage", from.place, message));
             }
             Origin::Stage => self.stage_before(from, place),
-            Origin::Unknown => self.unknown_stage(from, place, "--from="),
+            Origin::Unknown => self.unknown_stage(from, place),
             Origin::Type | Origin::Value => {}
         }
     }
 }
 
-fn exclude(flag: &Flag) -> Option<&Text> {
+fn exclude(flag: &crate::ast::Flag) -> Option<&Text> {
     match &flag.value {
-        FlagValue::One(text) if flag.name.value == "exclude" => Some(text),
+        crate::ast::FlagValue::One(text) if flag.name.value == "exclude" => Some(text),
         _ => None,
     }
 }

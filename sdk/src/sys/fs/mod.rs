@@ -25,7 +25,7 @@ use rustix::path::Arg;
 pub(crate) use copy::copy_file;
 pub(crate) use remove::remove_tree;
 pub(crate) use umask::own_umask;
-pub(crate) use xattr::{Xattr, get_xattr, get_xattr_at, list_xattrs, list_xattrs_at, set_xattr, set_xattr_at};
+pub(crate) use xattr::{Xattr, get_xattr_at, list_xattrs, list_xattrs_at, set_xattr, set_xattr_at};
 
 /// Flags of every descriptor that only names a file.
 pub(crate) const PATH_ONLY: OFlags = OFlags::PATH.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);

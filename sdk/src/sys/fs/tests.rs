@@ -74,8 +74,8 @@ fn attributes_of_links_and_files_are_read_and_written() {
     }
     let big = vec![7u8; 1000];
     set_xattr_at(&base, OsStr::new("file"), "user.big", &big).unwrap();
-    assert_eq!(get_xattr(&file, "user.plywood").unwrap().unwrap(), b"\0value");
-    assert_eq!(get_xattr(&file, "user.none").unwrap(), None);
+    assert_eq!(xattr::get_xattr(&file, "user.plywood").unwrap().unwrap(), b"\0value");
+    assert_eq!(xattr::get_xattr(&file, "user.none").unwrap(), None);
     let names: Vec<_> =
         list_xattrs(&file).unwrap().into_iter().filter(|(name, _)| name.starts_with(b"user.")).collect();
     assert_eq!(names, [(b"user.big".to_vec(), big), (b"user.plywood".to_vec(), b"\0value".to_vec())]);

@@ -1,0 +1,3 @@
+cat /app/built
+echo "$GREETING from $(id -un), whose root holds: $(echo /*)"
+echo "a note by the writer" > /data/note

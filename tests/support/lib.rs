@@ -1,0 +1,94 @@
+//! What the behaviour tests share: an engine on a temporary data root, an image made on the spot, and the needs of a
+//! test, stated in its first line.
+
+use std::fmt::Display;
+use std::path::PathBuf;
+
+use plywood::{Base, Engine, Image, Layers};
+
+/// Programs of the host that the test image holds; every one is part of coreutils or a POSIX shell.
+pub const PROGRAMS: [&str; 18] = [
+    "sh", "cat", "ls", "id", "env", "echo", "sleep", "head", "dd", "touch", "mkdir", "rm", "ln", "stat", "chmod",
+    "true", "false", "pwd",
+];
+
+/// Where the workspace lies.
+pub fn workspace() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).parent().map(PathBuf::from).unwrap_or_default()
+}
+
+/// Whether this process is root.
+pub fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+/// Says why a test is skipped; with `PLYWOOD_TEST_STRICT=1`, as in CI, a missing need is a failure instead.
+///
+/// # Panics
+/// If the host must not lack anything.
+#[allow(clippy::print_stderr)]
+pub fn skip(reason: impl Display) {
+    assert!(std::env::var_os("PLYWOOD_TEST_STRICT").is_none_or(|value| value != "1"), "the host lacks: {reason}");
+    eprintln!("skipped: {reason}");
+}
+
+/// Returns from the test, saying why, unless it runs as root.
+///
+/// An ordinary user is no lack of the host: the strict run is made by root and by an ordinary user, and each skips what
+/// belongs to the other.
+#[macro_export]
+macro_rules! require_root {
+    () => {
+        if !$crate::is_root() {
+            eprintln!("skipped: this test is for root");
+            return;
+        }
+    };
+}
+
+/// Returns from the test, saying why, unless it runs as an ordinary user.
+#[macro_export]
+macro_rules! require_ordinary_user {
+    () => {
+        if $crate::is_root() {
+            eprintln!("skipped: this test is for an ordinary user");
+            return;
+        }
+    };
+}
+
+/// Returns from the test, saying what the host lacks, unless this program is installed.
+#[macro_export]
+macro_rules! require_program {
+    ($name:expr) => {
+        if !$crate::has_program($name) {
+            return $crate::skip(format_args!("the program {}", $name));
+        }
+    };
+}
+
+/// Whether a program is on the `PATH`.
+pub fn has_program(name: &str) -> bool {
+    std::env::var_os("PATH").is_some_and(|path| std::env::split_paths(&path).any(|dir| dir.join(name).is_file()))
+}
+
+/// An engine on a data root of its own, removed with it.
+///
+/// # Panics
+/// If the host cannot hold one.
+pub fn engine() -> Engine {
+    Engine::temp().unwrap_or_else(|error| panic!("{error:?}"))
+}
+
+/// An image that holds [`PROGRAMS`].
+///
+/// # Panics
+/// If it cannot be built.
+pub fn image(engine: &Engine) -> Image {
+    engine.build(&base()).unwrap_or_else(|error| panic!("{error:?}"))
+}
+
+/// The definition of an image that holds [`PROGRAMS`].
+pub fn base() -> Layers {
+    Layers::new().from(Base::host(PROGRAMS))
+}

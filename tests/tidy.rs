@@ -1,0 +1,169 @@
+//! The house rules that a compiler does not check: who may use whom, sizes, unsafe, and the top level.
+
+#![allow(missing_docs, clippy::unwrap_used)]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use support::workspace;
+
+/// Modules of the SDK in the order in which to read them, each with those it may use. The book draws this table.
+const MAY_USE: &[(&str, &str)] = &[
+    ("error", ""),
+    ("spec", "error"),
+    ("sys", ""),
+    ("logs", "error spec sys"),
+    ("runtime", "error spec sys logs"),
+    ("data_root", "error spec sys"),
+    ("archive", "error spec sys"),
+    ("driver", "error spec sys data_root archive"),
+    ("layer", "error spec sys data_root archive driver"),
+    ("image", "error spec sys data_root archive driver layer"),
+    ("volume", "error spec sys data_root archive driver layer"),
+    ("host", "error spec sys"),
+    ("container", "error spec sys logs runtime data_root archive driver layer image volume host"),
+    ("build", "error spec sys logs runtime data_root archive driver layer image volume host container"),
+    ("prune", "error spec sys logs runtime data_root archive driver layer image volume host container build"),
+    ("engine", "error spec sys logs runtime data_root archive driver layer image volume host container build prune"),
+];
+
+const LONGEST_FILE: usize = 500;
+
+fn rust_files(dir: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut pending = vec![dir.to_owned()];
+    while let Some(dir) = pending.pop() {
+        for entry in fs::read_dir(&dir).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                pending.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+/// The first segments of every `crate::…` path in a source text, with their lines.
+fn used_modules(text: &str) -> Vec<(usize, String)> {
+    let mut found = Vec::new();
+    for (number, line) in text.lines().enumerate() {
+        let code = line.split("//").next().unwrap_or_default();
+        for (at, _) in code.match_indices("crate::") {
+            // `$crate::` is a macro's own affair; `plywood_crate::` is another word.
+            if at > 0 && code[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == '$') {
+                continue;
+            }
+            let rest = &code[at + "crate::".len()..];
+            if let Some(group) = rest.strip_prefix('{') {
+                for name in group.split(['}', ',']).map(first_segment).filter(|name| !name.is_empty()) {
+                    found.push((number + 1, name));
+                }
+            } else {
+                found.push((number + 1, first_segment(rest)));
+            }
+        }
+    }
+    found
+}
+
+fn first_segment(path: &str) -> String {
+    path.trim().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect()
+}
+
+#[test]
+fn each_module_uses_only_what_is_below_it() {
+    let source = workspace().join("sdk/src");
+    let mut wrong = Vec::new();
+    for (module, may_use) in MAY_USE {
+        let allowed: BTreeSet<&str> = may_use.split_whitespace().chain([*module]).collect();
+        let single = source.join(format!("{module}.rs"));
+        let mut files = if source.join(module).is_dir() { rust_files(&source.join(module)) } else { Vec::new() };
+        files.extend(single.is_file().then_some(single));
+        assert!(!files.is_empty(), "the house plan names `{module}`, which has no file");
+        for file in files {
+            for (line, used) in used_modules(&fs::read_to_string(&file).unwrap()) {
+                if !allowed.contains(used.as_str()) {
+                    wrong.push(format!("{}:{line}: `{module}` may not use `{used}`", file.display()));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn modules_are_declared_in_reading_order() {
+    let lib = fs::read_to_string(workspace().join("sdk/src/lib.rs")).unwrap();
+    let declared: Vec<&str> = lib
+        .lines()
+        .filter_map(|line| line.strip_prefix("pub mod ").or_else(|| line.strip_prefix("mod ")))
+        .filter_map(|rest| rest.strip_suffix(';'))
+        .collect();
+    let planned: Vec<&str> = MAY_USE.iter().map(|(module, _)| *module).collect();
+    assert_eq!(declared, planned);
+}
+
+#[test]
+fn no_file_holds_two_ideas() {
+    let mut long = Vec::new();
+    for dir in ["sdk", "macros", "examples", "tests", "book"] {
+        for file in rust_files(&workspace().join(dir)) {
+            let lines = fs::read_to_string(&file).unwrap().lines().count();
+            if lines > LONGEST_FILE {
+                long.push(format!("{}: {lines} lines", file.display()));
+            }
+        }
+    }
+    assert!(long.is_empty(), "files over {LONGEST_FILE} lines:\n{}", long.join("\n"));
+}
+
+#[test]
+fn every_file_opens_with_what_it_is() {
+    for dir in ["sdk/src", "macros/src", "macros/syntax/src", "examples"] {
+        for file in rust_files(&workspace().join(dir)) {
+            let text = fs::read_to_string(&file).unwrap();
+            assert!(text.starts_with("//!") || file.ends_with("tests.rs"), "{} has no opening words", file.display());
+        }
+    }
+}
+
+#[test]
+fn unsafe_code_lives_with_the_kernel() {
+    let sdk = workspace().join("sdk/src");
+    for file in rust_files(&sdk).into_iter().chain(rust_files(&workspace().join("macros"))) {
+        let inside = file.starts_with(sdk.join("sys"));
+        for (number, line) in fs::read_to_string(&file).unwrap().lines().enumerate() {
+            let code = line.split("//").next().unwrap_or_default();
+            let is_unsafe =
+                ["unsafe {", "unsafe fn", "unsafe impl", "unsafe extern"].iter().any(|word| code.contains(word));
+            assert!(inside || !is_unsafe, "{}:{}: unsafe outside sys/", file.display(), number + 1);
+        }
+    }
+}
+
+#[test]
+fn the_top_level_holds_nothing_else() {
+    let allowed = ["Cargo.toml", "Cargo.lock", "sdk", "macros", "examples", "tests", "book", "README.md", "target"];
+    for entry in fs::read_dir(workspace()).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        let known = allowed.contains(&name.as_str()) || name.starts_with('.') || name.starts_with("LICENSE");
+        assert!(known, "the top level has an entry that the design does not: {name}");
+    }
+}
+
+#[test]
+fn nothing_is_left_undone() {
+    let marks = ["todo!(", "unimplemented!(", "#[ignore", concat!("FIX", "ME"), concat!("XX", "X")];
+    for dir in ["sdk/src", "macros", "examples"] {
+        for file in rust_files(&workspace().join(dir)) {
+            let text = fs::read_to_string(&file).unwrap();
+            for mark in marks {
+                assert!(!text.contains(mark), "{}: {mark}", file.display());
+            }
+        }
+    }
+}

@@ -1,9 +1,0 @@
-use plywood::layers;
-
-layers! {
-    struct Web;
-
-    FROM "debian@sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
-}
-
-fn main() {}

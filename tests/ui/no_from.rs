@@ -1,9 +1,0 @@
-use plywood::layers;
-
-layers! {
-    struct Web;
-
-    ARG A = "1";
-}
-
-fn main() {}

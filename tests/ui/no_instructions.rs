@@ -1,7 +1,0 @@
-use plywood::layers;
-
-layers! {
-    struct Web;
-}
-
-fn main() {}

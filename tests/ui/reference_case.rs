@@ -1,9 +1,0 @@
-use plywood::layers;
-
-layers! {
-    struct Web;
-
-    FROM "Alpine:3.20";
-}
-
-fn main() {}

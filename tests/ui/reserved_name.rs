@@ -1,9 +1,0 @@
-use plywood::layers;
-
-layers! {
-    struct Web;
-
-    FROM "debian:12" as scratch;
-}
-
-fn main() {}

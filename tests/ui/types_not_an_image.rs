@@ -1,5 +1,0 @@
-use plywood::layers;
-
-fn main() {
-    let _ = layers! { FROM String; };
-}

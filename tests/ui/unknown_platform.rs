@@ -1,9 +1,0 @@
-use plywood::layers;
-
-layers! {
-    struct Web;
-
-    FROM --platform="linux/amd46" "debian:12";
-}
-
-fn main() {}
