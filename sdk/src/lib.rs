@@ -1,7 +1,68 @@
 //! plywood: containers as Rust values.
 //!
 //! A program declares images, containers and volumes; an [`Engine`] turns the declarations into overlay2 layer stacks
-//! and namespaced processes, in the calling process and without a daemon. The store is laid out as Docker's data root.
+//! and namespaced Linux processes, in the calling process. There is no daemon, and where the kernel allows it no need of
+//! root; when the program ends, so do its containers. The store on disk is laid out as Docker's data root.
+//!
+//! ```no_run
+//! use std::time::Duration;
+//! use plywood::{Base, Container, Engine, Mount, layers};
+//!
+//! layers! {
+//!     /// Says what is in a directory.
+//!     pub struct Lister;
+//!
+//!     FROM {Base::host(["sh", "ls"])};
+//!     RUN "echo hello > /hello";
+//!     VOLUME "/data" as DATA;
+//!     CMD ["ls", "-l", "/data"];
+//! }
+//!
+//! fn main() -> plywood::Result<()> {
+//!     let engine = Engine::open_default()?;
+//!     let image = engine.build(&Lister)?;
+//!     let data = engine.volume("data")?;
+//!
+//!     // To its end, with what it wrote.
+//!     let output = Container::of(&image).mount(data.at(Lister::DATA)).output(&engine)?;
+//!     println!("{}", String::from_utf8_lossy(&output.stdout));
+//!
+//!     // A service: a guard, which kills and removes the container when it is dropped.
+//!     let shell = Container::of(&image)
+//!         .cmd(["sh", "-c", "while :; do read line; done"])
+//!         .mount(Mount::tmpfs("/tmp"))
+//!         .start(&engine)?;
+//!     assert!(shell.exec(["ls", "/hello"]).status()?.success());
+//!     shell.stop(Duration::from_secs(5))?;
+//!     Ok(())
+//! }
+//! ```
+//!
+//! # Words
+//!
+//! * A **definition** is a value: [`Layers`] or a type that `layers!` declares for an image,
+//!   [`container::Definition`] for a container. It does no I/O, and mistakes in it are told when it is used.
+//! * An [`Engine`] is one data root, open. It is cheap to clone, and may be used by many threads and programs at once.
+//! * An [`Image`] is a stack of read-only [`Layer`]s with a configuration, in the store. Containers of an image share its
+//!   layers, and each has a writable layer of its own.
+//! * A [`Container`] that a program has made is a **guard**: dropping it kills and removes the container. If the program
+//!   is killed, its containers are too, and the next one that opens the store removes what is left.
+//! * A [`Volume`] is named data that outlives containers.
+//!
+//! # What calls do
+//!
+//! Every call blocks until it is done, in any thread; there is no runtime and no state but the data root. An [`Error`]
+//! names what was attempted, on what, and why it failed; its [`kind`](Error::kind) is what a program can act on, and its
+//! [`hint`](Error::hint) what a person can do.
+//!
+//! # What it does not do
+//!
+//! It runs Linux programs on Linux, with the kernel of the host. It does not guard against a kernel that is broken into, and
+//! it changes nothing on the host outside its data root: no firewall rules, no settings of the kernel.
+//!
+//! # Environment variables
+//!
+//! `PLYWOOD_ROOT` is the data root of [`Engine::open_default`].
 
 #![allow(dead_code)] // removed once the rooms are joined
 

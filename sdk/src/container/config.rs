@@ -187,11 +187,6 @@ impl Config {
         }
         std::iter::once(self.path.clone()).chain(self.args.iter().cloned()).collect()
     }
-
-    /// How messages name it.
-    pub(crate) fn title(&self) -> String {
-        title(self.plain_name(), &self.config.image)
-    }
 }
 
 /// `container "db" (postgres:16)`.

@@ -146,7 +146,8 @@ mod tests {
     fn entrypoint_and_command_merge_as_in_docker() {
         let some = |list: &[&str]| Some(strings(list));
         let image = Command { entrypoint: some(&["/entry"]), cmd: some(&["serve"]) };
-        let table: [(Option<Vec<String>>, Option<Vec<String>>, &[&str]); 7] = [
+        type Words = Option<Vec<String>>;
+        let table: [(Words, Words, &[&str]); 7] = [
             (None, None, &["/entry", "serve"]),
             (None, some(&["other"]), &["/entry", "other"]),
             (some(&["sh"]), None, &["sh"]),

@@ -283,6 +283,7 @@ impl Handle {
         let Some(record) = files.record.as_mut().filter(|record| record.guard) else { return Ok(()) };
         record.guard = false;
         self.store.write(&self.id, files)?;
+        self.store.sync(&self.id)?;
         if !is_running {
             inner.disown();
         }
@@ -344,6 +345,14 @@ impl Inner {
         self.owner = None;
         self.files = None;
         self.writable = None;
+    }
+
+    /// After a start that failed: what is to stay anyway is anybody's again.
+    pub(super) fn give_back(&mut self) {
+        let record = self.files.as_ref().and_then(|files| files.record.as_ref());
+        if record.is_none_or(|record| !record.guard) {
+            self.disown();
+        }
     }
 
     pub(super) fn set_removed(&mut self) {

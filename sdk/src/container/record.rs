@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Attempt, Error, ErrorKind, Result};
+use crate::error::{Attempt, Error, Result};
 use crate::spec::exit_status::ExitStatus;
 use crate::spec::time::Timestamp;
 
@@ -105,13 +105,10 @@ impl Run {
     /// Sends a signal to this very process; whether it was still there.
     pub(crate) fn signal(&self, signal: super::Signal) -> Result<bool> {
         let Some(fd) = self.open()? else { return Ok(false) };
-        let Some(signal) = signal.to_rustix() else {
-            return Err(Error::new(ErrorKind::InvalidArgument, format_args!("send signal {signal}: no such signal")));
-        };
-        match rustix::process::pidfd_send_signal(&fd, signal) {
+        match crate::sys::signal::send(&fd, signal.number()) {
             Ok(()) => Ok(true),
-            Err(rustix::io::Errno::SRCH) => Ok(false),
-            Err(error) => Err(error).attempt(|| format!("send a signal to process {}", self.pid)),
+            Err(error) if error.raw_os_error() == Some(libc::ESRCH) => Ok(false),
+            Err(error) => Err(error).attempt(|| format!("send {signal} to process {}", self.pid)),
         }
     }
 

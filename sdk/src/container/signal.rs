@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::error::{Error, ErrorKind, Fault, Result};
+use crate::sys::signal as names;
 
 /// A signal to a container's process.
 ///
@@ -11,49 +12,13 @@ use crate::error::{Error, ErrorKind, Fault, Result};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Signal(i32);
 
-/// The names that mean the same number everywhere Linux runs but on machines nobody builds any more.
-const NAMES: [(&str, i32); 31] = [
-    ("HUP", libc::SIGHUP),
-    ("INT", libc::SIGINT),
-    ("QUIT", libc::SIGQUIT),
-    ("ILL", libc::SIGILL),
-    ("TRAP", libc::SIGTRAP),
-    ("ABRT", libc::SIGABRT),
-    ("BUS", libc::SIGBUS),
-    ("FPE", libc::SIGFPE),
-    ("KILL", libc::SIGKILL),
-    ("USR1", libc::SIGUSR1),
-    ("SEGV", libc::SIGSEGV),
-    ("USR2", libc::SIGUSR2),
-    ("PIPE", libc::SIGPIPE),
-    ("ALRM", libc::SIGALRM),
-    ("TERM", libc::SIGTERM),
-    ("STKFLT", libc::SIGSTKFLT),
-    ("CHLD", libc::SIGCHLD),
-    ("CONT", libc::SIGCONT),
-    ("STOP", libc::SIGSTOP),
-    ("TSTP", libc::SIGTSTP),
-    ("TTIN", libc::SIGTTIN),
-    ("TTOU", libc::SIGTTOU),
-    ("URG", libc::SIGURG),
-    ("XCPU", libc::SIGXCPU),
-    ("XFSZ", libc::SIGXFSZ),
-    ("VTALRM", libc::SIGVTALRM),
-    ("PROF", libc::SIGPROF),
-    ("WINCH", libc::SIGWINCH),
-    ("IO", libc::SIGIO),
-    ("PWR", libc::SIGPWR),
-    ("SYS", libc::SIGSYS),
-];
-
-/// signal(7): the highest number of the kernel, and the real-time signals that the C libraries leave to programs.
-const HIGHEST: i32 = 64;
-const REAL_TIME: std::ops::RangeInclusive<i32> = 34..=HIGHEST;
+/// The first real-time signal that the C libraries leave to programs.
+const FIRST_REAL_TIME: i32 = names::REAL_TIME.0 + 2;
 
 #[derive(Debug, thiserror::Error)]
 enum SignalFault {
-    #[error("invalid signal {0:?}: neither a name such as SIGTERM nor a number from 1 to {HIGHEST}")]
-    Unknown(String),
+    #[error("invalid signal {text:?}: neither a name such as SIGTERM nor a number from 1 to {}", names::REAL_TIME.1)]
+    Unknown { text: String },
 }
 
 impl Fault for SignalFault {
@@ -83,30 +48,22 @@ impl Signal {
     /// # Errors
     /// [`InvalidArgument`](ErrorKind::InvalidArgument) if there is no such signal.
     pub fn new(number: i32) -> Result<Self> {
-        if (1..=HIGHEST).contains(&number) {
-            Ok(Self(number))
-        } else {
-            Err(SignalFault::Unknown(number.to_string()).into())
-        }
+        number.to_string().parse()
     }
 
     /// Its number.
     pub fn number(self) -> i32 {
         self.0
     }
-
-    pub(crate) fn to_rustix(self) -> Option<rustix::process::Signal> {
-        rustix::process::Signal::from_named_raw(self.0)
-    }
 }
 
 /// Prints `SIGTERM`; a real-time signal as `SIGRTMIN+1`, another one as its number.
 impl fmt::Display for Signal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match NAMES.iter().find(|(_, number)| *number == self.0) {
-            Some((name, _)) => write!(f, "SIG{name}"),
-            None if self.0 == *REAL_TIME.start() => f.write_str("SIGRTMIN"),
-            None if REAL_TIME.contains(&self.0) => write!(f, "SIGRTMIN+{}", self.0 - REAL_TIME.start()),
+        match names::name(self.0) {
+            Some(name) => f.write_str(&name),
+            None if self.0 == FIRST_REAL_TIME => f.write_str("SIGRTMIN"),
+            None if self.0 > FIRST_REAL_TIME => write!(f, "SIGRTMIN+{}", self.0 - FIRST_REAL_TIME),
             None => write!(f, "{}", self.0),
         }
     }
@@ -117,28 +74,8 @@ impl FromStr for Signal {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        let fault = || Error::from(SignalFault::Unknown(text.to_owned()));
-        if let Ok(number) = text.parse::<i32>() {
-            return Self::new(number).map_err(|_| fault());
-        }
-        let upper = text.to_ascii_uppercase();
-        let name = upper.strip_prefix("SIG").unwrap_or(&upper);
-        if let Some((_, number)) = NAMES.iter().find(|(known, _)| *known == name) {
-            return Ok(Self(*number));
-        }
-        let number = if let Some(rest) = name.strip_prefix("RTMIN") {
-            offset(rest, '+').map(|offset| REAL_TIME.start() + offset)
-        } else if let Some(rest) = name.strip_prefix("RTMAX") {
-            offset(rest, '-').map(|offset| REAL_TIME.end() - offset)
-        } else {
-            None
-        };
-        number.filter(|number| REAL_TIME.contains(number)).map(Self).ok_or_else(fault)
+        names::number(text).map(Self).ok_or_else(|| SignalFault::Unknown { text: text.to_owned() }.into())
     }
-}
-
-fn offset(text: &str, sign: char) -> Option<i32> {
-    if text.is_empty() { Some(0) } else { text.strip_prefix(sign)?.parse().ok().filter(|offset| *offset >= 0) }
 }
 
 #[cfg(test)]
@@ -160,7 +97,7 @@ mod tests {
 
     #[test]
     fn what_is_printed_reads_back() {
-        for number in 1..=HIGHEST {
+        for number in 1..=names::REAL_TIME.1 {
             let signal = Signal::new(number).unwrap();
             assert_eq!(signal.to_string().parse::<Signal>().unwrap(), signal);
         }

@@ -79,7 +79,13 @@ impl Handle {
                 return Err(StartFault::Removed.into());
             }
         };
-        let (process, ends) = started?;
+        let (process, ends) = match started {
+            Ok(started) => started,
+            Err(error) => {
+                inner.give_back();
+                return Err(error);
+            }
+        };
         self.record_start(&mut inner, process, ends, started_at)?;
         if let Some(status) = early {
             self.record_end(&mut inner, status);
@@ -102,9 +108,7 @@ impl Handle {
         }
         let prepared = self.prepare(&mut inner);
         if let Err(error) = prepared {
-            if inner.files.as_ref().is_none_or(|files| files.record.as_ref().is_none_or(|record| !record.guard)) {
-                inner.disown();
-            }
+            inner.give_back();
             return Err(error);
         }
         inner.phase = Phase::Starting(None);

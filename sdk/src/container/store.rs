@@ -31,7 +31,7 @@ use super::config::Config;
 use super::handle::Handle;
 use super::host_config::HostConfig;
 use super::record::Record;
-use crate::data_root::{DataRoot, InFlight, Lock, atomic};
+use crate::data_root::{DataRoot, Durability, InFlight, Lock, atomic};
 use crate::error::{Attempt, Error, ErrorKind, Fault, Result};
 use crate::image::images::Images;
 use crate::layer::LayerStore;
@@ -316,12 +316,28 @@ impl Store {
     pub(super) fn write(&self, id: &ContainerId, files: &Files) -> Result<()> {
         let Some(record) = &files.record else { return Ok(()) };
         // What goes when its program ends need not survive a loss of power.
-        let durability = if record.guard { crate::data_root::Durability::Fast } else { self.root().durability() };
+        let durability = if record.guard { Durability::Fast } else { self.root().durability() };
         atomic::write(&self.root().container_state(id), &to_json(record)?, 0o600, durability)?;
         if !record.guard {
             atomic::write(&self.root().container_config(id), &to_json(&files.config)?, 0o600, durability)?;
         }
         Ok(())
+    }
+
+    /// Makes the directory of a container survive a loss of power, where the store does.
+    pub(super) fn sync(&self, id: &ContainerId) -> Result<()> {
+        if self.root().durability() == Durability::Fast {
+            return Ok(());
+        }
+        let directory = self.root().container_dir(id);
+        let sync = || -> io::Result<()> {
+            for entry in fs::read_dir(&directory)? {
+                fs::File::open(entry?.path())?.sync_all()?;
+            }
+            atomic::sync_directory(&directory, Durability::Full)?;
+            atomic::sync_directory(&self.root().containers_dir(), Durability::Full)
+        };
+        sync().attempt(|| format!("sync {directory:?}"))
     }
 
     /// Locks the names of containers.

@@ -168,7 +168,8 @@ impl Plan {
     /// Adds `length` zeros for the kernel to write to.
     pub(crate) fn buffer(&mut self, length: usize) -> Offset {
         let offset = self.bytes(&[]);
-        self.data.resize(self.data.len() + length, 0);
+        // Unoptimised, `resize` writes byte by byte: an eighth of a container's time.
+        self.data.extend_from_slice(&vec![0; length]);
         offset
     }
 
@@ -320,7 +321,7 @@ impl Plan {
         bytes.extend(pointers.iter().flat_map(|at| at.to_ne_bytes()));
         bytes.resize(data, 0);
         bytes.extend_from_slice(&self.data);
-        bytes.resize(length, 0);
+        bytes.extend_from_slice(&vec![0; length - bytes.len()]);
         for at in &pointers {
             add(&mut bytes, *at as usize, shift.into());
         }

@@ -8,11 +8,12 @@ use crate::{Engine, ErrorKind};
 
 #[test]
 fn the_default_root_follows_the_environment() {
+    type Variables = &'static [(&'static str, &'static str)];
     let of = |variables: &[(&str, &str)], is_root| {
         let find = |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, v)| OsString::from(v));
         default_root(find, is_root)
     };
-    let table: [(&[(&str, &str)], bool, &str); 6] = [
+    let table: [(Variables, bool, &str); 6] = [
         (&[("PLYWOOD_ROOT", "/x"), ("HOME", "/home/a")], false, "/x"),
         (&[("HOME", "/root")], true, "/var/lib/plywood"),
         (&[("PLYWOOD_ROOT", ""), ("XDG_DATA_HOME", "/d"), ("HOME", "/home/a")], false, "/d/plywood"),
