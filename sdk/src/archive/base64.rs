@@ -6,7 +6,10 @@ const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwx
 pub(super) fn encode(bytes: &[u8], out: &mut Vec<u8>) {
     out.reserve(bytes.len().div_ceil(3) * 4);
     let (triples, rest) = bytes.as_chunks::<3>();
-    for &[a, b, c] in triples {
+    let mut at = 0;
+    while at < triples.len() {
+        let [a, b, c] = triples[at];
+        at += 1;
         let word = u32::from(a) << 16 | u32::from(b) << 8 | u32::from(c);
         out.extend_from_slice(&[digit(word >> 18), digit(word >> 12), digit(word >> 6), digit(word)]);
     }
@@ -29,20 +32,30 @@ pub(super) fn decode(text: &[u8]) -> Option<Vec<u8>> {
     if !rest.is_empty() {
         return None;
     }
-    let mut out = Vec::with_capacity(quads.len() * 3);
-    for (index, quad) in quads.iter().enumerate() {
-        let padding = quad.iter().rev().take_while(|byte| **byte == b'=').count();
-        if padding > 2 || (padding > 0 && index + 1 != quads.len()) {
+    let padding = text.iter().rev().take(3).take_while(|byte| **byte == b'=').count();
+    if padding > 2 {
+        return None;
+    }
+    let mut out = vec![0; quads.len() * 3];
+    let triples = out.as_chunks_mut::<3>().0;
+    // By index, as unoptimised builds count.
+    let mut at = 0;
+    while at < quads.len() {
+        let mut quad = quads[at];
+        if at + 1 == quads.len() {
+            // Padding stands for zero bits, which are cut off below.
+            quad[4 - padding..].fill(b'A');
+        }
+        let [a, b, c, d] = [value(quad[0]), value(quad[1]), value(quad[2]), value(quad[3])];
+        if (a | b | c | d) & 0x80 != 0 {
             return None;
         }
-        let mut word = 0;
-        for byte in &quad[..4 - padding] {
-            word = word << 6 | value(*byte)?;
-        }
-        word <<= 6 * padding;
+        let word = u32::from(a) << 18 | u32::from(b) << 12 | u32::from(c) << 6 | u32::from(d);
         let [_, a, b, c] = word.to_be_bytes();
-        out.extend_from_slice(&[a, b, c][..3 - padding]);
+        triples[at] = [a, b, c];
+        at += 1;
     }
+    out.truncate(out.len() - padding);
     Some(out)
 }
 
@@ -50,17 +63,20 @@ fn digit(bits: u32) -> u8 {
     ALPHABET[(bits & 63) as usize]
 }
 
-fn value(byte: u8) -> Option<u32> {
-    let value = match byte {
-        b'A'..=b'Z' => byte - b'A',
-        b'a'..=b'z' => byte - b'a' + 26,
-        b'0'..=b'9' => byte - b'0' + 52,
-        b'+' => 62,
-        b'/' => 63,
-        _ => return None,
-    };
-    Some(value.into())
+fn value(byte: u8) -> u8 {
+    VALUES[usize::from(byte)]
 }
+
+/// The value of every digit; 0x80 for what is none.
+static VALUES: [u8; 256] = {
+    let mut values = [0x80; 256];
+    let mut value = 0;
+    while value < 64 {
+        values[ALPHABET[value as usize] as usize] = value;
+        value += 1;
+    }
+    values
+};
 
 #[cfg(test)]
 mod tests {

@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::sys::fs::{Time, Xattr};
 
 use super::fault::{ArchiveFault, text};
-use super::header::{Header, Raw};
+use super::header::Header;
 use super::limits::Limits;
 use super::pax::Pax;
 use super::ring::{Tape, UNIT};
@@ -120,7 +120,7 @@ impl<'a> Entries<'a> {
                     return Ok(true);
                 }
                 _ => {
-                    self.read_entry(&raw, &mut pax, long_name, long_link, tape)?;
+                    self.read_entry(&header, &mut pax, long_name, long_link, tape)?;
                     self.count_one()?;
                     return Ok(true);
                 }
@@ -166,13 +166,12 @@ impl<'a> Entries<'a> {
 
     fn read_entry(
         &mut self,
-        raw: &Raw,
+        header: &Header<'_>,
         pax: &mut Pax,
         long_name: Option<Vec<u8>>,
         long_link: Option<Vec<u8>>,
         tape: &mut Tape,
     ) -> Result<()> {
-        let header = Header::new(raw).map_err(ArchiveFault::malformed)?;
         let entry = &mut self.entry;
         header.name(&mut entry.name);
         for name in [pax.path.take(), long_name].into_iter().flatten() {
@@ -220,7 +219,7 @@ impl<'a> Entries<'a> {
         };
         entry.xattrs = std::mem::take(&mut pax.xattrs);
         entry.sparse = match header.kind() {
-            b'S' => Some(Sparse::old(&header, tape)?),
+            b'S' => Some(Sparse::old(header, tape)?),
             _ if entry.kind == Kind::File => Sparse::of_pax(&mut pax.sparse, entry.size)?,
             _ => None,
         };

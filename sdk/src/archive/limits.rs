@@ -6,6 +6,13 @@ use crate::spec::ByteSize;
 ///
 /// The defaults let every honest image pass; an archive that exceeds one is refused with
 /// [`LimitExceeded`](crate::ErrorKind::LimitExceeded) and leaves nothing in the store.
+///
+/// ```
+/// use plywood::image::Limits;
+///
+/// let limits = Limits::default().entries(100_000).uncompressed("2GiB".try_into()?);
+/// # Ok::<(), plywood::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
     pub(crate) entries: u64,

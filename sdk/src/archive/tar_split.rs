@@ -161,6 +161,12 @@ fn bad(why: impl Into<String>) -> crate::error::Error {
 
 /// Escapes as Go's `encoding/json` does, HTML characters included.
 fn escape(text: &str, out: &mut Vec<u8>) {
+    // 0xe2 begins U+2028 and U+2029.
+    let is_plain = |byte: &u8| !matches!(byte, 0..0x20 | b'"' | b'\\' | b'<' | b'>' | b'&' | 0xe2);
+    if text.as_bytes().iter().all(is_plain) {
+        out.extend_from_slice(text.as_bytes());
+        return;
+    }
     for char in text.chars() {
         match char {
             '"' => out.extend_from_slice(b"\\\""),

@@ -14,7 +14,6 @@ mod xattr;
 
 use std::ffi::{OsStr, OsString};
 use std::io;
-use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
@@ -280,8 +279,8 @@ pub(crate) fn read_directory(directory: impl AsFd) -> io::Result<Vec<DirEntry>> 
     let mut entries = Vec::new();
     // getdents(2) goes on where the last call on this descriptor ended.
     rustix::fs::seek(directory, rustix::fs::SeekFrom::Start(0))?;
-    let mut buffer = vec![MaybeUninit::uninit(); 32 * 1024];
-    let mut list = RawDir::new(directory, &mut buffer);
+    let mut buffer: Vec<u8> = Vec::with_capacity(32 * 1024);
+    let mut list = RawDir::new(directory, buffer.spare_capacity_mut());
     while let Some(entry) = list.next() {
         let entry = entry?;
         let name = entry.file_name().to_bytes();

@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt;
 
+use super::xattr::get_xattr;
 use super::*;
 
 #[test]
