@@ -150,3 +150,50 @@ fn containers_of_a_killed_program_are_gone_or_have_exited() {
     stays.remove().unwrap();
     assert_eq!(leftovers(&engine), Vec::<String>::new());
 }
+
+#[test]
+fn opening_the_store_disturbs_nobody_who_works_on_it() {
+    let (engine, image) = engine();
+    let until = Instant::now() + Duration::from_secs(2);
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                while Instant::now() < until {
+                    drop(Container::of(&image).create(&engine).unwrap());
+                }
+            });
+        }
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while Instant::now() < until {
+                    drop(Engine::open(engine.path()).unwrap());
+                }
+            });
+        }
+    });
+    assert_eq!(leftovers(&engine), Vec::<String>::new());
+}
+
+#[test]
+fn forty_containers_leave_no_descriptor_and_no_thread() {
+    require_containers!();
+    let (engine, image) = engine();
+    let count = |what: &str| std::fs::read_dir(format!("/proc/self/{what}")).unwrap().count();
+    let run = || Container::of(&image).cmd(["true"]).output(&engine).unwrap().status.success();
+    assert!(run());
+    let before = (count("fd"), count("task"));
+    assert!((0..40).all(|_| run()));
+    // nextest runs each test in a process of its own; `cargo test` runs others beside it.
+    if std::env::var_os("NEXTEST").is_some() {
+        assert_eq!((count("fd"), count("task")), before);
+    }
+}
+
+#[test]
+fn handles_go_from_thread_to_thread() {
+    fn shared<T: Send + Sync>() {}
+    shared::<Engine>();
+    shared::<Container>();
+    shared::<crate::container::Definition>();
+    shared::<crate::container::Exec>();
+}
