@@ -27,6 +27,14 @@ impl Failure {
         Self::Message(message.to_string())
     }
 
+    /// What was attempted, and why the operating system refused: as a clause, without its number.
+    pub fn os(attempt: impl fmt::Display, error: &io::Error) -> Self {
+        let text = error.to_string();
+        let text = text.split(" (os error ").next().unwrap_or(&text);
+        let (first, rest) = text.split_at_checked(1).unwrap_or((text, ""));
+        Self::Message(format!("{attempt}: {}{rest}", first.to_lowercase()))
+    }
+
     /// Says it, and gives the exit code.
     pub fn report(&self) -> ExitCode {
         let message = match self {
@@ -61,7 +69,7 @@ impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::BrokenPipe => Self::Closed,
-            _ => Self::Message(format!("write to standard output: {error}")),
+            _ => Self::os("write to standard output", &error),
         }
     }
 }
@@ -80,4 +88,16 @@ pub fn each<T>(objects: &[T], mut act: impl FnMut(&T) -> Outcome<()>) -> Outcome
         }
     }
     if failed { Err(Failure::Reported) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_of_the_system_are_told_without_their_numbers() {
+        let error = io::Error::from_raw_os_error(28);
+        let Failure::Message(text) = Failure::os("write", &error) else { panic!("{error}") };
+        assert_eq!(text, "write: no space left on device");
+    }
 }

@@ -38,7 +38,7 @@ pub fn volume(text: &str) -> Outcome<Mount> {
 
 /// Paths are those of the caller, whatever directory the library works in.
 fn absolute(path: &str) -> Outcome<PathBuf> {
-    std::path::absolute(Path::new(path)).map_err(|error| Failure::usage(format!("find {path:?}: {error}")))
+    std::path::absolute(Path::new(path)).map_err(|error| Failure::os(format_args!("find {path:?}"), &error))
 }
 
 /// `type=bind,source=…,target=…,readonly`.

@@ -159,8 +159,8 @@ fn log_option(definition: Definition, text: &str) -> Outcome<Definition> {
 fn environment(flags: &args_run::Definition) -> Outcome<Vec<(String, String)>> {
     let mut texts = Vec::new();
     for path in &flags.env_file {
-        let wrong = |why: &dyn std::fmt::Display| Failure::usage(format!("read {path:?} for --env-file: {why}"));
-        let file = std::fs::read_to_string(path).map_err(|error| wrong(&error))?;
+        let file = std::fs::read_to_string(path);
+        let file = file.map_err(|error| Failure::os(format_args!("read {path:?} for --env-file"), &error))?;
         let lines = file.lines().map(str::trim_start).filter(|line| !line.is_empty() && !line.starts_with('#'));
         texts.extend(lines.map(str::to_owned));
     }
@@ -193,14 +193,14 @@ impl<'a> CidFile<'a> {
     fn make(path: &'a Path) -> Outcome<Self> {
         match File::create_new(path) {
             Ok(file) => Ok(Self { path, file: Some(file) }),
-            Err(error) => Err(Failure::usage(format!("create {path:?} for --cidfile: {error}"))),
+            Err(error) => Err(Failure::os(format_args!("create {path:?} for --cidfile"), &error)),
         }
     }
 
     fn keep<D>(mut self, container: &Container<D>) -> Outcome<()> {
         let Some(mut file) = self.file.take() else { return Ok(()) };
         let written = file.write_all(container.id().as_str().as_bytes());
-        written.map_err(|error| Failure::usage(format!("write {:?} for --cidfile: {error}", self.path)))
+        written.map_err(|error| Failure::os(format_args!("write {:?} for --cidfile", self.path), &error))
     }
 }
 

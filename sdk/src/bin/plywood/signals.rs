@@ -41,7 +41,7 @@ impl Pending {
                 deliver(&container, signal, asked >= PATIENCE);
             }
         });
-        spawned.map(drop).map_err(|error| Failure::usage(format!("start a thread: {error}")))
+        spawned.map(drop).map_err(|error| Failure::os("start a thread", &error))
     }
 }
 
