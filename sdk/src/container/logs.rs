@@ -87,9 +87,8 @@ impl Logs {
     pub fn read(&self) -> Result<Lines> {
         let files = self.handle.files()?;
         let mut options = self.options.clone();
-        let run = files.record.and_then(|record| record.run);
-        let ending = match run.as_ref().filter(|_| options.follow).map(super::record::Run::open).transpose()?.flatten()
-        {
+        let run = files.record.and_then(|record| record.run).filter(|_| options.follow);
+        let ending = match run.as_ref().map(super::record::Run::open).transpose()?.flatten() {
             Some(ended) => {
                 let handle = Arc::clone(&self.handle);
                 // A container that is removed at this moment has nothing more to say either.
@@ -98,6 +97,10 @@ impl Logs {
             }
             None => {
                 options.follow = false;
+                if run.is_some() {
+                    // Its process has just ended, and its last words may still be on their way into the log.
+                    drop(self.handle.wait(None));
+                }
                 None
             }
         };
