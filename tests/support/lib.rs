@@ -4,7 +4,15 @@
 use std::fmt::Display;
 use std::path::PathBuf;
 
-use plywood::{Base, Engine, Image, Layers};
+use plywood::container::{Definition, Output};
+use plywood::{Base, Container, Engine, Image, Layers};
+
+mod tarball;
+mod tmpfs;
+pub mod victim;
+
+pub use tarball::Tarball;
+pub use tmpfs::Tmpfs;
 
 /// Programs of the host that the test image holds; every one is part of coreutils or a POSIX shell.
 pub const PROGRAMS: [&str; 18] = [
@@ -91,4 +99,27 @@ pub fn image(engine: &Engine) -> Image {
 /// The definition of an image that holds [`PROGRAMS`].
 pub fn base() -> Layers {
     Layers::new().from(Base::host(PROGRAMS))
+}
+
+/// A container of this image, to run a script.
+pub fn sh<D>(image: &Image<D>, script: &str) -> Definition<D> {
+    Container::of(image).cmd(["sh", "-c", script])
+}
+
+/// Runs a script in a container of this image; what it wrote.
+///
+/// # Panics
+/// If it cannot be run, fails or writes to standard error.
+pub fn run<D>(engine: &Engine, image: &Image<D>, script: &str) -> String {
+    text(sh(image, script).output(engine).unwrap_or_else(|error| panic!("{error:?}")))
+}
+
+/// What a program that succeeded wrote.
+///
+/// # Panics
+/// If it failed or wrote to standard error.
+pub fn text(output: Output) -> String {
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && error.is_empty(), "{}: {error}", output.status);
+    String::from_utf8_lossy(&output.stdout).into_owned()
 }

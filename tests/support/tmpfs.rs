@@ -1,0 +1,49 @@
+//! A small file system, to be filled.
+
+use std::path::Path;
+
+use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
+
+/// A tmpfs of a few MiB at a temporary directory; unmounted and removed when dropped, also by a panic.
+#[derive(Debug)]
+pub struct Tmpfs {
+    directory: tempfile::TempDir,
+}
+
+impl Tmpfs {
+    /// Mounts one; only root may.
+    ///
+    /// # Panics
+    /// If it cannot be mounted.
+    pub fn new(mebibytes: u64) -> Self {
+        let directory = tempfile::tempdir().unwrap_or_else(|error| panic!("{error}"));
+        let options = std::ffi::CString::new(format!("size={mebibytes}m,mode=0755")).unwrap_or_default();
+        mount("tmpfs", directory.path(), "tmpfs", MountFlags::NOSUID, Some(options.as_c_str()))
+            .unwrap_or_else(|error| panic!("mount a tmpfs: {error}"));
+        Self { directory }
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// Bytes that are free.
+    ///
+    /// # Panics
+    /// If it does not say.
+    pub fn free(&self) -> u64 {
+        let statistics = rustix::fs::statvfs(self.path()).unwrap_or_else(|error| panic!("{error}"));
+        statistics.f_bavail * statistics.f_frsize
+    }
+}
+
+impl Drop for Tmpfs {
+    fn drop(&mut self) {
+        // Not by force: what still uses it is a fault that a test is to show.
+        if let Err(error) = unmount(self.path(), UnmountFlags::empty()) {
+            let _ = unmount(self.path(), UnmountFlags::DETACH);
+            assert!(std::thread::panicking(), "unmount {:?}: {error}", self.path());
+        }
+    }
+}

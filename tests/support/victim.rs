@@ -1,0 +1,106 @@
+//! Running one test once more as a program of its own, to be killed or to panic.
+
+use std::env;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Stdio};
+
+/// The variable that makes a test act as the victim; its value is the victim's directory.
+const VARIABLE: &str = "PLYWOOD_TEST_VICTIM";
+
+/// What the lines that a victim tells begin with; the test harness writes lines of its own.
+const MARK: &str = "victim: ";
+
+/// The directory of the victim, if this process is one.
+pub fn directory() -> Option<PathBuf> {
+    env::var_os(VARIABLE).map(PathBuf::from)
+}
+
+/// Tells the test that started this victim something.
+#[allow(clippy::print_stdout)]
+pub fn tell(text: impl std::fmt::Display) {
+    println!("\n{MARK}{text}");
+}
+
+/// A running victim; it is killed when this is dropped.
+#[derive(Debug)]
+pub struct Victim {
+    child: Child,
+    lines: BufReader<ChildStdout>,
+}
+
+impl Victim {
+    /// Runs the test `name` of this program as a victim with this directory, which also holds its temporary files.
+    ///
+    /// # Panics
+    /// If it cannot be started.
+    pub fn start(name: &str, directory: &Path) -> Self {
+        let program = env::current_exe().unwrap_or_else(|error| panic!("{error}"));
+        Self::start_by(Command::new(program), name, directory)
+    }
+
+    /// As [`start`](Self::start), by a command that takes the program's arguments.
+    ///
+    /// # Panics
+    /// If it cannot be started.
+    pub fn start_by(mut command: Command, name: &str, directory: &Path) -> Self {
+        command.args([name, "--exact", "--nocapture"]).env(VARIABLE, directory).env("TMPDIR", directory);
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap_or_else(|error| panic!("{error}"));
+        let lines = BufReader::new(child.stdout.take().unwrap_or_else(|| panic!("no pipe")));
+        Self { child, lines }
+    }
+
+    /// The next thing it tells; `None` once it has ended.
+    pub fn hear(&mut self) -> Option<String> {
+        loop {
+            let mut line = String::new();
+            match self.lines.read_line(&mut line) {
+                Ok(1..) => {}
+                _ => return None,
+            }
+            if let Some(text) = line.trim_end().strip_prefix(MARK) {
+                return Some(text.to_owned());
+            }
+        }
+    }
+
+    /// Kills it, as the kernel would.
+    pub fn kill(mut self) {
+        self.end();
+    }
+
+    /// Waits for its end; whether its test passed.
+    ///
+    /// # Panics
+    /// If it cannot be waited for.
+    pub fn wait(mut self) -> bool {
+        while self.hear().is_some() {}
+        self.child.wait().unwrap_or_else(|error| panic!("{error}")).success()
+    }
+
+    fn end(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for Victim {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// Waits until the process has ended, ten seconds at most; whether it has.
+pub fn ends(pid: u32) -> bool {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    use rustix::process::{Pid, PidfdFlags, pidfd_open};
+    let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return false };
+    let Ok(process) = pidfd_open(pid, PidfdFlags::empty()) else { return true };
+    let patience = Timespec { tv_sec: 10, tv_nsec: 0 };
+    matches!(poll(&mut [PollFd::new(&process, PollFlags::IN)], Some(&patience)), Ok(1))
+}
