@@ -64,8 +64,6 @@
 //!
 //! `PLYWOOD_ROOT` is the data root of [`Engine::open_default`].
 
-#![allow(dead_code)] // removed once the rooms are joined
-
 extern crate self as plywood;
 
 // The order in which to read the code: ground first, then the two pillars, then what joins them.

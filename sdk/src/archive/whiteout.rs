@@ -30,6 +30,7 @@ pub(crate) enum XattrKind {
 
 impl XattrKind {
     /// The kind this process can write.
+    #[cfg(test)]
     pub(crate) fn of_this_process() -> Self {
         if fs::creation_owner().0 == 0 { Self::Trusted } else { Self::User }
     }

@@ -89,12 +89,6 @@ impl Globals {
     pub(super) fn proxies(&self) -> impl Iterator<Item = (&str, &str)> {
         PROXIES.iter().filter_map(|name| self.given.get(*name).map(|value| (*name, value.as_str())))
     }
-
-    /// What the caller gave that no `ARG` of `declared` takes.
-    pub(super) fn unused<'a>(&'a self, declared: &'a [&str]) -> impl Iterator<Item = &'a str> {
-        let is_used = |name: &str| declared.contains(&name) || PROXIES.contains(&name);
-        self.given.keys().map(String::as_str).filter(move |name| !is_used(name))
-    }
 }
 
 impl Scope for Globals {

@@ -90,7 +90,12 @@ impl Built {
 
     fn names(&self, path: &str) -> Vec<String> {
         let node = self.view.resolve(path).unwrap().unwrap();
-        self.view.read_dir(&node).unwrap().into_iter().map(|node| node.name).collect()
+        self.view
+            .read_dir(&node)
+            .unwrap()
+            .into_iter()
+            .map(|node| node.path.rsplit('/').next().unwrap().to_owned())
+            .collect()
     }
 
     /// Whether each step was in the cache.

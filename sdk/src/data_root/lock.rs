@@ -24,30 +24,21 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) enum Lock {
     /// Everything that spans several of the others; also `repositories.json`. The file is `image/plywood.lock`.
     Store,
-    /// `imagedb/`.
-    Images,
     /// Which layers are in use: taken to put a layer under something, and to remove one.
     Layers,
     /// Names of containers, and `containers/`.
     Containers,
     /// `volumes/`.
     Volumes,
-    /// Networks.
-    Networks,
-    /// The build cache.
-    Cache,
 }
 
 impl Lock {
     fn file(self, root: &Path) -> PathBuf {
         let name = match self {
             Lock::Store => return root.join("image/plywood.lock"),
-            Lock::Images => "images",
             Lock::Layers => "layers",
             Lock::Containers => "containers",
             Lock::Volumes => "volumes",
-            Lock::Networks => "networks",
-            Lock::Cache => "cache",
         };
         own_dir(root).join("locks").join(name)
     }

@@ -37,7 +37,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::error::Result;
-use crate::spec::digest::{ChainId, Digest, ImageId};
+use crate::spec::digest::{ChainId, ImageId};
 use crate::spec::id::{CacheId, ContainerId};
 use crate::spec::name::VolumeName;
 
@@ -151,11 +151,6 @@ impl DataRoot {
         self.image_dir().join("repositories.json")
     }
 
-    /// `image/overlay2/distribution/`.
-    pub(crate) fn distribution_dir(&self) -> PathBuf {
-        self.image_dir().join("distribution")
-    }
-
     /// `image/overlay2/layerdb/sha256/`.
     pub(crate) fn chains_dir(&self) -> PathBuf {
         self.image_dir().join("layerdb/sha256")
@@ -198,11 +193,6 @@ impl DataRoot {
         self.container_dir(id).join("config.v2.json")
     }
 
-    /// `containers/<container-id>/hostconfig.json`.
-    pub(crate) fn container_host_config(&self, id: &ContainerId) -> PathBuf {
-        self.container_dir(id).join("hostconfig.json")
-    }
-
     /// `containers/<container-id>/plywood.json`: what Docker has no field for.
     pub(crate) fn container_state(&self, id: &ContainerId) -> PathBuf {
         self.container_dir(id).join("plywood.json")
@@ -240,11 +230,6 @@ impl DataRoot {
     /// `image/plywood-cache/`.
     pub(crate) fn build_cache_dir(&self) -> PathBuf {
         self.path().join("image/plywood-cache")
-    }
-
-    /// The path of a blob-like file named by `digest` in `dir`: `<dir>/<algorithm>/<hex>`.
-    pub(crate) fn by_digest(dir: &Path, digest: &Digest) -> PathBuf {
-        dir.join(digest.algorithm()).join(digest.hex())
     }
 }
 

@@ -203,7 +203,7 @@ fn only_one_of_many_threads_holds_a_lock() {
         for _ in 0..8 {
             scope.spawn(|| {
                 for _ in 0..10 {
-                    let _held = root.lock(Lock::Images).unwrap();
+                    let _held = root.lock(Lock::Layers).unwrap();
                     let number: u32 = fs::read_to_string(&counter).unwrap().parse().unwrap();
                     fs::write(&counter, (number + 1).to_string()).unwrap();
                 }

@@ -16,9 +16,6 @@ pub(crate) mod overlay2;
 
 /// How the files of layers are kept.
 pub(crate) trait Driver: Debug + Send + Sync {
-    /// Its name in paths and in `config.v2.json`.
-    fn name(&self) -> &'static str;
-
     /// The namespace of overlay's extended attributes in this store's layers.
     fn xattrs(&self) -> XattrKind;
 

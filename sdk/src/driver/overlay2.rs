@@ -91,10 +91,6 @@ impl Overlay2 {
 }
 
 impl Driver for Overlay2 {
-    fn name(&self) -> &'static str {
-        "overlay2"
-    }
-
     fn xattrs(&self) -> XattrKind {
         self.xattrs
     }

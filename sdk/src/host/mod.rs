@@ -46,11 +46,13 @@ pub(crate) struct HostBase {
 /// Writes the tree of `programs` into `diff`, an empty directory.
 ///
 /// On failure what was written stays; the caller removes the directory.
+#[cfg(test)]
 pub(crate) fn write_tree(programs: &[String], diff: &Path) -> Result<HostBase> {
     write(&plan(programs)?, diff)
 }
 
 /// The digest of what [`write_tree`] would write: paths, modes, link targets and contents.
+#[cfg(test)]
 pub(crate) fn fingerprint(programs: &[String]) -> Result<Digest> {
     plan(programs)?.fingerprint()
 }

@@ -40,11 +40,6 @@ impl Match {
 }
 
 impl Images {
-    /// The image called `name`: a full ID, else a reference, else the beginning of exactly one ID, as in Docker.
-    pub(crate) fn lookup(&self, name: &str) -> Result<Option<ImageId>> {
-        Ok(self.matching(name)?.map(Match::into_id))
-    }
-
     pub(super) fn matching(&self, name: &str) -> Result<Option<Match>> {
         let hex = name.strip_prefix("sha256:").unwrap_or(name);
         if let Ok(digest) = Digest::parse(&format!("sha256:{hex}")) {

@@ -133,6 +133,7 @@ impl ImageStore {
     }
 
     /// Records what an image was built from.
+    #[cfg(test)]
     pub(crate) fn set_parent(&self, id: &ImageId, parent: &ImageId) -> Result<()> {
         self.set_metadata(id, PARENT, &parent.to_string())
     }

@@ -7,17 +7,9 @@ use std::path::{Path, PathBuf};
 
 use super::store::LayerStore;
 use crate::data_root::{InFlight, atomic};
-use crate::error::{Attempt as _, Result};
+use crate::error::Result;
 use crate::spec::digest::ChainId;
 use crate::spec::id::CacheId;
-use crate::spec::time::Timestamp;
-use crate::sys::{
-    self,
-    fs::{FileKind, Time},
-};
-
-/// In a second.
-const NANOS: i128 = 1_000_000_000;
 
 /// The directories of a layer that is not published yet. Dropping it removes them.
 #[derive(Debug)]
@@ -46,37 +38,6 @@ impl StagedLayer {
     /// parent: overlay cannot be mounted without a lower directory.
     pub(crate) fn work(&self) -> &Path {
         &self.work
-    }
-
-    /// The stack below.
-    pub(crate) fn parent(&self) -> Option<&ChainId> {
-        self.parent.as_ref()
-    }
-
-    /// Sets every time of modification after `latest` to `latest`, so that the same files give the same layer whenever
-    /// they are made.
-    #[doc(alias = "SOURCE_DATE_EPOCH")]
-    pub(crate) fn clamp_times(&self, latest: Timestamp) -> Result<()> {
-        let nanos = latest.unix_nanos();
-        let latest = Time {
-            seconds: i64::try_from(nanos.div_euclid(NANOS)).unwrap_or(i64::MAX),
-            nanoseconds: u32::try_from(nanos.rem_euclid(NANOS)).unwrap_or_default(),
-        };
-        let attempt = || format!("set the times in {:?}", self.diff);
-        let root = sys::fs::open_directory(&self.diff).attempt(attempt)?;
-        let mut pending = vec![PathBuf::from(".")];
-        while let Some(path) = pending.pop() {
-            let directory = sys::fs::open_beneath(&root, &path, sys::fs::DIRECTORY).attempt(attempt)?;
-            for entry in sys::fs::read_directory(&directory).attempt(attempt)? {
-                if sys::fs::stat_at(&directory, &entry.name).attempt(attempt)?.modified > latest {
-                    sys::fs::set_times_at(&directory, &entry.name, latest).attempt(attempt)?;
-                }
-                if entry.kind == FileKind::Directory {
-                    pending.push(path.join(&entry.name));
-                }
-            }
-        }
-        Ok(())
     }
 
     /// The directory for the layer's records, made on the first call.

@@ -78,23 +78,3 @@ fn a_layer_that_the_store_lacks_is_not_found() {
     assert_eq!(store.layers.remove(&chain).unwrap_err().kind(), ErrorKind::NotFound);
     assert_eq!(names(store.root.driver_home()), ["l"]);
 }
-
-#[test]
-fn times_after_the_limit_are_set_to_it_and_earlier_ones_stay() {
-    use std::time::{Duration, UNIX_EPOCH};
-    let store = store();
-    let staged = store.layers.stage(None).unwrap();
-    let (old, new) = (staged.diff().join("a/b/old"), staged.diff().join("a/b/new"));
-    fs::create_dir_all(old.parent().unwrap()).unwrap();
-    let early = UNIX_EPOCH + Duration::from_secs(1);
-    fs::File::create(&old).unwrap().set_modified(early).unwrap();
-    fs::File::create(&new).unwrap();
-    std::os::unix::fs::symlink("nowhere", staged.diff().join("a/link")).unwrap();
-    let latest = UNIX_EPOCH + Duration::from_millis(1500);
-    staged.clamp_times(latest.into()).unwrap();
-    let modified = |path: &Path| path.symlink_metadata().unwrap().modified().unwrap();
-    let found = ["a", "a/b", "a/link", "a/b/new"].map(|name| modified(&staged.diff().join(name)));
-    assert_eq!(found, [latest; 4]);
-    staged.clamp_times((UNIX_EPOCH + Duration::from_secs(9)).into()).unwrap();
-    assert_eq!([modified(&old), modified(&new)], [early, latest]);
-}

@@ -47,8 +47,6 @@ struct LayerRoot {
 pub(crate) struct Node {
     /// Canonical absolute path in the root; of names that are not UTF-8 a readable form, see [`Node::os_path`].
     pub path: String,
-    /// The last component; empty for the root.
-    pub name: String,
     pub kind: NodeKind,
     /// Permission bits, at most 0o7777.
     pub mode: u32,
@@ -294,10 +292,8 @@ impl Node {
             FileKind::Symlink => NodeKind::Symlink(stack.read_link(layers.first().copied(), &raw_path)?),
             FileKind::Unknown => return Err(ViewFault::UnknownKind(path).into()),
         };
-        let name = path.rsplit('/').next().unwrap_or_default().to_owned();
         Ok(Self {
             path,
-            name,
             kind,
             mode: metadata.mode,
             uid: metadata.uid,

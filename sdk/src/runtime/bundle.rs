@@ -57,6 +57,7 @@ pub(crate) enum Rootfs {
         volatile: bool,
     },
     /// A directory used as it is.
+    #[cfg(test)]
     Directory(PathBuf),
 }
 

@@ -61,6 +61,7 @@ pub(super) fn isolate(script: &mut Script) -> Result<()> {
 /// Mounts the root file system, somewhere; the register is its root directory.
 pub(super) fn root(script: &mut Script, rootfs: &Rootfs, user_namespace: bool) -> Result<Register> {
     let root = match rootfs {
+        #[cfg(test)]
         Rootfs::Directory(path) => {
             script.step(format!("mount the root file system {path:?}"));
             directory(script, path)?

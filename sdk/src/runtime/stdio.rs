@@ -47,6 +47,7 @@ pub(crate) struct Stdio {
 
 impl Stdio {
     /// All three are `/dev/null`.
+    #[cfg(test)]
     pub(crate) fn null() -> Self {
         Self { stdin: Input::Null, stdout: Output::Null, stderr: Output::Null }
     }

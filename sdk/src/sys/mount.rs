@@ -34,7 +34,6 @@ pub(crate) const MOUNT_ATTR: u64 = 32;
 
 pub(crate) const AT_EMPTY_PATH: u32 = libc::AT_EMPTY_PATH as u32;
 pub(crate) const AT_RECURSIVE: u32 = 0x8000;
-pub(crate) const AT_SYMLINK_NOFOLLOW: u32 = libc::AT_SYMLINK_NOFOLLOW as u32;
 
 /// [`open_tree(2)`](https://man7.org/linux/man-pages/man2/open_tree.2.html): a copy that is attached nowhere yet.
 pub(crate) const OPEN_TREE_CLONE: u32 = 1;

@@ -91,5 +91,4 @@ fn an_image_without_its_layer_is_not_stored() {
     let error = store.images.publish(&bytes, &[reference("a:1")], Overwrite::Refuse).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound);
     assert!(store.images.list().unwrap().is_empty());
-    assert_eq!(store.images.lookup("a:1").unwrap(), None);
 }

@@ -60,7 +60,7 @@ impl Layers {
 
 fn names(view: &View, path: &str) -> Vec<String> {
     let node = view.resolve(path).unwrap().unwrap();
-    view.read_dir(&node).unwrap().into_iter().map(|node| node.name).collect()
+    view.read_dir(&node).unwrap().into_iter().map(|node| node.path.rsplit('/').next().unwrap().to_owned()).collect()
 }
 
 fn text(view: &View, path: &str) -> Option<String> {

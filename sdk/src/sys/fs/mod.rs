@@ -18,7 +18,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, Mode, OFlags, RawDir, RenameFlags, ResolveFlags, Timespec, Timestamps};
+use rustix::fs::{AtFlags, Mode, OFlags, RawDir, ResolveFlags, Timespec, Timestamps};
 use rustix::path::Arg;
 
 pub(crate) use copy::copy_file;
@@ -211,17 +211,6 @@ pub(crate) fn unlink_at(directory: impl AsFd, name: impl Arg) -> io::Result<()> 
     Ok(rustix::fs::unlinkat(directory, name, AtFlags::empty())?)
 }
 
-/// Renames; an existing file (or empty directory) of the new name is replaced.
-pub(crate) fn rename_at(from: impl AsFd, name: impl Arg, to: impl AsFd, new_name: impl Arg) -> io::Result<()> {
-    Ok(rustix::fs::renameat(from, name, to, new_name)?)
-}
-
-/// Renames, and fails with `EEXIST` if the new name is taken.
-#[doc(alias = "renameat2")]
-pub(crate) fn rename_new_at(from: impl AsFd, name: impl Arg, to: impl AsFd, new_name: impl Arg) -> io::Result<()> {
-    Ok(rustix::fs::renameat_with(from, name, to, new_name, RenameFlags::NOREPLACE)?)
-}
-
 /// What an open file is.
 pub(crate) fn stat(file: impl AsFd) -> io::Result<Metadata> {
     Ok(Metadata::of(&rustix::fs::fstat(file)?))
@@ -309,12 +298,6 @@ pub(crate) fn free_space(file: impl AsFd) -> io::Result<u64> {
     Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
 }
 
-/// Writes a file's data and metadata to the disk.
-#[doc(alias = "fsync")]
-pub(crate) fn sync(file: impl AsFd) -> io::Result<()> {
-    Ok(rustix::fs::fsync(file)?)
-}
-
 /// Writes everything of the file system that holds `file` to the disk.
 #[doc(alias = "syncfs")]
 pub(crate) fn sync_file_system(file: impl AsFd) -> io::Result<()> {
@@ -324,20 +307,6 @@ pub(crate) fn sync_file_system(file: impl AsFd) -> io::Result<()> {
 /// The ids new files get: effective user and group of this thread.
 pub(crate) fn creation_owner() -> (u32, u32) {
     (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw())
-}
-
-/// Fills `bytes` with random ones.
-#[doc(alias = "getrandom")]
-pub(crate) fn random(bytes: &mut [u8]) -> io::Result<()> {
-    let mut filled = 0;
-    while filled < bytes.len() {
-        match rustix::rand::getrandom(&mut bytes[filled..], rustix::rand::GetRandomFlags::empty()) {
-            Ok(n) => filled += n,
-            Err(rustix::io::Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Ok(())
 }
 
 /// One component of a path as the bytes it is.

@@ -2,7 +2,6 @@
 
 use std::os::unix::fs::PermissionsExt;
 
-use super::xattr::get_xattr;
 use super::*;
 
 #[test]
