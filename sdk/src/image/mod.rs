@@ -1,9 +1,9 @@
 //! Images: definitions, the store, tags, and archives.
 //!
 //! An image is a stack of read-only layers and an image configuration; its ID is the digest of the configuration. The
-//! store holds configurations ([`store`]) and tags ([`tags`]); [`images`] ties them to the layers and is what the rest
-//! of the crate uses. Images come in by [`import`] (the tar of a root filesystem) and [`load`] (archives of images)
-//! and go out by [`save`].
+//! store holds configurations (`store`) and tags (`tags`); `images` ties them to the layers and is what the rest
+//! of the crate uses. Images come in by `import` (the tar of a root filesystem) and `load` (archives of images)
+//! and go out by `save`.
 
 use std::fmt;
 use std::marker::PhantomData;

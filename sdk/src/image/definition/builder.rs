@@ -102,7 +102,7 @@ impl Layers {
         self.instruction(command.into())
     }
 
-    /// Copies files of the build context; see [`Copy`] for other origins, owners and modes.
+    /// Copies files of the build context; see [`Copy`](struct@Copy) for other origins, owners and modes.
     #[must_use]
     #[track_caller]
     #[doc(alias = "COPY")]
