@@ -66,7 +66,9 @@ impl Bench {
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_plywood"));
+        // A runner that has moved the tests says at run time where the binary is.
+        let moved = std::env::var_os("NEXTEST_BIN_EXE_plywood");
+        let mut command = Command::new(moved.unwrap_or_else(|| env!("CARGO_BIN_EXE_plywood").into()));
         command.args(arguments).env("PLYWOOD_ROOT", self.path("root")).stdin(Stdio::null());
         command
     }

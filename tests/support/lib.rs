@@ -20,9 +20,10 @@ pub const PROGRAMS: [&str; 18] = [
     "true", "false", "pwd",
 ];
 
-/// Where the workspace lies.
+/// Where the workspace lies; a runner that has moved the tests says so at run time.
 pub fn workspace() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).parent().map(PathBuf::from).unwrap_or_default()
+    let tests = std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
+    PathBuf::from(tests).parent().map(PathBuf::from).unwrap_or_default()
 }
 
 /// Whether this process is root.
