@@ -4,6 +4,7 @@
 //! `mmdebstrap --variant=apt --include=ca-certificates bookworm debian.tar`. Packages come from where this host's apt
 //! takes them: its configuration is mounted, read-only, into the `RUN`.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::Command;
 
@@ -27,6 +28,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         eprintln!("usage: dockerfile_as_code debian.tar (made by `mmdebstrap --variant=apt bookworm debian.tar`)");
         std::process::exit(2);
     };
+    if !is_root() {
+        eprintln!("apt switches between users, and the user namespace of an ordinary user has one: run this as root");
+        std::process::exit(2);
+    }
     let engine = Engine::temp()?;
     engine.import_with(Path::new(&tar), &ImportOptions::new().reference("debian:bookworm"))?;
 
@@ -71,6 +76,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let curl = Container::of(&image).cmd(["curl", "--version"]).output(&engine)?;
     println!("{}", String::from_utf8_lossy(&curl.stdout).lines().next().unwrap_or_default());
     Ok(())
+}
+
+/// Whether this process is root, as the owner of its own `/proc` entry tells.
+fn is_root() -> bool {
+    std::fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0)
 }
 
 /// What a directory takes on disk, as `du` tells it, in bytes.
