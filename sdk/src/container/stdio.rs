@@ -1,10 +1,9 @@
 //! Standard input and output of a container's process.
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::{ChildStderr, ChildStdin, ChildStdout};
-use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
@@ -51,7 +50,8 @@ impl Stdio {
         Self(Choice::Log)
     }
 
-    /// The container's log and, byte for byte, the host program's own stream. The process never waits for the latter.
+    /// The container's log and, byte for byte, the host program's own stream. The process writes no
+    /// faster than that stream takes it, and cannot write once it is closed, as if it had the stream itself.
     /// For an input, the same as [`inherit`](Self::inherit).
     pub fn tee() -> Self {
         Self(Choice::Tee)
@@ -169,10 +169,10 @@ fn open_output(
             None => runtime::Output::Null,
         },
         Choice::Tee => {
-            let (sender, thread) = tee(stream)?;
-            ends.tees.push(Tee(thread));
+            let (ours, theirs) = pipe()?;
             let log = log.map(|log| ToLog { log, stream, failed: false });
-            runtime::Output::Sink(Box::new(ToTee { log, sender: Some(sender) }))
+            ends.tees.push(tee(stream, ours.into(), log)?);
+            runtime::Output::Fd(theirs)
         }
     })
 }
@@ -196,6 +196,9 @@ impl Ends {
         std::mem::take(&mut self.tees)
     }
 }
+
+/// How much a tee reads at a time: what a pipe holds, in bytes.
+const TEE_BLOCK: usize = 64 * 1024;
 
 /// A thread that writes to a stream of the host program.
 #[derive(Debug)]
@@ -248,45 +251,35 @@ impl Sink for ToLog {
     }
 }
 
-/// Writes output to the log and hands it to a thread that may wait.
-struct ToTee {
-    log: Option<ToLog>,
-    sender: Option<Sender<Vec<u8>>>,
-}
-
-impl Sink for ToTee {
-    fn write(&mut self, bytes: &[u8]) {
-        if let Some(log) = &mut self.log {
-            log.write(bytes);
-        }
-        if let Some(sender) = &self.sender {
-            // The thread has given up if its stream was closed: the log goes on.
-            let _ = sender.send(bytes.to_vec());
-        }
-    }
-
-    fn end(&mut self) {
-        if let Some(log) = &mut self.log {
-            log.end();
-        }
-        self.sender = None;
-    }
-}
-
-/// Starts the thread that writes to the host program's own stream.
-fn tee(stream: Stream) -> Result<(Sender<Vec<u8>>, JoinHandle<()>)> {
+/// Starts the thread that writes to the log and to the host program's own stream.
+///
+/// It reads no faster than the stream takes it, and no further once the stream is closed: the process feels both, as if
+/// it had the stream itself.
+fn tee(stream: Stream, mut from: File, mut log: Option<ToLog>) -> Result<Tee> {
     let duplicate = || match stream {
         Stream::Stdout => io::stdout().as_fd().try_clone_to_owned(),
         Stream::Stderr => io::stderr().as_fd().try_clone_to_owned(),
     };
     let mut out = File::from(duplicate().attempt(|| format!("duplicate {stream}"))?);
-    let (sender, receiver) = channel::<Vec<u8>>();
     let thread = std::thread::Builder::new().name("plywood-tee".to_owned()).spawn(move || {
-        for bytes in receiver {
-            if out.write_all(&bytes).is_err() {
+        let mut block = vec![0; TEE_BLOCK];
+        loop {
+            let length = match from.read(&mut block) {
+                Ok(0) => break,
+                Ok(length) => length,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(_) => break,
+            };
+            if let Some(log) = &mut log {
+                log.write(&block[..length]);
+            }
+            if out.write_all(&block[..length]).is_err() {
                 break;
             }
         }
+        if let Some(log) = &mut log {
+            log.end();
+        }
     });
-    Ok((sender, thread.attempt(|| "start a thread")?))
+    Ok(Tee(thread.attempt(|| "start a thread")?))
 }
