@@ -3,6 +3,7 @@
 use std::cell::{Cell, OnceCell};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::time::Duration;
 
 use crate::data_root::InFlight;
 use crate::error::{Error, ErrorKind, Result};
@@ -28,6 +29,9 @@ use super::tree::{self, Files, Tree};
 use super::trigger;
 use super::unpack::Unpacker;
 use super::writer::{Attributes, Writer};
+
+/// How long to wait for another builder of the same step before making it as well.
+const PATIENCE: Duration = Duration::from_secs(600);
 
 /// One build, with all definitions that it needs.
 #[derive(Debug)]
@@ -343,16 +347,15 @@ impl<'a> Builder<'a> {
         keys: &[Digest],
         make: impl FnOnce(Option<&ChainId>) -> Result<StagedLayer>,
     ) -> Result<()> {
-        if let Some((layer, record)) = keys.iter().find_map(|key| self.cache.get(key)) {
-            match draft.add_layer(self.layers(), &layer, record.created, text) {
-                // Removed by somebody in this moment: it is made again.
-                Err(error) if error.kind() == ErrorKind::NotFound => {}
-                added => {
-                    added?;
-                    self.tell_step(text, true);
-                    return keys.iter().try_for_each(|key| self.cache.put_new(key, &record));
-                }
-            }
+        if self.add_cached(draft, text, keys)? {
+            return Ok(());
+        }
+        // Builders of the same step do it once, in whatever program they are: the others find it made. Who waits in
+        // vain, or cannot wait, makes a layer of its own, which does no harm.
+        let turn = keys.first().map(|key| format!("pin-step-{}", key.hex()));
+        let _turn = turn.and_then(|name| self.layers().root().in_flight(&name, PATIENCE).ok());
+        if self.add_cached(draft, text, keys)? {
+            return Ok(());
         }
         self.tell_step(text, false);
         let staged = make(draft.top())?;
@@ -360,6 +363,19 @@ impl<'a> Builder<'a> {
         let record = Record { chain_id: layer.chain_id().clone(), created: Timestamp::now(), step: text.to_owned() };
         draft.add_layer(self.layers(), &layer, record.created, text)?;
         keys.iter().try_for_each(|key| self.cache.put(key, &record))
+    }
+
+    /// Adds the layer that the cache has under one of the keys, if it has one.
+    fn add_cached(&self, draft: &mut Draft, text: &str, keys: &[Digest]) -> Result<bool> {
+        let Some((layer, record)) = keys.iter().find_map(|key| self.cache.get(key)) else { return Ok(false) };
+        match draft.add_layer(self.layers(), &layer, record.created, text) {
+            // Removed by somebody in this moment: it is made again.
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
+            added => added?,
+        };
+        self.tell_step(text, true);
+        keys.iter().try_for_each(|key| self.cache.put_new(key, &record))?;
+        Ok(true)
     }
 
     fn tell_step(&self, text: &str, cached: bool) {
