@@ -157,9 +157,10 @@ impl Error {
         self.0.exit_code
     }
 
-    /// What the user can do about it, where that is known.
+    /// What the user can do about it, where that is known; a cause may be the one that knows.
     pub fn hint(&self) -> Option<&str> {
-        self.0.hint.as_deref()
+        let of_cause = || self.0.source.as_ref()?.downcast_ref::<Self>()?.hint();
+        self.0.hint.as_deref().or_else(of_cause)
     }
 }
 
@@ -264,6 +265,14 @@ mod tests {
         let cause = Error::new(ErrorKind::Corrupt, "the size is not a number");
         let error = Error::new(ErrorKind::Corrupt, "open layer").with_source(cause).with_hint("run fsck");
         assert_eq!(format!("{error:?}"), "open layer\n  cause: the size is not a number\n  hint: run fsck");
+    }
+
+    #[test]
+    fn the_hint_of_a_cause_is_told_unless_there_is_a_nearer_one() {
+        let cause = || Error::new(ErrorKind::LimitExceeded, "too many entries").with_hint("raise the limit");
+        let error = Error::new(ErrorKind::LimitExceeded, "import \"x\"").with_source(cause());
+        assert_eq!(format!("{error:?}"), "import \"x\"\n  cause: too many entries\n  hint: raise the limit");
+        assert_eq!(error.with_source(cause()).with_hint("nearer").hint(), Some("nearer"));
     }
 
     #[test]
