@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::io;
 use std::path::Path;
 
-use crate::error::{Attempt, Error, Result};
+use crate::error::{Attempt, Error, ErrorKind, Result};
 use crate::sys::clone::Failure;
 use crate::sys::mount::{
     AT_EMPTY_PATH, FSCONFIG_CMD_CREATE, FSCONFIG_SET_FLAG, FSCONFIG_SET_STRING, FSMOUNT_CLOEXEC, FSOPEN_CLOEXEC,
@@ -334,14 +334,22 @@ fn explanation(bytes: &[u8]) -> Option<String> {
 }
 
 fn clone_error(error: io::Error) -> Error {
-    let hint = match error.raw_os_error() {
-        Some(libc::EPERM | libc::EACCES) => "user namespaces are forbidden to this user: run as root or allow them",
-        Some(libc::ENOSPC | libc::EUSERS) => "raise user.max_user_namespaces and its siblings, or run as root",
-        Some(libc::EAGAIN) => "raise the limit of processes (ulimit -u, pids.max)",
-        Some(libc::ENOSYS | libc::EINVAL) => {
-            "plywood needs Linux 5.7 or later with namespaces, and no filter on clone3"
+    let attempt = "create the process of a container";
+    let refuse = |kind, why: &str| Error::new(kind, format_args!("{attempt}: {why}"));
+    match error.raw_os_error() {
+        Some(libc::EPERM | libc::EACCES) => {
+            refuse(ErrorKind::PermissionDenied, "this user may not create user namespaces").with_hint(
+                "run as root, or allow them: kernel.unprivileged_userns_clone, user.max_user_namespaces, AppArmor",
+            )
         }
-        _ => return Error::os("create the process of a container", error),
-    };
-    Error::os("create the process of a container", error).with_hint(hint)
+        // clone(2) says "no space left on device" and means the namespaces.
+        Some(libc::ENOSPC | libc::EUSERS) => {
+            refuse(ErrorKind::Unsupported, "user namespaces are disabled on this host, or all it allows are in use")
+                .with_hint("raise user.max_user_namespaces and its siblings, or run as root")
+        }
+        Some(libc::EAGAIN) => Error::os(attempt, error).with_hint("raise the limit of processes (ulimit -u, pids.max)"),
+        Some(libc::ENOSYS | libc::EINVAL) => Error::os(attempt, error)
+            .with_hint("plywood needs Linux 5.7 or later with namespaces, and no filter on clone3"),
+        _ => Error::os(attempt, error),
+    }
 }
