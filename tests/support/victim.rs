@@ -1,7 +1,9 @@
 //! Running one test once more as a program of its own, to be killed or to panic.
 
 use std::env;
+use std::fs;
 use std::io::{BufRead, BufReader};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
@@ -20,6 +22,43 @@ pub fn directory() -> Option<PathBuf> {
 #[allow(clippy::print_stdout)]
 pub fn tell(text: impl std::fmt::Display) {
     println!("\n{MARK}{text}");
+}
+
+/// A temporary directory for a victim; what it leaves there is removed too.
+#[derive(Debug)]
+pub struct Directory(tempfile::TempDir);
+
+impl Directory {
+    /// Makes one.
+    ///
+    /// # Panics
+    /// If it cannot be made.
+    pub fn new() -> Self {
+        Self(tempfile::tempdir().unwrap_or_else(|error| panic!("{error}")))
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+impl Default for Directory {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        // The kernel closes the working directory of an overlay to everybody but root.
+        let mut found = vec![self.path().to_owned()];
+        while let Some(path) = found.pop() {
+            let _ = fs::set_permissions(&path, fs::Permissions::from_mode(0o700));
+            let entries = fs::read_dir(&path).into_iter().flatten().flatten();
+            found.extend(entries.filter(|entry| entry.file_type().is_ok_and(|it| it.is_dir())).map(|it| it.path()));
+        }
+    }
 }
 
 /// A running victim; it is killed when this is dropped.

@@ -1,0 +1,111 @@
+//! A disk that is full: nothing half-made is visible, and the space comes back.
+
+#![allow(clippy::unwrap_used)]
+
+use std::fs;
+
+use plywood::image::{ImportOptions, Limits, Source, Target};
+use plywood::{ByteSize, Container, Durability, Engine, ErrorKind, Image};
+use support::{Tarball, Tmpfs, base, image, run};
+
+/// Enough for the test image twice over, and for little else.
+const DISK: u64 = 24;
+
+/// An engine on a small disk, with an image on it; the disk goes when both are gone.
+fn engine_on(disk: &Tmpfs) -> (Engine, Image) {
+    let engine = Engine::open_with(disk.path().join("root"), Durability::Fast).unwrap();
+    let image = image(&engine);
+    (engine, image)
+}
+
+/// More than the disk has left.
+fn large() -> Vec<u8> {
+    Tarball::new().file("small", "x").file("large", vec![b'x'; (DISK as usize) << 20]).bytes()
+}
+
+fn layer_directories(engine: &Engine) -> usize {
+    fs::read_dir(engine.path().join("overlay2")).unwrap().count()
+}
+
+#[test]
+fn an_import_that_finds_the_disk_full_leaves_no_trace() {
+    support::require_root!();
+    let disk = Tmpfs::new(DISK);
+    let (engine, image) = engine_on(&disk);
+    let (free, directories) = (disk.free(), layer_directories(&engine));
+    // With a reserve, and to the last byte.
+    for reserve in [ByteSize::mib(4), ByteSize::bytes(0)] {
+        let options = ImportOptions::new().reference("large:1").limits(Limits::default().free_space(reserve));
+        let error = engine.import_with(Source::reader(&large()[..]), &options).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
+        assert_eq!(engine.images().unwrap().len(), 1);
+        assert_eq!(engine.image("large:1").unwrap_err().kind(), ErrorKind::NotFound);
+        assert_eq!(layer_directories(&engine), directories);
+        assert!(disk.free().abs_diff(free) < free / 100, "{} of {free} bytes came back", disk.free());
+    }
+    assert_eq!(run(&engine, &image, "echo still runs"), "still runs\n");
+}
+
+#[test]
+fn a_build_that_finds_the_disk_full_leaves_no_trace() {
+    support::require_root!();
+    let disk = Tmpfs::new(DISK);
+    let (engine, image) = engine_on(&disk);
+    let context = tempfile::tempdir().unwrap();
+    fs::write(context.path().join("large"), vec![b'x'; (DISK as usize) << 20]).unwrap();
+    fs::write(context.path().join("large.tar"), large()).unwrap();
+    let (free, directories) = (disk.free(), layer_directories(&engine));
+    for (what, definition) in [
+        ("RUN", base().run("dd if=/dev/zero of=/large bs=1048576 count=64")),
+        ("COPY", base().context(context.path()).copy("large", "/large")),
+        ("ADD", base().context(context.path()).add("large.tar", "/")),
+    ] {
+        let error = engine.build(&definition).unwrap_err();
+        match what {
+            // The program was told that the disk is full, and says so.
+            "RUN" => assert_eq!(error.kind(), ErrorKind::Failed, "{error:?}"),
+            _ => assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}"),
+        }
+        let text = format!("{error:?}").to_lowercase();
+        assert!(text.contains("no space left") || text.contains("bytes are left"), "{what}: {text}");
+        assert_eq!(engine.images().unwrap().len(), 1, "{what}");
+        assert_eq!(layer_directories(&engine), directories, "{what}");
+        assert!(disk.free().abs_diff(free) < free / 100, "{what}: {} of {free} bytes came back", disk.free());
+    }
+    assert_eq!(run(&engine, &image, "echo still runs"), "still runs\n");
+}
+
+#[test]
+fn a_container_that_fills_the_disk_takes_its_bytes_with_it() {
+    support::require_root!();
+    let disk = Tmpfs::new(DISK);
+    let (engine, image) = engine_on(&disk);
+    let free = disk.free();
+    let fill = Container::of(&image).cmd(["dd", "if=/dev/zero", "of=/large", "bs=65536"]);
+    let output = fill.output(&engine).unwrap();
+    assert!(String::from_utf8_lossy(&output.stderr).contains("No space left on device"));
+    assert!(disk.free().abs_diff(free) < free / 100);
+    // While the disk is full, a start fails or works; either way it is told, and the store opens again.
+    fs::write(disk.path().join("ballast"), vec![0; free as usize]).unwrap_err();
+    let started = Container::of(&image).cmd(["true"]).status(&engine);
+    if let Err(error) = started {
+        assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
+    }
+    assert!(engine.containers().unwrap().is_empty());
+    fs::remove_file(disk.path().join("ballast")).unwrap();
+    assert_eq!(run(&engine, &image, "echo still runs"), "still runs\n");
+}
+
+#[test]
+fn an_archive_is_saved_whole_or_not_at_all() {
+    support::require_root!();
+    let disk = Tmpfs::new(2);
+    let engine = support::engine();
+    let image = image(&engine);
+    let archive = disk.path().join("image.tar");
+    fs::write(&archive, "what was there before").unwrap();
+    let error = engine.save(&[&image.id().to_string()], Target::path(&archive)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
+    assert_eq!(fs::read_to_string(&archive).unwrap(), "what was there before");
+    assert_eq!(fs::read_dir(disk.path()).unwrap().count(), 1, "no temporary file is left");
+}

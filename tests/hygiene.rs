@@ -1,0 +1,284 @@
+//! What is left behind: by a prune what is in use, by a program that ends nothing, by one that is killed what the next
+//! one removes.
+
+#![allow(clippy::unwrap_used)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use plywood::container::State;
+use plywood::prune::{Kind, Options, Report};
+use plywood::{Container, Durability, Engine, ErrorKind, Image};
+use support::victim::{self, Victim};
+use support::{base, engine, image, run, sh};
+
+/// What goes, by kind and name.
+fn names(report: &Report) -> BTreeSet<(String, String)> {
+    report.objects().iter().map(|object| (object.kind().to_string(), object.name().to_owned())).collect()
+}
+
+/// A store with something of everything, used and unused; the guard holds what is used.
+fn furnish(engine: &Engine) -> (Image, Container) {
+    let used = engine.build(&base().run("echo used > /used")).unwrap();
+    engine.tag(&used.id().to_string(), "used:1").unwrap();
+    let dangling = engine.build(&base().run("dd if=/dev/zero of=/big bs=1024 count=512 2>/dev/null")).unwrap();
+    let holder = sh(&used, "while :; do sleep 60; done")
+        .name("holder")
+        .mount(engine.volume("mounted").unwrap().at("/data"))
+        .start(engine)
+        .unwrap();
+    let mut ended = sh(&used, "echo x > /file").name("ended").start(engine).unwrap();
+    assert!(ended.wait().unwrap().success());
+    ended.persist().unwrap();
+    let idle = engine.volume("idle").unwrap();
+    fs::write(idle.path().join("file"), vec![1; 100_000]).unwrap();
+    assert_eq!(engine.images().unwrap().len(), 2, "{dangling:?}");
+    (used, holder)
+}
+
+#[test]
+fn a_dry_run_tells_what_goes_and_the_real_one_removes_just_that() {
+    let engine = engine();
+    let (used, holder) = furnish(&engine);
+    let dry = engine.prune_with(&Options::new().dry_run()).unwrap();
+    assert_eq!(engine.images().unwrap().len(), 2, "nothing went");
+    assert_eq!(engine.containers().unwrap().len(), 2);
+    assert_eq!(engine.volumes().unwrap().len(), 2);
+    let before = engine.disk_usage().unwrap().total();
+    let real = engine.prune().unwrap();
+    assert_eq!(real.objects(), dry.objects());
+    let of = |kind: Kind| -> Vec<&str> {
+        real.objects().iter().filter(|object| object.kind() == kind).map(|object| object.name()).collect()
+    };
+    assert_eq!((of(Kind::Container), of(Kind::Volume)), (vec!["ended"], vec!["idle"]));
+    assert_eq!(of(Kind::Image).len(), 1, "the dangling image");
+    let bytes = |kind: Kind| -> u64 {
+        real.objects().iter().filter(|object| object.kind() == kind).map(|object| object.bytes()).sum()
+    };
+    assert!(bytes(Kind::Image) >= 512 << 10 && bytes(Kind::Volume) >= 100_000, "{:?}", real.objects());
+    let after = engine.disk_usage().unwrap().total();
+    assert!(before - after >= 512 << 10, "{before} {after}");
+    // What is used is whole.
+    assert_eq!(engine.images().unwrap(), std::slice::from_ref(&used));
+    assert_eq!(engine.volumes().unwrap()[0].name().as_str(), "mounted");
+    assert_eq!(holder.state().unwrap(), State::Running);
+    assert_eq!(run(&engine, &used, "cat /used"), "used\n");
+    assert!(names(&engine.prune().unwrap()).is_empty(), "a second one finds nothing");
+}
+
+#[test]
+fn a_prune_of_one_kind_leaves_the_others() {
+    let engine = engine();
+    let (_, _holder) = furnish(&engine);
+    let report = engine.prune_with(&Options::new().only([Kind::Volume])).unwrap();
+    assert_eq!(names(&report), BTreeSet::from([("volume".to_owned(), "idle".to_owned())]));
+    assert_eq!(engine.containers().unwrap().len(), 2);
+    assert_eq!(engine.images().unwrap().len(), 2);
+}
+
+#[test]
+fn usage_counts_what_images_share_once() {
+    let engine = engine();
+    let (used, holder) = furnish(&engine);
+    let usage = engine.disk_usage().unwrap();
+    assert_eq!(usage.images().len(), 2);
+    let of_used = usage.images().iter().find(|one| *one.image() == used).unwrap();
+    assert_eq!(of_used.containers(), 2);
+    assert!(of_used.shared() > of_used.unique(), "the base is shared");
+    let dangling = usage.images().iter().find(|one| *one.image() != used).unwrap();
+    assert!(dangling.unique() >= 512 << 10);
+    assert_eq!(dangling.shared(), of_used.shared());
+    assert_eq!(usage.layers(), of_used.shared() + of_used.unique() + dangling.unique());
+    let holding = usage.containers().iter().find(|one| one.id() == holder.id()).unwrap();
+    assert_eq!((holding.name(), holding.state()), ("holder", State::Running));
+    let idle = usage.volumes().iter().find(|one| one.name().as_str() == "idle").unwrap();
+    assert!(idle.bytes() >= 100_000 && idle.containers() == 0);
+    assert_eq!(usage.volumes().iter().find(|one| one.name().as_str() == "mounted").unwrap().containers(), 1);
+}
+
+#[test]
+fn three_containers_of_one_image_take_its_bytes_once() {
+    let engine = engine();
+    let image = image(&engine);
+    let disk = || du(engine.path());
+    let before = disk();
+    let containers: Vec<_> = (0..3).map(|_| sh(&image, "while :; do sleep 60; done").start(&engine).unwrap()).collect();
+    let each = (disk() - before) / 3;
+    assert!(each < 256 << 10 && image.size() > 1 << 20, "{each} bytes each, image {}", image.size());
+    for (number, container) in containers.iter().enumerate() {
+        let output =
+            container.exec(["sh", "-c", &format!("ls /mine* 2>&1 | cat; echo > /mine{number}")]).output().unwrap();
+        assert!(!String::from_utf8_lossy(&output.stdout).contains("/mine0\n"), "each has its own writable layer");
+    }
+    drop(containers);
+    assert!(disk().abs_diff(before) < 64 << 10, "and it goes with the container");
+}
+
+/// Bytes on disk below a directory.
+fn du(directory: &Path) -> u64 {
+    let mut bytes = 0;
+    let mut open = vec![directory.to_owned()];
+    while let Some(path) = open.pop() {
+        let Ok(metadata) = fs::symlink_metadata(&path) else { continue };
+        bytes += metadata.blocks() * 512;
+        // The upper directories of an ordinary user's containers may be closed to it.
+        if metadata.is_dir() {
+            open.extend(fs::read_dir(&path).into_iter().flatten().map(|entry| entry.unwrap().path()));
+        }
+    }
+    bytes
+}
+
+#[test]
+fn a_guard_kills_and_removes_when_dropped() {
+    let engine = engine();
+    let image = image(&engine);
+    let container = sh(&image, "while :; do sleep 60; done").start(&engine).unwrap();
+    let pid = container.inspect().unwrap().pid().unwrap();
+    let clone_of_engine = engine.clone();
+    let begun = std::time::Instant::now();
+    drop(container);
+    assert!(begun.elapsed().as_secs() < 5);
+    assert!(!Path::new(&format!("/proc/{pid}")).exists(), "it is dead and reaped");
+    assert!(clone_of_engine.containers().unwrap().is_empty());
+    assert_eq!(fs::read_dir(engine.path().join("containers")).unwrap().count(), 0);
+    let path = engine.path().to_owned();
+    drop((engine, clone_of_engine));
+    assert!(!path.exists(), "a temporary data root goes with its last engine");
+}
+
+#[test]
+fn a_guard_is_dropped_by_a_panic() {
+    let engine = engine();
+    let image = image(&engine);
+    let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        let _container = sh(&image, "while :; do sleep 60; done").name("doomed").start(&engine).unwrap();
+        std::panic::resume_unwind(Box::new("as a failing assertion does"));
+    }));
+    assert!(panicked.is_err());
+    assert_eq!(engine.container("doomed").unwrap_err().kind(), ErrorKind::NotFound);
+}
+
+#[test]
+fn a_persisted_container_outlives_its_handle_but_not_its_removal() {
+    let engine = engine();
+    let image = image(&engine);
+    let mut container = sh(&image, "echo words; exit 6").name("kept").start(&engine).unwrap();
+    container.persist().unwrap();
+    assert_eq!(container.wait().unwrap().code(), 6);
+    drop(container);
+    let found = engine.container("kept").unwrap();
+    assert_eq!(found.inspect().unwrap().exit_status().unwrap().code(), 6);
+    assert_eq!(found.logs().read().unwrap().next().unwrap().text, "words");
+    found.remove().unwrap();
+    assert!(engine.containers().unwrap().is_empty());
+}
+
+/// What a program does that ends in one way or another: two containers in its own root, one in a temporary one.
+fn live(directory: &Path, end: impl FnOnce(&Engine)) {
+    let engine = Engine::open_with(directory.join("root"), Durability::Fast).unwrap();
+    let image = image(&engine);
+    let volume = engine.volume("kept").unwrap();
+    let script = "echo mine > /data/file; while :; do sleep 60; done";
+    let guard = sh(&image, script).name("guard").mount(volume.at("/data")).start(&engine).unwrap();
+    let mut kept = sh(&image, script).name("kept").start(&engine).unwrap();
+    kept.persist().unwrap();
+    let temporary = support::engine();
+    let other = sh(&support::image(&temporary), script).start(&temporary).unwrap();
+    for container in [&guard, &kept, &other] {
+        victim::tell(container.inspect().unwrap().pid().unwrap());
+    }
+    end(&engine);
+}
+
+/// The processes of a victim's three containers.
+fn pids(victim: &mut Victim) -> Vec<u32> {
+    (0..3).map(|_| victim.hear().unwrap().parse().unwrap()).collect()
+}
+
+#[test]
+fn a_program_that_panics_leaves_nothing_but_what_it_kept() {
+    if let Some(directory) = victim::directory() {
+        live(&directory, |_| panic!("as a failing test does"));
+    }
+    let directory = victim::Directory::new();
+    let mut victim = Victim::start("a_program_that_panics_leaves_nothing_but_what_it_kept", directory.path());
+    let pids = pids(&mut victim);
+    assert!(!victim.wait(), "it panicked");
+    assert!(pids.iter().all(|pid| victim::ends(*pid)));
+    let left: Vec<_> = fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["root"], "the temporary data root is gone");
+    let engine = Engine::open_with(directory.path().join("root"), Durability::Fast).unwrap();
+    let containers: Vec<_> = engine.containers().unwrap().iter().map(|one| one.name().to_owned()).collect();
+    assert_eq!(containers, ["kept"]);
+}
+
+#[test]
+fn what_a_killed_program_leaves_is_removed_by_the_next() {
+    if let Some(directory) = victim::directory() {
+        live(&directory, |_| std::thread::park());
+    }
+    let directory = victim::Directory::new();
+    let root = directory.path().join("root");
+    let mut victim = Victim::start("what_a_killed_program_leaves_is_removed_by_the_next", directory.path());
+    let pids = pids(&mut victim);
+    let watcher = Engine::open_with(&root, Durability::Fast).unwrap();
+    assert_eq!(watcher.container("guard").unwrap().state().unwrap(), State::Running);
+    victim.kill();
+    assert!(pids.iter().all(|pid| victim::ends(*pid)), "its containers die with it");
+    // What the disk says is out of date; the state is derived.
+    for name in ["guard", "kept"] {
+        assert_eq!(watcher.container(name).unwrap().state().unwrap(), State::Exited, "{name}");
+    }
+    let next = Engine::open_with(&root, Durability::Fast).unwrap();
+    let containers: BTreeMap<_, _> =
+        next.containers().unwrap().iter().map(|one| (one.name().to_owned(), one.state().unwrap())).collect();
+    assert_eq!(containers, BTreeMap::from([("kept".to_owned(), State::Exited)]), "the guarded one is swept");
+    let volume = next.find_volume("kept").unwrap().unwrap();
+    assert_eq!(fs::read_to_string(volume.path().join("file")).unwrap(), "mine\n");
+    let image = next.images().unwrap().remove(0);
+    assert_eq!(run(&next, &image, "echo works"), "works\n");
+    next.container("kept").unwrap().start().unwrap();
+    assert_eq!(next.container("kept").unwrap().state().unwrap(), State::Running);
+    next.container("kept").unwrap().kill_and_remove().unwrap();
+}
+
+#[test]
+fn no_mount_descriptor_or_process_remains() {
+    if victim::directory().is_none() {
+        let directory = victim::Directory::new();
+        let mut victim = Victim::start("no_mount_descriptor_or_process_remains", directory.path());
+        assert_eq!(victim.hear().as_deref(), Some("equal"), "the victim counts alone");
+        assert!(victim.wait());
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0, "no temporary file either");
+        return;
+    }
+    let engine = engine();
+    let image = image(&engine);
+    let work = || {
+        assert_eq!(run(&engine, &image, "echo once"), "once\n");
+        let container = sh(&image, "echo one; sleep 60").start(&engine).unwrap();
+        assert!(container.exec(["true"]).output().unwrap().status.success());
+        assert_eq!(container.logs().follow().read().unwrap().next().unwrap().text, "one");
+        engine.build_with(&base().run("echo x > /x"), &plywood::build::Options::new().no_cache()).unwrap();
+    };
+    let count = || {
+        let descriptors = fs::read_dir("/proc/self/fd").unwrap().count();
+        let mounts =
+            fs::read_to_string("/proc/self/mountinfo").unwrap().matches(engine.path().to_str().unwrap()).count();
+        let children = fs::read_dir("/proc/self/task")
+            .unwrap()
+            .map(|task| fs::read_to_string(task.unwrap().path().join("children")).unwrap_or_default())
+            .collect::<String>();
+        (descriptors, mounts, children)
+    };
+    // The first use starts the threads that serve the others.
+    work();
+    let before = count();
+    (0..5).for_each(|_| work());
+    assert_eq!(count(), before);
+    assert_eq!((before.1, before.2.as_str()), (0, ""), "no mount on the host, no process");
+    victim::tell("equal");
+}
