@@ -8,7 +8,7 @@ use crate::spec::digest::ImageId;
 
 /// One thing that happened during a build; see [`Options::progress`](super::Options::progress).
 ///
-/// It prints as a line for a terminal: `[2/4] RUN make`, with `CACHED` where nothing had to be done.
+/// It prints as a line for a terminal: `[2/4] RUN /bin/sh -c make`, with `CACHED` where nothing had to be done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
