@@ -143,7 +143,9 @@ fn starting_leaves_the_host_program_as_it_was() {
         start_quiet(&tree.bundle(["nothing"])).unwrap_err();
     }
     assert_eq!(dumpable_behavior().unwrap(), DumpableBehavior::Dumpable);
-    assert_eq!((files(), mounts()), (before, 0));
+    // One of the first process may have been counted, which the supervisor has closed since.
+    assert!(files() <= before, "descriptors leak");
+    assert_eq!(mounts(), 0);
 }
 
 #[test]
