@@ -158,7 +158,8 @@ impl Store {
     /// `Corrupt` if one cannot be read: what it uses is not known then.
     pub(crate) fn configs(&self) -> Result<Vec<(ContainerId, Config)>> {
         let mut configs = Vec::new();
-        for directory in [self.root().containers_dir(), self.staging()] {
+        // In the order in which a container moves: one that is published meanwhile is found in the second at the latest.
+        for directory in [self.staging(), self.root().containers_dir()] {
             for id in ids_in(&directory)? {
                 if let Some(config) = read_json(&directory.join(id.as_str()).join("config.v2.json"))? {
                     configs.push((id, config));
@@ -219,7 +220,8 @@ impl Store {
 
     /// Whether a container is called `name`, complete or in the making.
     pub(super) fn is_taken(&self, name: &str) -> Result<Option<ContainerId>> {
-        for directory in [self.root().containers_dir(), self.staging()] {
+        // In the order in which a container moves: one that is published meanwhile is found in the second at the latest.
+        for directory in [self.staging(), self.root().containers_dir()] {
             for id in ids_in(&directory)? {
                 let path = directory.join(id.as_str()).join("config.v2.json");
                 // A file that cannot be read has no name that Docker would see either.
