@@ -66,7 +66,7 @@ impl Extraction<'_> {
             return Ok(());
         }
         let most = self.options.limits.path;
-        clean(&entry.name, most, &mut self.path).map_err(|why| ArchiveFault::entry(&entry.name, why))?;
+        clean(&entry.name, most, &mut self.path).map_err(|bad| bad.of(&entry.name, "path"))?;
         let (directory, name) = split(&self.path);
         let meaning = if is_in_aufs_state(directory) { Meaning::Ignored } else { whiteout::meaning(name) };
         if meaning == Meaning::Itself {
@@ -105,7 +105,7 @@ impl Extraction<'_> {
             Kind::Symlink => tree.symlink(&self.path, entry),
             Kind::HardLink => {
                 clean(&entry.link, self.options.limits.path, &mut self.target)
-                    .map_err(|why| ArchiveFault::entry(&entry.name, format!("its target: {why}")))?;
+                    .map_err(|bad| bad.of(&entry.name, "target"))?;
                 tree.hard_link(&self.path, &self.target, entry)
             }
             _ => tree.node(&self.path, entry),

@@ -18,7 +18,7 @@ use crate::sys::fs::{self, DIRECTORY, DirEntry, FileKind, Metadata, PATH_ONLY, R
 use super::entry::{Kind, padding};
 use super::fault::{ArchiveFault, text};
 use super::import::{join as join_thread, spawn};
-use super::path::join;
+use super::path::{BadPath, join};
 use super::record::record;
 use super::ring::{MarkKind, Pool, channel};
 use super::sink::Sink;
@@ -135,10 +135,7 @@ impl<'a> Walk<'a> {
             return Err(ArchiveFault::layer(path, "names that begin with \".wh.\" mean deleted files in an archive"));
         }
         if path.len() > self.options.limits.path {
-            return Err(ArchiveFault::layer(
-                path,
-                format!("the path is longer than {} bytes", self.options.limits.path),
-            ));
+            return Err(BadPath::Long(self.options.limits.path).of(path, "path"));
         }
         match next.kind {
             FileKind::Regular => self.regular(sink, directory, name, path).map(|()| None),

@@ -229,7 +229,7 @@ impl<'a> Entries<'a> {
         let limit = self.limits.xattr;
         if entry.xattrs.iter().any(|(_, value)| value.len() > limit) {
             let entry = text(&entry.name);
-            return Err(ArchiveFault::EntryLimit { entry, what: "an extended attribute", limit: limit as u64 }.into());
+            return Err(ArchiveFault::EntryLimit { entry, what: "extended attribute", limit: limit as u64 }.into());
         }
         self.padding = padding(entry.size);
         Ok(())

@@ -15,7 +15,7 @@ pub(super) enum ArchiveFault {
     NeedsRoot { entry: String, what: &'static str },
     #[error("read archive: more than {limit} {what}")]
     Limit { what: &'static str, limit: u64 },
-    #[error("extract {entry:?}: {what} of more than {limit} bytes")]
+    #[error("extract {entry:?}: more than {limit} bytes in its {what}")]
     EntryLimit { entry: String, what: &'static str, limit: u64 },
     #[error("extract layer: fewer than {0} bytes are left on the file system of the store")]
     NoSpace(u64),

@@ -1,37 +1,57 @@
 //! Names in an archive.
 
-use super::fault::text;
+use super::fault::{ArchiveFault, text};
+use crate::error::Error;
 
 /// Longest name of a file: `NAME_MAX`.
 const LONGEST_NAME: usize = 255;
+
+/// Why a name in an archive is no path of a layer.
+#[derive(Debug)]
+pub(super) enum BadPath {
+    Long(usize),
+    Refused(String),
+}
+
+impl BadPath {
+    /// The error that names the entry it belongs to.
+    pub(super) fn of(self, entry: &[u8], what: &'static str) -> Error {
+        let name = text(entry);
+        match self {
+            Self::Long(limit) => ArchiveFault::EntryLimit { entry: name, what, limit: limit as u64 }.into(),
+            Self::Refused(why) => ArchiveFault::Entry { entry: name, why: format!("the {what} {why}") }.into(),
+        }
+    }
+}
 
 /// Writes the plain relative form of a name in an archive to `out`: no leading or trailing slash, no empty component,
 /// no `.` and `..`. The root itself is empty.
 ///
 /// A `..` is taken by its text, as Docker does; one that leads out of the root is refused.
-pub(super) fn clean(name: &[u8], most: usize, out: &mut Vec<u8>) -> Result<(), String> {
+pub(super) fn clean(name: &[u8], most: usize, out: &mut Vec<u8>) -> Result<(), BadPath> {
+    let refused = |why: &str| Err(BadPath::Refused(why.to_owned()));
     out.clear();
     if name.is_empty() {
-        return Err("the name is empty".into());
+        return refused("is empty");
     }
     // Not in `out` already: `a/../` repeated would cost nothing there.
     if name.len() > most.saturating_add(1) {
-        return Err(format!("the path is longer than {most} bytes"));
+        return Err(BadPath::Long(most));
     }
     for component in name.split(|byte| *byte == b'/') {
         match component {
             b"" | b"." => {}
             b".." => {
                 if out.is_empty() {
-                    return Err("the path leads out of the layer".into());
+                    return refused("leads out of the layer");
                 }
                 let parent = out.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
                 out.truncate(parent);
             }
             _ if component.len() > LONGEST_NAME => {
-                return Err(format!("the name {:?} is longer than {LONGEST_NAME} bytes", text(component)));
+                return refused(&format!("has {:?}, a name of more than {LONGEST_NAME} bytes", text(component)));
             }
-            _ if component.contains(&0) => return Err("the name contains a zero byte".into()),
+            _ if component.contains(&0) => return refused("contains a zero byte"),
             _ => {
                 if !out.is_empty() {
                     out.push(b'/');
@@ -41,7 +61,7 @@ pub(super) fn clean(name: &[u8], most: usize, out: &mut Vec<u8>) -> Result<(), S
         }
     }
     if out.len() > most {
-        return Err(format!("the path is longer than {most} bytes"));
+        return Err(BadPath::Long(most));
     }
     Ok(())
 }
@@ -69,6 +89,7 @@ pub(super) fn join(directory: &[u8], name: &[u8]) -> Vec<u8> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::error::ErrorKind;
 
     #[test]
     fn names_become_plain_relative_paths_or_are_refused() {
@@ -95,6 +116,8 @@ mod tests {
         let long = |length: usize| "a/".repeat(3000).into_bytes()[..length].to_vec();
         assert!(clean(&long(4095), 4096, &mut out).is_ok());
         assert!(clean(&long(4096), 4096, &mut out).is_ok());
-        assert!(clean(&long(4098), 4096, &mut out).is_err());
+        let error = clean(&long(4098), 4096, &mut out).unwrap_err().of(b"entry", "path");
+        assert_eq!(error.kind(), ErrorKind::LimitExceeded);
+        assert_eq!(error.to_string(), "extract \"entry\": more than 4096 bytes in its path");
     }
 }
