@@ -19,14 +19,19 @@ struct Shared {
     pidfd: OwnedFd,
     /// Namespaces of its own, as `CLONE_NEW*` bits.
     namespaces: u64,
-    ended: Mutex<Option<ExitStatus>>,
-    end: Condvar,
+    end: Arc<End>,
+}
+
+/// How it ended, and who waits for that.
+#[derive(Default)]
+struct End {
+    status: Mutex<Option<ExitStatus>>,
+    known: Condvar,
 }
 
 impl Process {
     pub(super) fn new(pid: u32, start_time: u64, pidfd: OwnedFd, namespaces: u64) -> Self {
-        let (ended, end) = (Mutex::new(None), Condvar::new());
-        Self(Arc::new(Shared { pid, start_time, pidfd, namespaces, ended, end }))
+        Self(Arc::new(Shared { pid, start_time, pidfd, namespaces, end: Arc::default() }))
     }
 
     /// Its number in the pid namespace of the host program.
@@ -71,7 +76,7 @@ impl Process {
             if let Some(status) = *ended {
                 return status;
             }
-            ended = self.0.end.wait(ended).unwrap_or_else(PoisonError::into_inner);
+            ended = self.0.end.known.wait(ended).unwrap_or_else(PoisonError::into_inner);
         }
     }
 
@@ -85,7 +90,7 @@ impl Process {
             if left.is_zero() {
                 break;
             }
-            ended = self.0.end.wait_timeout(ended, left).unwrap_or_else(PoisonError::into_inner).0;
+            ended = self.0.end.known.wait_timeout(ended, left).unwrap_or_else(PoisonError::into_inner).0;
         }
         *ended
     }
@@ -100,15 +105,24 @@ impl Process {
         self.0.namespaces
     }
 
-    /// Records the end and wakes who waits for it.
-    pub(super) fn set_ended(&self, status: ExitStatus) {
-        *self.ended() = Some(status);
-        self.0.end.notify_all();
+    /// Records the end and wakes who waits for it. The descriptor is given up before: whoever has waited finds as many
+    /// open as before the start.
+    pub(super) fn set_ended(self, status: ExitStatus) {
+        let end = Arc::clone(&self.0.end);
+        drop(self);
+        *end.lock() = Some(status);
+        end.known.notify_all();
     }
 
     fn ended(&self) -> MutexGuard<'_, Option<ExitStatus>> {
+        self.0.end.lock()
+    }
+}
+
+impl End {
+    fn lock(&self) -> MutexGuard<'_, Option<ExitStatus>> {
         // The value is replaced as a whole: a panic elsewhere cannot leave it half-written.
-        self.0.ended.lock().unwrap_or_else(PoisonError::into_inner)
+        self.status.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -143,8 +143,7 @@ fn starting_leaves_the_host_program_as_it_was() {
         start_quiet(&tree.bundle(["nothing"])).unwrap_err();
     }
     assert_eq!(dumpable_behavior().unwrap(), DumpableBehavior::Dumpable);
-    // One of the first process may have been counted, which the supervisor has closed since.
-    assert!(files() <= before, "descriptors leak");
+    assert_eq!(files(), before, "descriptors leak");
     assert_eq!(mounts(), 0);
 }
 
