@@ -335,7 +335,7 @@ fn a_full_disk_leaves_nothing_half_made() {
     use rustix::mount as kernel;
     // Only root can make a small file system: an ordinary user is no lack of the host.
     if !rustix::process::geteuid().is_root() {
-        return;
+        return say("skipped: only root can make a small file system");
     }
     // A mount that is attached nowhere: it goes with its descriptor.
     let attempt = || -> rustix::io::Result<_> {
@@ -369,9 +369,11 @@ fn a_full_disk_leaves_nothing_half_made() {
 /// Says why a test cannot run here; fatal where everything must run.
 fn skip(why: &str) {
     assert!(std::env::var_os("PLYWOOD_TEST_STRICT").is_none(), "{why}");
-    // The lint is for the library: a test that does not run has to say so.
-    #[allow(clippy::print_stderr)]
-    {
-        eprintln!("skipped: {why}");
-    }
+    say(&format!("skipped: {why}"));
+}
+
+/// The lint is for the library: a test that does not run has to say so.
+#[allow(clippy::print_stderr)]
+fn say(text: &str) {
+    eprintln!("{text}");
 }
