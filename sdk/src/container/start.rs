@@ -177,7 +177,7 @@ fn bundle(store: &Store, id: &ContainerId, files: &Files, writable: &WritableLay
     let network = record.map_or_else(|| NetworkMode::of_docker(&files.host.network_mode), |record| record.network);
     let mut bundle = Bundle::new(rootfs);
     bundle.hostname = config.hostname.clone();
-    bundle.mounts = mounts(store, id, files)?;
+    bundle.mounts = mounts(store, id, files, &view(store, writable))?;
     bundle.network = match network {
         NetworkMode::Private => runtime::NetworkMode::Private,
         NetworkMode::Host => runtime::NetworkMode::Host,
@@ -200,10 +200,7 @@ pub(super) fn process_spec(
     workdir: Option<&str>,
 ) -> Result<ProcessSpec> {
     let config = &files.config.config;
-    let mut stack = vec![writable.upper.clone()];
-    stack.extend(writable.lowers.iter().cloned());
-    let view = View::new(stack, store.layers().xattrs());
-    let identity = resolve_user(&view, user.unwrap_or(&config.user))?;
+    let identity = resolve_user(&view(store, writable), user.unwrap_or(&config.user))?;
     let recorded = environment::merge(&config.env, variables);
     let mut spec = ProcessSpec::new(argv);
     spec.env = environment::complete(&recorded, &config.hostname, &identity.home);
@@ -219,8 +216,14 @@ pub(super) fn process_spec(
     Ok(spec)
 }
 
+/// The container's files as its processes see them, without what is mounted over them.
+fn view(store: &Store, writable: &WritableLayer) -> View {
+    let stack = std::iter::once(&writable.upper).chain(&writable.lowers).cloned().collect();
+    View::new(stack, store.layers().xattrs())
+}
+
 /// What is mounted over the root, parents first.
-fn mounts(store: &Store, id: &ContainerId, files: &Files) -> Result<Vec<BundleMount>> {
+fn mounts(store: &Store, id: &ContainerId, files: &Files, view: &View) -> Result<Vec<BundleMount>> {
     let mut mounts = Vec::new();
     for (target, point) in &files.config.mount_points {
         let source = match point.kind.as_str() {
@@ -248,7 +251,22 @@ fn mounts(store: &Store, id: &ContainerId, files: &Files) -> Result<Vec<BundleMo
     }
     // What is mounted below another mount comes after it.
     mounts.sort_by_key(|mount| mount.target.components().count());
+    for at in 0..mounts.len() {
+        // Below another mount the links of the image count for nothing.
+        if !mounts[..at].iter().any(|above| mounts[at].target.is_within(&above.target)) {
+            mounts[at].target = through_dangling_links(view, &mounts[at].target)?;
+        }
+    }
     Ok(mounts)
+}
+
+/// Where a target comes to lie that leads through a link to nothing, such as `/var/lock -> /run/lock`: what is missing is
+/// made where the link leads, as Docker does. Any other target is left to the kernel.
+fn through_dangling_links(view: &View, target: &ContainerPath) -> Result<ContainerPath> {
+    if view.resolve(target.as_str())?.is_some() {
+        return Ok(target.clone());
+    }
+    view.destination(target.as_str())?.map_or_else(|| Ok(target.clone()), |path| ContainerPath::parse(&path))
 }
 
 fn log_config(files: &Files) -> LogConfig {

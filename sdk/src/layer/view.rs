@@ -141,6 +141,26 @@ impl View {
         self.walk(path.as_os_str().as_bytes(), Last::Itself)
     }
 
+    /// Where a directory made at `path` would come to lie: links are followed even if they lead to nothing, and what is
+    /// missing is taken by its name.
+    ///
+    /// `None` if the path leads through something that is not a directory, or has a part that is not UTF-8.
+    pub(crate) fn destination(&self, path: &str) -> Result<Option<String>> {
+        let (trail, pending) = self.follow(path.as_bytes(), Last::Followed)?;
+        let Some(above) = trail.last() else { return Ok(None) };
+        if !pending.is_empty() && above.kind != NodeKind::Dir {
+            return Ok(None);
+        }
+        let mut parts: Vec<Vec<u8>> = components(&above.raw_path).map(<[u8]>::to_vec).collect();
+        for name in pending.into_iter().rev() {
+            match name.as_slice() {
+                b".." => drop(parts.pop()),
+                _ => parts.push(name),
+            }
+        }
+        Ok(String::from_utf8(parts.join(&b'/')).ok().map(|path| format!("/{path}")))
+    }
+
     /// The files in a directory, sorted by name.
     pub(crate) fn read_dir(&self, node: &Node) -> Result<Vec<Node>> {
         if node.kind != NodeKind::Dir {
@@ -201,22 +221,28 @@ impl View {
     }
 
     fn walk(&self, path: &[u8], last: Last) -> Result<Option<Node>> {
-        let Some(root) = self.root()? else { return Ok(None) };
-        let mut trail = vec![root];
+        let (mut trail, pending) = self.follow(path, last)?;
+        Ok(if pending.is_empty() { trail.pop() } else { None })
+    }
+
+    /// Goes as far as `path` leads: the nodes passed, root first, and the names that are left, last one first.
+    fn follow(&self, path: &[u8], last: Last) -> Result<(Vec<Node>, Vec<Vec<u8>>)> {
+        let mut trail: Vec<Node> = self.root()?.into_iter().collect();
         let mut pending: Vec<Vec<u8>> = components(path).rev().map(<[u8]>::to_vec).collect();
         let mut links = 0;
-        while let Some(name) = pending.pop() {
-            let Some(current) = trail.last() else { return Ok(None) };
+        while let (Some(current), Some(name)) = (trail.last(), pending.last()) {
             if current.kind != NodeKind::Dir {
-                return Ok(None);
+                break;
             }
             if name == b".." {
+                pending.pop();
                 if trail.len() > 1 {
                     trail.pop();
                 }
                 continue;
             }
-            let Some(node) = self.child(current, &name)? else { return Ok(None) };
+            let Some(node) = self.child(current, name)? else { break };
+            pending.pop();
             match &node.kind {
                 NodeKind::Symlink(target) if !pending.is_empty() || last == Last::Followed => {
                     links += 1;
@@ -231,7 +257,7 @@ impl View {
                 _ => trail.push(node),
             }
         }
-        Ok(trail.pop())
+        Ok((trail, pending))
     }
 
     /// One step down from a directory.

@@ -141,3 +141,24 @@ fn names_that_are_no_utf8_keep_their_bytes() {
     assert_eq!(std::io::read_to_string(node.open().unwrap()).unwrap(), "odd");
     assert_eq!(view.lookup_os(&node.os_path()).unwrap().unwrap().size, 3);
 }
+
+#[test]
+fn what_is_missing_comes_to_lie_where_dangling_links_lead() {
+    let layers = Layers::new();
+    layers.link(1, "var/lock", "/run/lock").link(1, "up", "../../new/x").put(2, "run/", "").put(2, "file", "");
+    layers.link(2, "round", "round").link(1, "chain", "var/lock/deep");
+    let view = layers.view(2);
+    for (path, destination) in [
+        ("/var/lock", Some("/run/lock")),
+        ("/var/lock/a/b", Some("/run/lock/a/b")),
+        ("/chain/c", Some("/run/lock/deep/c")),
+        ("/up/y", Some("/new/x/y")),
+        ("/none/../other", Some("/other")),
+        ("/run", Some("/run")),
+        ("/", Some("/")),
+        ("/file/below", None),
+    ] {
+        assert_eq!(view.destination(path).unwrap().as_deref(), destination, "{path}");
+    }
+    assert_eq!(view.destination("/round/x").unwrap_err().kind(), ErrorKind::InvalidArgument);
+}
