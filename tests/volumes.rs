@@ -205,6 +205,37 @@ fn mistakes_in_mounts_are_told_before_anything_is_made() {
 }
 
 #[test]
+fn a_mount_below_a_link_to_nothing_lies_where_the_link_leads() {
+    let engine = engine();
+    let links = "ln -s /run/later /early && ln -s ../missing/deep /dangling";
+    let image = engine.build(&support::base().run(links)).unwrap();
+    let volume = engine.volume("inside").unwrap();
+    fs::write(volume.path().join("file"), "volume\n").unwrap();
+    let container =
+        sh(&image, "cat /run/later/x/file /early/x/file /dangling/file /missing/deep/file && cat /host/file")
+            .mount(volume.at("/early/x"))
+            .mount(Mount::bind(volume.path(), "/dangling"))
+            .mount(volume.at("/host"));
+    assert_eq!(text(container.output(&engine).unwrap()), "volume\n".repeat(5));
+}
+
+#[test]
+fn a_volume_without_a_name_goes_with_its_container() {
+    let engine = engine();
+    let image = image(&engine);
+    let container = sh(&image, "cat /etc/passwd > /data/passwd && ls /data; while :; do sleep 60; done")
+        .mount(Mount::anonymous("/data"))
+        .mount(Mount::anonymous("/other").read_only())
+        .start(&engine)
+        .unwrap();
+    assert_eq!(container.logs().follow().read().unwrap().next().unwrap().text, "passwd");
+    assert!(!container.exec(["touch", "/other/x"]).status().unwrap().success());
+    assert_eq!(engine.volumes().unwrap().len(), 2);
+    drop(container);
+    assert!(engine.volumes().unwrap().is_empty());
+}
+
+#[test]
 fn a_link_in_the_image_does_not_lead_a_mount_out_of_the_container() {
     let engine = engine();
     let outside = tempfile::tempdir().unwrap();

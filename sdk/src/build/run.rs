@@ -244,9 +244,8 @@ fn extra_mount(mount: &crate::spec::Mount) -> Result<BundleMount> {
         mount::Source::Tmpfs { size, mode } => {
             BundleSource::Tmpfs { size: size.map(|size| size.as_u64()), mode: *mode }
         }
-        mount::Source::Volume(name) => {
-            let message =
-                format!("mount volume {name:?} on {:?} for a build: volumes are for containers", target.as_str());
+        mount::Source::Volume(_) | mount::Source::Anonymous => {
+            let message = format!("mount {mount} for a build: volumes are for containers");
             return Err(Error::new(ErrorKind::Unsupported, message)
                 .with_hint("bind a directory of the host, or write RUN --mount=type=cache"));
         }

@@ -227,6 +227,11 @@ impl Mounts {
                 let point = MountPoint { source, propagation: "rprivate".to_owned(), ..point(&target, "bind", mount) };
                 self.points.insert(target, MountPoint { spec, ..point });
             }
+            Source::Anonymous => {
+                let name = VolumeName::random()?.as_str().to_owned();
+                let point = point(&target, "volume", mount);
+                self.points.insert(target, MountPoint { name, driver: "local".to_owned(), ..point });
+            }
             Source::Volume(name) => {
                 let name = VolumeName::parse(name)?.as_str().to_owned();
                 let spec = spec("volume", &name, &target, mount);
@@ -242,16 +247,7 @@ impl Mounts {
         if target.is_root() || self.points.contains_key(target.as_str()) || self.tmpfs.contains_key(target.as_str()) {
             return Ok(());
         }
-        let point = MountPoint {
-            destination: target.as_str().to_owned(),
-            rw: true,
-            name: VolumeName::random()?.as_str().to_owned(),
-            driver: "local".to_owned(),
-            kind: "volume".to_owned(),
-            ..MountPoint::default()
-        };
-        self.points.insert(target.as_str().to_owned(), point);
-        Ok(())
+        self.add(&Mount::anonymous(target))
     }
 
     fn forget(&mut self, target: &str) {

@@ -41,6 +41,8 @@ pub enum Source {
     Bind(PathBuf),
     /// The volume of this name.
     Volume(String),
+    /// A volume of the container's own, which goes with it.
+    Anonymous,
     /// A file system in memory.
     Tmpfs {
         /// Most bytes it takes; the kernel's default is half of the memory.
@@ -68,6 +70,12 @@ impl Mount {
     /// Mounts a volume, which is created where it does not exist.
     pub fn volume(name: impl Into<String>, target: impl Into<Target>) -> Self {
         Self::new(Source::Volume(name.into()), target)
+    }
+
+    /// Mounts a volume without a name: new for the container, first filled from its image, and removed with it.
+    #[doc(alias = "VOLUME")]
+    pub fn anonymous(target: impl Into<Target>) -> Self {
+        Self::new(Source::Anonymous, target)
     }
 
     fn new(source: Source, target: impl Into<Target>) -> Self {
@@ -152,6 +160,7 @@ impl fmt::Display for Mount {
         match &self.source {
             Source::Bind(path) => write!(f, "{path:?} on {:?}", self.target.0),
             Source::Volume(name) => write!(f, "volume {name:?} on {:?}", self.target.0),
+            Source::Anonymous => write!(f, "a volume without a name on {:?}", self.target.0),
             Source::Tmpfs { .. } => write!(f, "tmpfs on {:?}", self.target.0),
         }
     }

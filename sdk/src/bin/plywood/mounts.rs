@@ -5,14 +5,15 @@ use std::path::{Path, PathBuf};
 use plywood::Mount;
 
 use crate::failure::{Failure, Outcome};
-use crate::later::not_yet;
 
-/// `SOURCE:TARGET[:ro]`. A source that begins with `/`, `.` or `~` is a path, any other the name of a volume.
+/// `[SOURCE:]TARGET[:ro]`. A source that begins with `/`, `.` or `~` is a path, any other the name of a volume; without
+/// one the volume has no name.
 pub fn volume(text: &str) -> Outcome<Mount> {
     let wrong = |why: &str| Failure::usage(format!("invalid --volume {text:?}: {why}"));
     let parts: Vec<&str> = text.split(':').collect();
     let (source, target, options) = match parts.as_slice() {
-        [_] => return Err(not_yet("--volume TARGET", "name the volume: --volume NAME:TARGET")),
+        [target] if target.starts_with('/') => return Ok(Mount::anonymous(*target)),
+        [_] => return Err(wrong("it reads SOURCE:TARGET, or the absolute TARGET of a volume without a name")),
         [source, target] => (*source, *target, ""),
         [source, target, options] => (*source, *target, *options),
         _ => return Err(wrong("it reads SOURCE:TARGET or SOURCE:TARGET:ro")),
@@ -63,6 +64,7 @@ pub fn mount(text: &str) -> Outcome<Mount> {
     let needed = source.ok_or_else(|| wrong("it has no source".to_owned()));
     let mut mount = match kind {
         "bind" => Mount::bind(absolute(needed?)?, target),
+        "volume" if source.is_none() => Mount::anonymous(target),
         "volume" => Mount::volume(needed?, target),
         "tmpfs" if source.is_none() => Mount::tmpfs(target),
         "tmpfs" => return Err(wrong("a tmpfs has no source".to_owned())),
@@ -115,7 +117,8 @@ mod tests {
         assert!(!bound.is_read_only());
         let Source::Bind(relative) = volume("./x:/x").unwrap().source().clone() else { panic!("a path") };
         assert!(relative.is_absolute() && relative.ends_with("x"), "{relative:?}");
-        for text in ["/only", "a:b:c:d", ":/x", "a:", "a:/x:shiny"] {
+        assert_eq!(volume("/only").unwrap(), Mount::anonymous("/only"));
+        for text in ["only", "a:b:c:d", ":/x", "a:", "a:/x:shiny"] {
             assert!(volume(text).is_err(), "{text}");
         }
     }
@@ -124,6 +127,7 @@ mod tests {
     fn the_long_form_says_the_same() {
         assert_eq!(mount("type=bind,src=/etc,dst=/host,readonly").unwrap(), volume("/etc:/host:ro").unwrap());
         assert_eq!(mount("source=data,target=/data").unwrap(), volume("data:/data").unwrap());
+        assert_eq!(mount("target=/only").unwrap(), volume("/only").unwrap());
         let memory = mount("type=tmpfs,target=/tmp,tmpfs-size=64m,tmpfs-mode=700").unwrap();
         assert_eq!(memory, tmpfs("/tmp:size=64m,mode=700").unwrap());
         for text in ["", "type=bind,target=/x", "type=cloud,target=/x", "source=a", "type=tmpfs,source=a,target=/b"] {
