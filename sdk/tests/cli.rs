@@ -421,3 +421,13 @@ fn a_reader_that_goes_away_is_no_failure() {
     running.0.stdout = None;
     assert!(!running.0.wait().unwrap().success(), "the program's own write fails");
 }
+
+#[test]
+fn diff_prints_letters_and_paths() {
+    require_busybox!();
+    let bench = Bench::with_image();
+    bench.ok(&["run", "--name", "it", "box:1", "sh", "-c", "echo > /new"]);
+    assert_eq!(bench.ok(&["diff", "it"]), "A /new\n");
+    assert_eq!(bench.json(&["diff", "it", "--format", "json"]), serde_json::json!([{ "Path": "/new", "Kind": 1 }]));
+    assert_eq!(bench.fails(&["diff", "nothing"]).0, 125);
+}

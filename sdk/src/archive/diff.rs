@@ -7,13 +7,13 @@
 use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::io::Write;
-use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::thread;
 
 use crate::error::{Attempt as _, Result};
-use crate::sys::fs::{self, DIRECTORY, DirEntry, FileKind, Metadata, PATH_ONLY, READ, Time, Xattr};
+use crate::sys::fs::{self, DIRECTORY, DirEntry, FileKind, Metadata, READ, Time, Xattr};
 
 use super::entry::{Kind, padding};
 use super::fault::{ArchiveFault, text};
@@ -146,7 +146,7 @@ impl<'a> Walk<'a> {
     }
 
     fn regular(&mut self, sink: &mut Sink<'_, '_>, directory: &OwnedFd, name: &OsStr, path: &[u8]) -> Result<()> {
-        let file = open_readable(directory, name, READ).attempt(|| self.say("open", path))?;
+        let file = fs::open_readable_at(directory, name, READ).attempt(|| self.say("open", path))?;
         let metadata = fs::stat(&file).attempt(|| self.say("stat", path))?;
         if metadata.kind != FileKind::Regular {
             return Err(ArchiveFault::layer(path, "it changed while it was read"));
@@ -167,7 +167,7 @@ impl<'a> Walk<'a> {
     }
 
     fn directory(&mut self, sink: &mut Sink<'_, '_>, parent: &OwnedFd, name: &OsStr, path: &[u8]) -> Result<OwnedFd> {
-        let directory = open_readable(parent, name, DIRECTORY).attempt(|| self.say("open", path))?;
+        let directory = fs::open_readable_at(parent, name, DIRECTORY).attempt(|| self.say("open", path))?;
         let metadata = fs::stat(&directory).attempt(|| self.say("stat", path))?;
         let xattrs = fs::list_xattrs(&directory).attempt(|| self.say("read the attributes of", path))?;
         let is_opaque = self.is_opaque(path, &xattrs)?;
@@ -311,23 +311,5 @@ impl<'a> Walk<'a> {
 
     fn say(&self, verb: &str, path: &[u8]) -> String {
         format!("{verb} {:?}", self.diff.join(OsStr::from_bytes(path)))
-    }
-}
-
-/// Opens what its owner may have made unreadable to himself: an ordinary user's container was root in its namespace.
-fn open_readable(directory: &OwnedFd, name: &OsStr, flags: rustix::fs::OFlags) -> std::io::Result<OwnedFd> {
-    match fs::open_at(directory, name.as_bytes(), flags) {
-        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
-            let named = fs::open_at(directory, name.as_bytes(), PATH_ONLY)?;
-            let metadata = fs::stat(&named)?;
-            // The link in /proc leads to the very file that was looked at.
-            let link = format!("/proc/self/fd/{}", named.as_raw_fd());
-            let mode = |mode: u32| rustix::fs::chmod(link.as_str(), rustix::fs::Mode::from_raw_mode(mode));
-            mode(metadata.mode | 0o500)?;
-            let opened = fs::open_at(directory, name.as_bytes(), flags);
-            mode(metadata.mode)?;
-            opened
-        }
-        result => result,
     }
 }

@@ -317,6 +317,14 @@ impl Handle {
         }
     }
 
+    /// Refuses if the container was removed.
+    pub(super) fn check_present(&self) -> Result<()> {
+        match self.lock().is_removed() || !self.store.root().container_config(&self.id).exists() {
+            true => Err(self.removed()),
+            false => Ok(()),
+        }
+    }
+
     pub(super) fn removed(&self) -> Error {
         HandleFault::Removed { title: self.title() }.into()
     }

@@ -15,6 +15,7 @@ use crate::image::Layers;
 use crate::spec::exit_status::ExitStatus;
 use crate::spec::id::ContainerId;
 
+mod changes;
 mod compose;
 pub(crate) mod config;
 pub(crate) mod create;
@@ -37,6 +38,7 @@ mod stop;
 pub(crate) mod store;
 pub(crate) mod user;
 
+pub use crate::layer::changes::{Change, ChangeKind};
 pub use crate::logs::Stream;
 pub use crate::logs::read::LogLine;
 pub(crate) use definition::ImageChoice;
@@ -197,6 +199,26 @@ impl<D> Container<D> {
     /// Begins a further process in the running container: program and arguments.
     pub fn exec<S: Into<String>>(&self, argv: impl IntoIterator<Item = S>) -> Exec {
         Exec::new(Arc::clone(&self.handle), argv.into_iter().map(Into::into).collect())
+    }
+
+    /// What it has changed of its image's file system, sorted by path, whether it runs or not.
+    ///
+    /// The same that `docker diff` tells: what is mounted over the file system (volumes, binds, `/proc`, `/etc/hosts`)
+    /// does not count, a directory with a change in it does, and a file that was only opened for writing does not.
+    ///
+    /// ```no_run
+    /// # fn main() -> plywood::Result<()> {
+    /// # let engine = plywood::Engine::open_default()?;
+    /// for change in engine.container("web")?.diff()? {
+    ///     println!("{change}"); // C /var/log
+    /// }
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// [`NotFound`](crate::ErrorKind::NotFound) if it was removed.
+    pub fn diff(&self) -> Result<Vec<Change>> {
+        self.handle.changes()
     }
 
     /// Begins to read what it has written.

@@ -6,6 +6,7 @@ use crate::spec::digest::{ChainId, DiffId};
 use crate::spec::id::CacheId;
 
 pub(crate) mod attributes;
+pub(crate) mod changes;
 mod content;
 mod init;
 mod metadata;

@@ -260,8 +260,8 @@ impl View {
         Ok((trail, pending))
     }
 
-    /// One step down from a directory.
-    fn child(&self, parent: &Node, name: &[u8]) -> Result<Option<Node>> {
+    /// One step down from a directory: what the name is itself.
+    pub(crate) fn child(&self, parent: &Node, name: &[u8]) -> Result<Option<Node>> {
         let path = join(&parent.raw_path, name);
         let mut found: Option<(Metadata, Vec<usize>)> = None;
         for &index in &parent.layers {

@@ -73,6 +73,11 @@ pub enum Command {
     Ps(Ps),
     /// Show what a container has written
     Logs(Logs),
+    /// Show what a container has changed of its image: A added, C changed, D deleted
+    Diff {
+        /// Its name or ID
+        container: String,
+    },
     /// Show everything about containers, images or volumes, as JSON
     Inspect(Inspect),
     /// Send a signal to containers

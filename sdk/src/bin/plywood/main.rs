@@ -15,6 +15,7 @@ mod args_run;
 mod changes;
 mod containers;
 mod failure;
+mod files;
 mod human;
 mod hygiene;
 mod images;
@@ -98,6 +99,7 @@ fn act(session: &Session, command: Command) -> Outcome<ExitCode> {
         Command::Start(start) => run::start(session, &start),
         Command::Ps(list) => done(ps::list(session, &list)),
         Command::Logs(logs) => done(logs::print(session, &logs)),
+        Command::Diff { container } => done(files::diff(session, &container)),
         Command::Inspect(inspect) => done(inspect::print(session, &inspect)),
         Command::Kill { signal, containers } => done(containers::kill(session, &containers, &signal)),
         Command::Stop { time, containers } => done(containers::stop(session, &containers, time)),

@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used)]
 
+mod changes;
 mod containers;
 mod guards;
 mod hygiene;

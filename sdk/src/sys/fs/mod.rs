@@ -14,7 +14,7 @@ mod xattr;
 
 use std::ffi::{OsStr, OsString};
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
@@ -154,6 +154,26 @@ pub(crate) fn open_at(directory: impl AsFd, name: impl Arg, flags: OFlags) -> io
     Ok(rustix::fs::openat(directory, name, flags | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?)
 }
 
+/// As [`open_at`], also for what its owner has made unreadable to himself: an ordinary user's container is root in its
+/// namespace.
+pub(crate) fn open_readable_at(directory: impl AsFd, name: &OsStr, flags: OFlags) -> io::Result<OwnedFd> {
+    let directory = directory.as_fd();
+    match open_at(directory, bytes(name), flags) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            let named = open_at(directory, bytes(name), PATH_ONLY)?;
+            let metadata = stat(&named)?;
+            // The link in /proc leads to the very file that was looked at.
+            let link = format!("/proc/self/fd/{}", named.as_raw_fd());
+            let mode = |mode: u32| rustix::fs::chmod(link.as_str(), Mode::from_raw_mode(mode));
+            mode(metadata.mode | 0o500)?;
+            let opened = open_at(directory, bytes(name), flags);
+            mode(metadata.mode)?;
+            opened
+        }
+        result => result,
+    }
+}
+
 /// Creates the regular file `name` for writing; fails with `EEXIST` if anything has that name. The mode is subject to
 /// the umask.
 pub(crate) fn create_at(directory: impl AsFd, name: impl Arg, mode: u32) -> io::Result<OwnedFd> {
@@ -287,7 +307,6 @@ pub(crate) fn read_directory(directory: impl AsFd) -> io::Result<Vec<DirEntry>> 
 
 /// The path the kernel has for an open file, from the root of this process.
 pub(crate) fn path_of(file: impl AsFd) -> io::Result<PathBuf> {
-    use std::os::fd::AsRawFd as _;
     std::fs::read_link(format!("/proc/self/fd/{}", file.as_fd().as_raw_fd()))
 }
 
