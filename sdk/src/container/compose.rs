@@ -12,6 +12,7 @@ use super::files::hostname_of_host;
 use super::host_config::{HostConfig, tmpfs_options};
 use super::network::NetworkMode;
 use super::record::Record;
+use super::stdio::Stdio;
 use super::store::Files;
 use crate::error::{Error, ErrorKind, Fault, Result};
 use crate::image::Image;
@@ -98,6 +99,9 @@ pub(super) fn compose<D>(
     let process = Process {
         hostname: hostname(id, settings)?,
         user: user(settings, &defaults.user)?,
+        tty: settings.tty,
+        open_stdin: takes_input(settings),
+        stdin_once: takes_input(settings),
         exposed_ports: defaults.exposed_ports.iter().map(|port| (port.clone(), Value::Object(Map::new()))).collect(),
         env: env(settings, &defaults.env)?,
         cmd: command.cmd,
@@ -136,6 +140,7 @@ pub(super) fn compose<D>(
         network_mode: settings.network.docker_name().to_owned(),
         privileged: settings.privileged,
         readonly_rootfs: settings.read_only,
+        console_size: settings.tty_size.map(|(rows, columns)| [rows, columns]),
         tmpfs: Some(mounts.tmpfs).filter(|tmpfs| !tmpfs.is_empty()),
         ..HostConfig::default()
     };
@@ -150,6 +155,11 @@ pub(super) fn compose<D>(
         (host.masked_paths, host.readonly_paths) = (Some(Vec::new()), Some(Vec::new()));
     }
     Ok(Files { config, host, record: Some(Record::new(settings.network)) })
+}
+
+/// Whether anything will be handed to it: as Docker has it, by one client, at whose end the input ends.
+fn takes_input(settings: &Settings) -> bool {
+    settings.stdin.as_ref().is_some_and(Stdio::is_source)
 }
 
 fn env(settings: &Settings, image: &[String]) -> Result<Vec<String>> {

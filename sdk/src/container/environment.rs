@@ -1,12 +1,15 @@
 //! Environment and argument vector, by Docker's rules.
 //!
-//! Environment: `PATH` and `HOSTNAME` by default, then what the definition sets, then what the image sets and the
+//! Environment: `PATH` and `HOSTNAME` by default, with a terminal `TERM`, then what the definition sets, then what the image sets and the
 //! definition does not, then `HOME` from the container's passwd unless somebody set it.
 //!
 //! Arguments: entrypoint, then command. A definition that names an entrypoint drops the command of the image; an empty
 //! entrypoint that is given counts as none.
 
 use crate::runtime::DEFAULT_PATH;
+
+/// What a process with a terminal is told about it, as in Docker: what every terminal can do.
+const TERM: &str = "TERM=xterm";
 
 /// One wish of a definition: set a variable, or remove what the image sets.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,8 +40,9 @@ pub(crate) fn merge(image: &[String], definition: &[Variable]) -> Vec<String> {
 /// The environment a process starts with.
 ///
 /// An entry without `=` removes a default, as in Docker; the last of several entries of one name holds.
-pub(crate) fn complete(recorded: &[String], hostname: &str, home: &str) -> Vec<String> {
+pub(crate) fn complete(recorded: &[String], hostname: &str, home: &str, tty: bool) -> Vec<String> {
     let mut env = vec![format!("PATH={DEFAULT_PATH}"), format!("HOSTNAME={hostname}")];
+    env.extend(tty.then(|| TERM.to_owned()));
     for entry in recorded {
         let name = name_of(entry);
         if entry.contains('=') {
@@ -136,10 +140,12 @@ mod tests {
 
     #[test]
     fn path_hostname_and_home_have_defaults() {
-        let env = complete(&strings(&["A=1", "A=2", "HOSTNAME"]), "box", "/root");
+        let env = complete(&strings(&["A=1", "A=2", "HOSTNAME"]), "box", "/root", false);
         assert_eq!(env, [format!("PATH={DEFAULT_PATH}"), "A=2".into(), "HOME=/root".into()]);
-        let env = complete(&strings(&["PATH=/x", "HOME=/h"]), "box", "/root");
-        assert_eq!(env, ["PATH=/x", "HOSTNAME=box", "HOME=/h"]);
+        let env = complete(&strings(&["PATH=/x", "HOME=/h"]), "box", "/root", true);
+        assert_eq!(env, ["PATH=/x", "HOSTNAME=box", "TERM=xterm", "HOME=/h"]);
+        let env = complete(&strings(&["PATH=/x", "HOME=/h", "TERM=dumb"]), "box", "/root", true);
+        assert_eq!(env, ["PATH=/x", "HOSTNAME=box", "TERM=dumb", "HOME=/h"]);
     }
 
     #[test]

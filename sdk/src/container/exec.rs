@@ -4,26 +4,33 @@ use std::sync::Arc;
 
 use super::create::attempted;
 use super::environment::Variable;
+use super::exec_process::ExecProcess;
 use super::handle::Handle;
-use super::start::process_spec;
-use super::stdio::{Output, Stdio, Streams, Tee};
+use super::start::{Command, process_spec};
+use super::stdio::{Ends, Output, Stdio, Streams};
 use crate::error::{ErrorKind, Fault, Result};
+use crate::layer::WritableLayer;
 use crate::logs::Stream;
-use crate::runtime::{self, Process};
+use crate::runtime::{self, Process, ProcessSpec, Target};
 use crate::spec::exit_status::ExitStatus;
+use crate::sys::tty::WindowSize;
 
 /// A command to be run in a running container; made by [`Container::exec`](super::Container::exec).
 ///
-/// It sees what the container sees and may do what the container may, and it ends with the container. Default: the
+/// It sees what the container sees and may do what the container may, and it ends with the container, or with this
+/// program. Any program may run one, whichever started the container, if it belongs to the same user. Default: the
 /// environment, user and working directory of the container.
 #[derive(Debug, Clone)]
-#[must_use = "a command does nothing until `output` or `status` is called"]
+#[must_use = "a command does nothing until `start`, `output` or `status` is called"]
 pub struct Exec {
     handle: Arc<Handle>,
     argv: Vec<String>,
     env: Vec<Variable>,
     user: Option<String>,
     workdir: Option<String>,
+    privileged: bool,
+    detached: bool,
+    terminal: Option<WindowSize>,
     stdin: Option<Stdio>,
     stdout: Option<Stdio>,
     stderr: Option<Stdio>,
@@ -33,8 +40,8 @@ pub struct Exec {
 enum ExecFault {
     #[error("it is not running")]
     NotRunning,
-    #[error("another program runs it")]
-    Foreign,
+    #[error("use a stream of this program: a detached command has none")]
+    Detached,
     #[error("there is nothing to run")]
     NoCommand,
     #[error("environment variable {name:?}: {why}")]
@@ -48,28 +55,38 @@ enum ExecFault {
 impl Fault for ExecFault {
     fn kind(&self) -> ErrorKind {
         match self {
-            Self::Foreign => ErrorKind::Unsupported,
             Self::NoLayer => ErrorKind::Corrupt,
             _ => ErrorKind::InvalidArgument,
-        }
-    }
-
-    fn hint(&self) -> Option<String> {
-        match self {
-            Self::Foreign => Some("run the command from the program that started the container".to_owned()),
-            _ => None,
         }
     }
 }
 
 impl Exec {
     pub(crate) fn new(handle: Arc<Handle>, argv: Vec<String>) -> Self {
-        Self { handle, argv, env: Vec::new(), user: None, workdir: None, stdin: None, stdout: None, stderr: None }
+        Self {
+            handle,
+            argv,
+            env: Vec::new(),
+            user: None,
+            workdir: None,
+            privileged: false,
+            detached: false,
+            terminal: None,
+            stdin: None,
+            stdout: None,
+            stderr: None,
+        }
     }
 
     /// Sets an environment variable.
     pub fn env(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.env.push(Variable::Set(name.into(), value.into()));
+        self
+    }
+
+    /// Removes an environment variable of the container.
+    pub fn env_remove(mut self, name: impl Into<String>) -> Self {
+        self.env.push(Variable::Remove(name.into()));
         self
     }
 
@@ -82,6 +99,37 @@ impl Exec {
     /// Starts in this directory, which must exist.
     pub fn workdir(mut self, path: impl Into<String>) -> Self {
         self.workdir = Some(path.into());
+        self
+    }
+
+    /// Gives it all capabilities, even in a container that has not.
+    #[doc(alias = "--privileged")]
+    pub fn privileged(mut self) -> Self {
+        self.privileged = true;
+        self
+    }
+
+    /// Gives it a terminal in the place of its three streams, and sets `TERM=xterm`.
+    ///
+    /// What it shows, standard error included, goes where [`stdout`](Self::stdout) says. What
+    /// [`ExecProcess::take_terminal`] gives types into it; nothing else does.
+    #[doc(alias = "--tty")]
+    #[doc(alias = "-t")]
+    pub fn tty(mut self) -> Self {
+        self.terminal.get_or_insert_default();
+        self
+    }
+
+    /// The size of the terminal at the start, in characters, and gives it [one](Self::tty). Default: unknown, 0 by 0.
+    pub fn tty_size(mut self, rows: u16, columns: u16) -> Self {
+        self.terminal = Some(WindowSize { rows, columns });
+        self
+    }
+
+    /// Lets it outlive this program; the container still takes it along. Its streams are `/dev/null`, or files.
+    #[doc(alias = "--detach")]
+    pub fn detach(mut self) -> Self {
+        self.detached = true;
         self
     }
 
@@ -109,8 +157,9 @@ impl Exec {
     /// [`InvalidArgument`](ErrorKind::InvalidArgument) if the container is not running, `NotFound` or `PermissionDenied` if
     /// there is no such command or it cannot be executed; [`exit_code`](crate::Error::exit_code) is 127 or 126 then.
     pub fn output(&self) -> Result<Output> {
-        let (process, ends) = self.start(Stdio::null(), Stdio::captured())?;
+        let process = self.begin(Stdio::null(), Stdio::captured())?;
         let status = process.wait();
+        let ends = process.ends();
         Ok(Output { status, stdout: ends.captured(Stream::Stdout), stderr: ends.captured(Stream::Stderr) })
     }
 
@@ -119,35 +168,71 @@ impl Exec {
     /// # Errors
     /// As for [`output`](Self::output).
     pub fn status(&self) -> Result<ExitStatus> {
-        let (process, mut ends) = self.start(Stdio::inherit(), Stdio::inherit())?;
-        let status = process.wait();
-        ends.take_tees().into_iter().for_each(Tee::join);
-        Ok(status)
+        Ok(self.begin(Stdio::inherit(), Stdio::inherit())?.wait())
     }
 
-    fn start(&self, stdin: Stdio, output: Stdio) -> Result<(Process, super::stdio::Ends)> {
+    /// Starts the command, and returns once it runs.
+    ///
+    /// Its streams are those asked for, else `/dev/null`: what it writes is not in the container's log.
+    ///
+    /// # Errors
+    /// As for [`output`](Self::output); [`InvalidArgument`](ErrorKind::InvalidArgument) as well for a
+    /// [detached](Self::detach) one whose streams are of this program.
+    pub fn start(&self) -> Result<ExecProcess> {
+        self.begin(Stdio::null(), Stdio::null())
+    }
+
+    fn begin(&self, stdin: Stdio, output: Stdio) -> Result<ExecProcess> {
         let streams = Streams::new([&self.stdin, &self.stdout, &self.stderr], stdin, output);
-        self.try_start(&streams).map_err(|error| attempted(format!("exec in {}", self.handle.title()), error))
+        let started = self.try_start(&streams);
+        let (process, ends) = started.map_err(|error| attempted(format!("exec in {}", self.handle.title()), error))?;
+        Ok(ExecProcess::new(Arc::clone(&self.handle), self.argv.clone(), process, ends))
     }
 
-    fn try_start(&self, streams: &Streams) -> Result<(Process, super::stdio::Ends)> {
-        self.check()?;
+    fn try_start(&self, streams: &Streams) -> Result<(Process, Ends)> {
+        self.check(streams)?;
         let handle = &self.handle;
-        let Some(target) = handle.process().filter(Process::is_running) else {
-            return Err(match handle.state()? {
-                (state, _) if state.is_running() => ExecFault::Foreign.into(),
-                _ => ExecFault::NotRunning.into(),
-            });
-        };
-        let files = handle.files()?;
-        let writable = handle.lock().writable.clone().ok_or(ExecFault::NoLayer)?;
-        let (user, workdir) = (self.user.as_deref(), self.workdir.as_deref());
-        let spec = process_spec(handle.store(), &files, &writable, self.argv.clone(), &self.env, user, workdir)?;
-        let (stdio, ends) = streams.open(None)?;
-        Ok((runtime::exec(&target, &spec, stdio)?, ends))
+        if let Some(process) = handle.process().filter(Process::is_running) {
+            let writable = handle.lock().writable.clone().ok_or(ExecFault::NoLayer)?;
+            return self.join(&Target::from(&process), &writable, streams);
+        }
+        let run = handle.files()?.record.and_then(|record| record.run).ok_or(ExecFault::NotRunning)?;
+        let pidfd = run.open()?.ok_or(ExecFault::NotRunning)?;
+        let target = Target::foreign(run.pid, &pidfd);
+        // What was found under its number may have been another process, or none.
+        if !run.is_alive() {
+            return Err(ExecFault::NotRunning.into());
+        }
+        let writable = handle.store().layers().writable(handle.id())?.ok_or(ExecFault::NoLayer)?;
+        self.join(&target?, &writable, streams)
     }
 
-    fn check(&self) -> Result<()> {
+    fn join(&self, target: &Target<'_>, writable: &WritableLayer, streams: &Streams) -> Result<(Process, Ends)> {
+        let spec = self.spec(writable)?;
+        let (stdio, mut ends) = streams.open(None, self.terminal)?;
+        let process = runtime::exec(*target, &spec, stdio)?;
+        ends.connect(&process)?;
+        Ok((process, ends))
+    }
+
+    fn spec(&self, writable: &WritableLayer) -> Result<ProcessSpec> {
+        let command = Command {
+            argv: self.argv.clone(),
+            variables: &self.env,
+            user: self.user.as_deref(),
+            workdir: self.workdir.as_deref(),
+            tty: self.terminal.is_some(),
+            privileged: self.privileged,
+        };
+        let mut spec = process_spec(self.handle.store(), &self.handle.files()?, writable, &command)?;
+        spec.ends_with_program = !self.detached;
+        Ok(spec)
+    }
+
+    fn check(&self, streams: &Streams) -> Result<()> {
+        if self.detached && (self.terminal.is_some() || !streams.are_independent()) {
+            return Err(ExecFault::Detached.into());
+        }
         if self.argv.first().is_none_or(String::is_empty) {
             return Err(ExecFault::NoCommand.into());
         }

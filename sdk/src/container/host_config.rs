@@ -26,6 +26,9 @@ pub(crate) struct HostConfig {
     pub(crate) privileged: bool,
     pub(crate) readonly_rootfs: bool,
     pub(crate) shm_size: u64,
+    /// Rows and columns of the terminal at the start.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) console_size: Option<[u16; 2]>,
     pub(crate) runtime: String,
     /// Target → mount options.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -70,6 +73,7 @@ impl Default for HostConfig {
             privileged: false,
             readonly_rootfs: false,
             shm_size: SHM_SIZE,
+            console_size: None,
             runtime: "runc".to_owned(),
             tmpfs: None,
             masked_paths: None,

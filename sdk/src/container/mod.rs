@@ -22,6 +22,7 @@ pub(crate) mod create;
 mod definition;
 mod environment;
 mod exec;
+mod exec_process;
 mod files;
 pub(crate) mod handle;
 mod host_config;
@@ -36,6 +37,7 @@ mod state;
 pub(crate) mod stdio;
 mod stop;
 pub(crate) mod store;
+mod terminal;
 pub(crate) mod user;
 
 pub use crate::layer::changes::{Change, ChangeKind};
@@ -44,12 +46,14 @@ pub use crate::logs::read::LogLine;
 pub(crate) use definition::ImageChoice;
 pub use definition::{Definition, ImageSource};
 pub use exec::Exec;
+pub use exec_process::ExecProcess;
 pub use inspect::{Details, Mounted};
 pub use logs::{Lines, Logs};
 pub use network::NetworkMode;
 pub use signal::Signal;
 pub use state::State;
 pub use stdio::{Output, Stdio};
+pub use terminal::Terminal;
 
 use handle::Handle;
 use remove::Force;
@@ -239,6 +243,11 @@ impl<D> Container<D> {
     /// Our end of its standard error, if that is a pipe and was not taken before.
     pub fn take_stderr(&self) -> Option<ChildStderr> {
         self.handle.lock().ends.stderr.take()
+    }
+
+    /// The host's end of its terminal, if it was started by this program with one, and was not taken before.
+    pub fn take_terminal(&self) -> Option<Terminal> {
+        self.handle.lock().ends.terminal.take()
     }
 
     /// Removes the container, with its volumes that have no name.

@@ -26,6 +26,7 @@ use crate::spec::id::ContainerId;
 use crate::spec::name::VolumeName;
 use crate::spec::time::Timestamp;
 use crate::sys::capability::CapabilitySet;
+use crate::sys::tty::WindowSize;
 
 /// The mode of a tmpfs whose options do not say it, as in Docker.
 const TMPFS_MODE: u32 = 0o1777;
@@ -138,11 +139,14 @@ impl Handle {
             true => Some(Writer::open(&self.store().root().container_log(self.id()), log_config(files))?),
             false => None,
         };
-        let (stdio, ends) = streams.open(log)?;
+        let size = files.host.console_size.map(|[rows, columns]| WindowSize { rows, columns }).unwrap_or_default();
+        let (stdio, mut ends) = streams.open(log, files.config.config.tty.then_some(size))?;
         // The process keeps its container from being given up while it runs.
         let handle = Arc::clone(self);
         let on_exit = Box::new(move |status: &ExitStatus| handle.ended(*status));
-        Ok((runtime::start(&bundle, stdio, on_exit)?, ends))
+        let process = runtime::start(&bundle, stdio, on_exit)?;
+        ends.connect(&process)?;
+        Ok((process, ends))
     }
 
     fn record_start(&self, inner: &mut Inner, process: Process, ends: Ends, started_at: Timestamp) -> Result<()> {
@@ -185,32 +189,42 @@ fn bundle(store: &Store, id: &ContainerId, files: &Files, writable: &WritableLay
     };
     bundle.read_only_rootfs = files.host.readonly_rootfs;
     bundle.privileged = files.host.privileged;
-    bundle.process = process_spec(store, files, writable, files.config.argv(), &[], None, None)?;
+    let command = Command { argv: files.config.argv(), tty: config.tty, ..Command::default() };
+    bundle.process = process_spec(store, files, writable, &command)?;
     Ok(bundle)
 }
 
-/// A process of the container: the first one, or one that `exec` adds with its own variables, user and directory.
+/// What a process of a container is to be, beyond what the container's files say.
+#[derive(Debug, Default)]
+pub(super) struct Command<'a> {
+    pub(super) argv: Vec<String>,
+    pub(super) variables: &'a [environment::Variable],
+    pub(super) user: Option<&'a str>,
+    pub(super) workdir: Option<&'a str>,
+    pub(super) tty: bool,
+    /// Even if the container is not.
+    pub(super) privileged: bool,
+}
+
+/// A process of the container: the first one, or one that `exec` adds.
 pub(super) fn process_spec(
     store: &Store,
     files: &Files,
     writable: &WritableLayer,
-    argv: Vec<String>,
-    variables: &[environment::Variable],
-    user: Option<&str>,
-    workdir: Option<&str>,
+    command: &Command<'_>,
 ) -> Result<ProcessSpec> {
     let config = &files.config.config;
-    let identity = resolve_user(&view(store, writable), user.unwrap_or(&config.user))?;
-    let recorded = environment::merge(&config.env, variables);
-    let mut spec = ProcessSpec::new(argv);
-    spec.env = environment::complete(&recorded, &config.hostname, &identity.home);
+    let identity = resolve_user(&view(store, writable), command.user.unwrap_or(&config.user))?;
+    let recorded = environment::merge(&config.env, command.variables);
+    let mut spec = ProcessSpec::new(command.argv.iter().cloned());
+    spec.env = environment::complete(&recorded, &config.hostname, &identity.home, command.tty);
     spec.user = identity.user;
     let own = ContainerPath::root().join(&config.working_dir)?;
-    spec.cwd = match workdir {
+    spec.cwd = match command.workdir {
         Some(path) => own.join(path)?,
         None => own,
     };
-    if files.host.privileged {
+    if files.host.privileged || command.privileged {
         spec.capabilities = CapabilitySet::ALL;
     }
     Ok(spec)

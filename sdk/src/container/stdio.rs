@@ -7,10 +7,12 @@ use std::process::{ChildStderr, ChildStdin, ChildStdout};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-use crate::error::{Attempt, Result};
+use super::terminal::Terminal;
+use crate::error::{Attempt, Error, ErrorKind, Result};
 use crate::logs::Stream;
 use crate::logs::json_file::Writer;
-use crate::runtime::{self, Input, Sink};
+use crate::runtime::{self, Input, Process, Sink};
+use crate::sys::tty::WindowSize;
 
 /// Where a standard stream comes from or goes to, as in [`std::process::Stdio`].
 #[derive(Debug, Clone)]
@@ -57,6 +59,11 @@ impl Stdio {
         Self(Choice::Tee)
     }
 
+    /// Whether a standard input that is this has any content.
+    pub(crate) fn is_source(&self) -> bool {
+        !matches!(self.0, Choice::Null | Choice::Log | Choice::Captured)
+    }
+
     pub(crate) fn captured() -> Self {
         Self(Choice::Captured)
     }
@@ -101,8 +108,22 @@ pub(crate) struct Ends {
     pub(crate) stdin: Option<ChildStdin>,
     pub(crate) stdout: Option<ChildStdout>,
     pub(crate) stderr: Option<ChildStderr>,
+    pub(crate) terminal: Option<Terminal>,
     captured: [Option<Arc<Mutex<Vec<u8>>>>; 2],
     tees: Vec<Tee>,
+    /// Where what a terminal shows goes, if not to the supervisor; known before the terminal is.
+    shows: Option<Shows>,
+}
+
+/// What becomes of what a terminal shows.
+#[derive(Debug)]
+enum Shows {
+    /// Whoever takes the terminal reads it.
+    Reader,
+    /// A thread writes it there, and to the log.
+    Copy(File, Option<ToLog>),
+    /// The supervisor has it.
+    Sink,
 }
 
 impl Streams {
@@ -116,13 +137,22 @@ impl Streams {
         }
     }
 
+    /// Whether they need nothing of this program while the process runs.
+    pub(crate) fn are_independent(&self) -> bool {
+        let needs_us = |stdio: &Stdio| matches!(stdio.0, Choice::Piped | Choice::Tee | Choice::Captured);
+        ![&self.stdin, &self.stdout, &self.stderr].into_iter().any(needs_us)
+    }
+
     /// Whether anything goes to the log.
     pub(crate) fn needs_log(&self) -> bool {
         [&self.stdout, &self.stderr].iter().any(|stdio| matches!(stdio.0, Choice::Log | Choice::Tee))
     }
 
-    /// Opens what the streams need: the ends for the process, and ours.
-    pub(crate) fn open(&self, log: Option<Writer>) -> Result<(runtime::Stdio, Ends)> {
+    /// Opens what the streams need: the ends for the process, and ours. With a terminal, that takes the place of all.
+    pub(crate) fn open(&self, log: Option<Writer>, terminal: Option<WindowSize>) -> Result<(runtime::Stdio, Ends)> {
+        if let Some(size) = terminal {
+            return self.open_terminal(log, size);
+        }
         let mut ends = Ends::default();
         let log = log.map(|writer| Arc::new(Mutex::new(writer)));
         let stdin = match &self.stdin.0 {
@@ -138,6 +168,39 @@ impl Streams {
         let stdout = open_output(&self.stdout, Stream::Stdout, log.clone(), &mut ends)?;
         let stderr = open_output(&self.stderr, Stream::Stderr, log, &mut ends)?;
         Ok((runtime::Stdio { stdin, stdout, stderr }, ends))
+    }
+
+    /// What a terminal shows is standard output.
+    fn open_terminal(&self, log: Option<Writer>, size: WindowSize) -> Result<(runtime::Stdio, Ends)> {
+        if let Choice::File(_) = self.stdin.0 {
+            let message = "use a file as standard input: with a terminal, all input is typed into that";
+            let error = Error::new(ErrorKind::InvalidArgument, message);
+            return Err(error.with_hint("write the file's content to what take_terminal gives"));
+        }
+        let mut ends = Ends::default();
+        let stream = Stream::Stdout;
+        let log = log.map(|log| ToLog { log: Arc::new(Mutex::new(log)), stream, failed: false });
+        let sink = |sink: Box<dyn Sink>| (Some(sink), Shows::Sink);
+        let (output, shows) = match (&self.stdout.0, log) {
+            (Choice::Piped, _) => (None, Shows::Reader),
+            (Choice::Captured, _) => {
+                let buffer = Arc::new(Mutex::new(Vec::new()));
+                ends.captured[stream as usize] = Some(Arc::clone(&buffer));
+                sink(Box::new(ToMemory(buffer)))
+            }
+            (Choice::Log, Some(log)) => sink(Box::new(log)),
+            // Somebody has to take it, or the process would wait.
+            (Choice::Null | Choice::Log, _) => sink(Box::new(Nowhere)),
+            (Choice::Inherit, _) => (None, Shows::Copy(own(stream)?, None)),
+            (Choice::Tee, log) => (None, Shows::Copy(own(stream)?, log)),
+            (Choice::File(fd), _) => {
+                let file = fd.try_clone().attempt(|| format!("duplicate the file for {stream}"))?;
+                (None, Shows::Copy(file.into(), None))
+            }
+        };
+        ends.shows = Some(shows);
+        let stdin = Input::Terminal { size, output };
+        Ok((runtime::Stdio { stdin, stdout: runtime::Output::Null, stderr: runtime::Output::Null }, ends))
     }
 }
 
@@ -171,7 +234,7 @@ fn open_output(
         Choice::Tee => {
             let (ours, theirs) = pipe()?;
             let log = log.map(|log| ToLog { log, stream, failed: false });
-            ends.tees.push(tee(stream, ours.into(), log)?);
+            ends.tees.push(tee(ours.into(), own(stream)?, log)?);
             runtime::Output::Fd(theirs)
         }
     })
@@ -189,6 +252,24 @@ impl Ends {
         buffer
             .map(|buffer| std::mem::take(&mut *buffer.lock().unwrap_or_else(PoisonError::into_inner)))
             .unwrap_or_default()
+    }
+
+    /// Connects our ends with the terminal of the process, if it has one. A process that gets an error is killed.
+    pub(crate) fn connect(&mut self, process: &Process) -> Result<()> {
+        let (Some(shows), Some(master)) = (self.shows.take(), process.terminal()) else { return Ok(()) };
+        let is_reader = matches!(shows, Shows::Reader);
+        let connect = || -> Result<()> {
+            self.terminal = Some(Terminal::new(master, is_reader)?);
+            if let Shows::Copy(out, log) = shows {
+                let from = master.try_clone().attempt(|| "duplicate a terminal")?;
+                self.tees.push(tee(from.into(), out, log)?);
+            }
+            Ok(())
+        };
+        connect().inspect_err(|_| {
+            // It has ended by itself if this fails.
+            let _ = process.signal(libc::SIGKILL);
+        })
     }
 
     /// The threads that write to the host program's streams; they end after the process.
@@ -221,7 +302,15 @@ impl Sink for ToMemory {
     }
 }
 
+/// Takes output that nobody wants.
+struct Nowhere;
+
+impl Sink for Nowhere {
+    fn write(&mut self, _: &[u8]) {}
+}
+
 /// Writes output to the log.
+#[derive(Debug)]
 struct ToLog {
     log: Arc<Mutex<Writer>>,
     stream: Stream,
@@ -251,16 +340,20 @@ impl Sink for ToLog {
     }
 }
 
-/// Starts the thread that writes to the log and to the host program's own stream.
-///
-/// It reads no faster than the stream takes it, and no further once the stream is closed: the process feels both, as if
-/// it had the stream itself.
-fn tee(stream: Stream, mut from: File, mut log: Option<ToLog>) -> Result<Tee> {
+/// The host program's own stream.
+fn own(stream: Stream) -> Result<File> {
     let duplicate = || match stream {
         Stream::Stdout => io::stdout().as_fd().try_clone_to_owned(),
         Stream::Stderr => io::stderr().as_fd().try_clone_to_owned(),
     };
-    let mut out = File::from(duplicate().attempt(|| format!("duplicate {stream}"))?);
+    Ok(File::from(duplicate().attempt(|| format!("duplicate {stream}"))?))
+}
+
+/// Starts the thread that writes to the log and to the host program's own stream.
+///
+/// It reads no faster than the stream takes it, and no further once the stream is closed: the process feels both, as if
+/// it had the stream itself.
+fn tee(mut from: File, mut out: File, mut log: Option<ToLog>) -> Result<Tee> {
     let thread = std::thread::Builder::new().name("plywood-tee".to_owned()).spawn(move || {
         let mut block = vec![0; TEE_BLOCK];
         loop {
@@ -268,6 +361,7 @@ fn tee(stream: Stream, mut from: File, mut log: Option<ToLog>) -> Result<Tee> {
                 Ok(0) => break,
                 Ok(length) => length,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                // A terminal ends with an error.
                 Err(_) => break,
             };
             if let Some(log) = &mut log {

@@ -112,6 +112,8 @@ pub(crate) struct ProcessSpec {
     pub capabilities: CapabilitySet,
     /// Keeps setuid programs from raising privileges.
     pub no_new_privileges: bool,
+    /// Kills it when the host program ends, however that does.
+    pub ends_with_program: bool,
 }
 
 impl ProcessSpec {
@@ -124,6 +126,7 @@ impl ProcessSpec {
             user: ResolvedUser::default(),
             capabilities: CapabilitySet::CONTAINER,
             no_new_privileges: true,
+            ends_with_program: true,
         }
     }
 

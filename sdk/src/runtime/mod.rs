@@ -16,6 +16,8 @@ mod security;
 mod spawn;
 mod stdio;
 mod supervisor;
+mod target;
+mod terminal;
 
 pub(crate) use bundle::{
     Bundle, BundleMount, BundleSource, DEFAULT_PATH, NetworkMode, ProcessSpec, ResolvedUser, Rootfs,
@@ -23,6 +25,7 @@ pub(crate) use bundle::{
 pub(crate) use process::Process;
 pub(crate) use spawn::{exec, start};
 pub(crate) use stdio::{Input, Output, Sink, Stdio};
+pub(crate) use target::Target;
 
 use crate::spec::ExitStatus;
 

@@ -7,6 +7,8 @@ use super::fault::{Fault, Search};
 use super::mounts;
 use super::script::{Lookup, Script};
 use super::security;
+use super::target::Target;
+use super::terminal::{self, Wish};
 use crate::error::{Attempt, Result};
 use crate::sys::mount::{RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, open_how};
 use crate::sys::namespace;
@@ -47,7 +49,12 @@ const SET_MASK: i32 = 2;
 const SIGNAL_SET: u64 = 8;
 
 /// The plan of a container's first process.
-pub(super) fn start(bundle: &Bundle, streams: &[Stream; 3], user_namespace: bool) -> Result<Prepared> {
+pub(super) fn start(
+    bundle: &Bundle,
+    streams: &[Stream; 3],
+    terminal: Option<Wish>,
+    user_namespace: bool,
+) -> Result<Prepared> {
     let mut script = Script::new();
     let found = script.plan.register();
     begin(&mut script);
@@ -71,6 +78,11 @@ pub(super) fn start(bundle: &Bundle, streams: &[Stream; 3], user_namespace: bool
     mounts::isolate(&mut script)?;
     let root = mounts::root(&mut script, &bundle.rootfs, user_namespace)?;
     let dev = mounts::defaults(&mut script, root, bundle, user_namespace)?;
+    // Before anything else is mounted: what leads to the devpts is ours so far.
+    let peer = terminal.map(|wish| terminal::make(&mut script, root, wish)).transpose()?;
+    if let Some(peer) = peer {
+        terminal::console(&mut script, root, dev, peer)?;
+    }
     for mount in &bundle.mounts {
         mounts::mount(&mut script, root, mount, bundle)?;
     }
@@ -79,6 +91,9 @@ pub(super) fn start(bundle: &Bundle, streams: &[Stream; 3], user_namespace: bool
     let flags = libc::O_RDWR | libc::O_CLOEXEC;
     let null = script.get(libc::SYS_openat, &[dev.into(), null.into(), flags.into()]);
     null_streams(&mut script, streams, null);
+    if let Some(peer) = peer {
+        terminal::take(&mut script, peer);
+    }
     let spec = &bundle.process;
     script.step(format!("create the working directory {:?} of the container", spec.cwd));
     let cwd = script.make_directory(root, spec.cwd.relative())?;
@@ -91,13 +106,13 @@ pub(super) fn start(bundle: &Bundle, streams: &[Stream; 3], user_namespace: bool
     finish(script, spec, cwd, found, user_namespace)
 }
 
-/// The plan of a further process: it joins the namespaces behind `pidfd`, and goes on in a child that is in the pid
+/// The plan of a further process: it joins the namespaces of the container, and goes on in a child that is in the pid
 /// namespace too.
 pub(super) fn exec(
-    pidfd: &OwnedFd,
-    namespaces: u64,
+    target: &Target<'_>,
     spec: &ProcessSpec,
     streams: &[Stream; 3],
+    terminal: Option<Wish>,
     user_namespace: bool,
 ) -> Result<Prepared> {
     let mut script = Script::new();
@@ -105,7 +120,7 @@ pub(super) fn exec(
     begin(&mut script);
     standard_streams(&mut script, streams)?;
     script.step(JOIN);
-    script.plan.call(libc::SYS_setns, &[pidfd.as_raw_fd().into(), namespaces.into()]);
+    script.plan.call(libc::SYS_setns, &[target.pidfd().as_raw_fd().into(), target.namespaces().into()]);
     // A pid namespace holds the children of the one that joins it, and refuses them once its first process has ended.
     script.plan.fork(0);
     begin(&mut script);
@@ -120,6 +135,10 @@ pub(super) fn exec(
         let how = open_how(flags, 0, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
         let null = script.open_in(root, "dev/null", how)?;
         null_streams(&mut script, streams, null);
+    }
+    if let Some(wish) = terminal {
+        let peer = terminal::make(&mut script, root, wish)?;
+        terminal::take(&mut script, peer);
     }
     script.step(format!("use the working directory {:?} of the container", spec.cwd));
     let (_, cwd) = script.look_up(root, spec.cwd.relative(), Lookup::Directory)?;

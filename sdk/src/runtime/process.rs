@@ -19,6 +19,8 @@ struct Shared {
     pidfd: OwnedFd,
     /// Namespaces of its own, as `CLONE_NEW*` bits.
     namespaces: u64,
+    /// The host's end of its terminal, if it has one; its session is hung up when the last copy is closed.
+    terminal: Option<OwnedFd>,
     end: Arc<End>,
 }
 
@@ -30,8 +32,8 @@ struct End {
 }
 
 impl Process {
-    pub(super) fn new(pid: u32, start_time: u64, pidfd: OwnedFd, namespaces: u64) -> Self {
-        Self(Arc::new(Shared { pid, start_time, pidfd, namespaces, end: Arc::default() }))
+    pub(super) fn new(pid: u32, start_time: u64, pidfd: OwnedFd, namespaces: u64, terminal: Option<OwnedFd>) -> Self {
+        Self(Arc::new(Shared { pid, start_time, pidfd, namespaces, terminal, end: Arc::default() }))
     }
 
     /// Its number in the pid namespace of the host program.
@@ -93,6 +95,11 @@ impl Process {
             ended = self.0.end.known.wait_timeout(ended, left).unwrap_or_else(PoisonError::into_inner).0;
         }
         *ended
+    }
+
+    /// The host's end of its terminal.
+    pub(crate) fn terminal(&self) -> Option<&OwnedFd> {
+        self.0.terminal.as_ref()
     }
 
     /// Readable once it has ended.

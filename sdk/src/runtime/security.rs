@@ -52,7 +52,8 @@ pub(super) fn restrict(script: &mut Script, spec: &ProcessSpec, user_namespace: 
     };
     set_capabilities(script, wanted);
     script.step("end with the host program");
-    script.plan.call(libc::SYS_prctl, &[libc::PR_SET_PDEATHSIG.into(), libc::SIGKILL.into()]);
+    let signal = if spec.ends_with_program { libc::SIGKILL } else { 0 };
+    script.plan.call(libc::SYS_prctl, &[libc::PR_SET_PDEATHSIG.into(), signal.into()]);
     if spec.no_new_privileges {
         script.step("forbid new privileges");
         let zero = 0.into();

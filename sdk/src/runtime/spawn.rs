@@ -10,11 +10,13 @@ use super::plan::{self, JOIN, Prepared, Stream, beyond_standard};
 use super::process::Process;
 use super::stdio::{Input, Output, Sink, Stdio};
 use super::supervisor::Supervisor;
+use super::target::Target;
+use super::terminal::{Opening, Wish};
 use crate::error::{Attempt, Error, ErrorKind, Result};
 use crate::sys::clone::{self, Child, Failure, Options};
 use crate::sys::probe::{Privilege, privilege};
 use crate::sys::visible::Visibility;
-use crate::sys::{namespace, signal, wait};
+use crate::sys::{namespace, signal, tty, wait};
 
 /// Starts a container, and returns once its program runs.
 ///
@@ -26,8 +28,9 @@ use crate::sys::{namespace, signal, wait};
 pub(crate) fn start(bundle: &Bundle, stdio: Stdio, on_exit: OnExit) -> Result<Process> {
     let user_namespace = privilege() == Privilege::User;
     let supervisor = Supervisor::get()?;
-    let Wired { streams, outputs } = wire(stdio)?;
-    let Prepared { mut blob, steps, search } = plan::start(bundle, &streams, user_namespace)?;
+    let Wired { streams, ours } = wire(stdio)?;
+    let wish = ours.wish(&bundle.process);
+    let Prepared { mut blob, steps, search } = plan::start(bundle, &streams, wish, user_namespace)?;
     let mut namespaces = namespace::MOUNT | namespace::PID | namespace::IPC | namespace::UTS;
     if bundle.network != NetworkMode::Host {
         namespaces |= namespace::NETWORK;
@@ -52,7 +55,7 @@ pub(crate) fn start(bundle: &Bundle, stdio: Stdio, on_exit: OnExit) -> Result<Pr
     })?;
     // The container's ends of the pipes: their last copies here, so that a read sees the end.
     drop(streams);
-    watch(&supervisor, child, namespaces | namespace::CGROUP, outputs, false, on_exit)
+    watch(&supervisor, child, namespaces | namespace::CGROUP, ours, false, on_exit)
 }
 
 /// Starts a further process in a running container, in all of its namespaces.
@@ -62,12 +65,13 @@ pub(crate) fn start(bundle: &Bundle, stdio: Stdio, on_exit: OnExit) -> Result<Pr
 ///
 /// # Errors
 /// As [`start`]; [`NotFound`](ErrorKind::NotFound) as well if the container has ended.
-pub(crate) fn exec(target: &Process, spec: &ProcessSpec, stdio: Stdio) -> Result<Process> {
+pub(crate) fn exec<'a>(target: impl Into<Target<'a>>, spec: &ProcessSpec, stdio: Stdio) -> Result<Process> {
+    let target = &target.into();
     let user_namespace = target.namespaces() & namespace::USER != 0;
     let supervisor = Supervisor::get()?;
-    let Wired { streams, outputs } = wire(stdio)?;
-    let namespaces = target.namespaces();
-    let Prepared { mut blob, steps, search } = plan::exec(target.pidfd(), namespaces, spec, &streams, user_namespace)?;
+    let Wired { streams, ours } = wire(stdio)?;
+    let wish = ours.wish(spec);
+    let Prepared { mut blob, steps, search } = plan::exec(target, spec, &streams, wish, user_namespace)?;
     let options = Options { namespaces: 0, forks: true, visibility: Visibility::Hidden };
     let child = clone::spawn(&mut blob, options, |_| Ok(())).map_err(|failure| match failure {
         Failure::Step { step, errno } => match steps.candidate(step) {
@@ -76,14 +80,14 @@ pub(crate) fn exec(target: &Process, spec: &ProcessSpec, stdio: Stdio) -> Result
             None => steps.error(&blob, Failure::Step { step, errno }),
         },
         // The kernel has killed it together with the container's first process.
-        Failure::Killed if !target.is_running() => ended(target),
+        Failure::Killed if target.has_ended() => ended(target),
         failure => steps.error(&blob, failure),
     })?;
     drop(streams);
-    watch(&supervisor, child, namespaces, outputs, true, Box::new(|_| ()))
+    watch(&supervisor, child, target.namespaces(), ours, true, Box::new(|_| ()))
 }
 
-fn ended(target: &Process) -> Error {
+fn ended(target: &Target<'_>) -> Error {
     let message = format!("start a process in the container of process {}: it has ended", target.pid());
     Error::new(ErrorKind::NotFound, message)
 }
@@ -92,28 +96,50 @@ fn watch(
     supervisor: &Supervisor,
     child: Child,
     namespaces: u64,
-    outputs: Vec<(OwnedFd, Box<dyn Sink>)>,
+    ours: Ours,
     keeps_outputs: bool,
     on_exit: OnExit,
 ) -> Result<Process> {
     // Nobody but us frees its number, so the file is its own, even if it has ended already.
     let start_time = wait::start_time(child.pid).unwrap_or(0);
-    let process = Process::new(child.pid, start_time, child.pidfd, namespaces);
+    let give_up = |pidfd: &OwnedFd, error| {
+        // Nobody would ever hear of it.
+        let _ = signal::send(pidfd, libc::SIGKILL);
+        let _ = wait::reap(pidfd);
+        Err(error)
+    };
+    let Ours { mut outputs, terminal } = ours;
+    let terminal = match terminal.map(Opening::receive).transpose() {
+        Ok(received) => received.map(|(master, drained)| {
+            outputs.extend(drained);
+            master
+        }),
+        Err(error) => return give_up(&child.pidfd, error),
+    };
+    let process = Process::new(child.pid, start_time, child.pidfd, namespaces, terminal);
     match supervisor.watch(&process, outputs, keeps_outputs, on_exit) {
         Ok(()) => Ok(process),
-        Err(error) => {
-            // Nobody would ever hear of it.
-            let _ = signal::send(process.pidfd(), libc::SIGKILL);
-            let _ = wait::reap(process.pidfd());
-            Err(error)
-        }
+        Err(error) => give_up(process.pidfd(), error),
     }
 }
 
 /// Streams as the child gets them, and the ends that stay here.
 struct Wired {
     streams: [Stream; 3],
+    ours: Ours,
+}
+
+/// The ends that stay here.
+struct Ours {
     outputs: Vec<(OwnedFd, Box<dyn Sink>)>,
+    terminal: Option<Opening>,
+}
+
+impl Ours {
+    /// The terminal that this process shall have.
+    fn wish(&self, spec: &ProcessSpec) -> Option<Wish> {
+        self.terminal.as_ref().map(|terminal| Wish { size: terminal.size, owner: spec.user.uid })
+    }
 }
 
 fn wire(stdio: Stdio) -> Result<Wired> {
@@ -121,6 +147,11 @@ fn wire(stdio: Stdio) -> Result<Wired> {
         Input::Null => Stream::Null,
         Input::Inherit => Stream::Inherit,
         Input::Fd(fd) => Stream::Fd(beyond_standard(fd)?),
+        Input::Terminal { size, output } => {
+            let (socket, theirs) = tty::channel().attempt(|| "create a socket for a terminal")?;
+            let ours = Ours { outputs: Vec::new(), terminal: Some(Opening { socket, size, output }) };
+            return Ok(Wired { streams: [Stream::Fd(beyond_standard(theirs)?), Stream::Null, Stream::Null], ours });
+        }
     };
     let mut outputs = Vec::new();
     let mut output = |output: Output| -> Result<Stream> {
@@ -138,7 +169,7 @@ fn wire(stdio: Stdio) -> Result<Wired> {
         })
     };
     let (stdout, stderr) = (output(stdio.stdout)?, output(stdio.stderr)?);
-    Ok(Wired { streams: [stdin, stdout, stderr], outputs })
+    Ok(Wired { streams: [stdin, stdout, stderr], ours: Ours { outputs, terminal: None } })
 }
 
 fn set_nonblocking(fd: impl AsFd) -> Result<()> {

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::os::fd::OwnedFd;
 
+use crate::sys::tty::WindowSize;
+
 /// Takes the output of a process, on the supervisor thread of the host program.
 pub(crate) trait Sink: Send {
     /// Takes the next bytes. The process is not held up unless the pipe (64 KiB) is full; other containers are, so it
@@ -20,6 +22,13 @@ pub(crate) enum Input {
     Inherit,
     /// This file or pipe.
     Fd(OwnedFd),
+    /// A new terminal, which takes the place of all three streams: the two others are left out.
+    Terminal {
+        /// How large it is at the start.
+        size: WindowSize,
+        /// Takes what it shows; without one, whoever reads from [`Process::terminal`](super::Process::terminal).
+        output: Option<Box<dyn Sink>>,
+    },
 }
 
 /// Where an output stream goes.
@@ -59,6 +68,7 @@ impl fmt::Debug for Input {
             Self::Null => "Null",
             Self::Inherit => "Inherit",
             Self::Fd(_) => "Fd",
+            Self::Terminal { .. } => "Terminal",
         })
     }
 }

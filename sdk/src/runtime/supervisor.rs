@@ -20,6 +20,9 @@ use crate::sys::wait::{self, End};
 /// How much is read at a time: what a pipe holds.
 const CHUNK: usize = 64 * 1024;
 
+/// More than a terminal holds, in bytes.
+const TERMINAL: u64 = 128 * 1024;
+
 /// Code of a process whose end somebody else in this program has asked the kernel for, and got.
 const UNKNOWN: i32 = 255;
 
@@ -171,7 +174,11 @@ impl Supervisor {
     fn drain(&self, key: u64, keep: bool, buffer: &mut [u8]) {
         let Some(Entry::Output { pipe, mut sink }) = self.watched().entries.remove(&key) else { return };
         // What is there now, and no more: somebody else may go on writing faster than we read.
-        let mut left = rustix::io::ioctl_fionread(&pipe).unwrap_or(0);
+        let mut left = match rustix::termios::isatty(&pipe) {
+            // Its count leaves out what is still on the way from one end to the other; reading does not.
+            true => TERMINAL,
+            false => rustix::io::ioctl_fionread(&pipe).unwrap_or(0),
+        };
         let mut open = true;
         while left > 0 && open {
             match pass_on(&pipe, &mut sink, buffer) {

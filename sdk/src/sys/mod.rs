@@ -9,5 +9,6 @@ pub(crate) mod namespace;
 pub(crate) mod plan;
 pub(crate) mod probe;
 pub(crate) mod signal;
+pub(crate) mod tty;
 pub(crate) mod visible;
 pub(crate) mod wait;

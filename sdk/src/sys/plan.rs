@@ -17,6 +17,10 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+mod structure;
+
+pub(crate) use structure::Word;
+
 /// One system call, laid out as the child reads it.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]

@@ -67,6 +67,9 @@ pub(crate) struct Settings {
     pub(crate) labels: BTreeMap<String, String>,
     pub(crate) stop_signal: Option<Signal>,
     pub(crate) stop_timeout: Option<Duration>,
+    pub(crate) tty: bool,
+    /// Rows and columns.
+    pub(crate) tty_size: Option<(u16, u16)>,
     pub(crate) stdin: Option<Stdio>,
     pub(crate) stdout: Option<Stdio>,
     pub(crate) stderr: Option<Stdio>,
@@ -227,6 +230,24 @@ impl<D> Definition<D> {
     pub fn stop_timeout(mut self, timeout: Duration) -> Self {
         self.settings.stop_timeout = Some(timeout);
         self
+    }
+
+    /// Gives the process a terminal in the place of its three streams, also as `/dev/console`, and sets `TERM=xterm`.
+    ///
+    /// What it shows, standard error included, goes where [`stdout`](Self::stdout) says, and in the log it is standard
+    /// output. What [`take_terminal`](super::Container::take_terminal) gives types into it; nothing else does, so
+    /// [`Stdio::inherit`] for standard input is as good as [`Stdio::null`], and a file is refused.
+    #[doc(alias = "--tty")]
+    #[doc(alias = "-t")]
+    pub fn tty(mut self) -> Self {
+        self.settings.tty = true;
+        self
+    }
+
+    /// The size of the terminal at the start, in characters, and gives it [one](Self::tty). Default: unknown, 0 by 0.
+    pub fn tty_size(mut self, rows: u16, columns: u16) -> Self {
+        self.settings.tty_size = Some((rows, columns));
+        self.tty()
     }
 
     /// Where standard input comes from. Default: nowhere; for `status`, from the host program.

@@ -1,0 +1,111 @@
+//! Further processes in a running container, of the program that started it and of others.
+
+#![allow(clippy::unwrap_used)]
+
+use std::io::{Read, Write};
+use std::time::Duration;
+
+use plywood::container::{Signal, Stdio};
+use plywood::{Container, Engine, ErrorKind};
+use support::{engine, image, sh, text};
+
+/// A container that waits, and the same as a second program sees it.
+fn waiting(engine: &Engine, image: &plywood::Image) -> (Container, Engine) {
+    let container = sh(image, "sleep 1000").env("A", "1").env("B", "2").start(engine).unwrap();
+    let other = Engine::open(engine.path()).unwrap();
+    (container, other)
+}
+
+#[test]
+fn another_program_runs_commands_in_a_container() {
+    let engine = engine();
+    let image = image(&engine);
+    let (container, other) = waiting(&engine, &image);
+    let found = other.container(container.id().as_str()).unwrap();
+    let list = "cd /proc/self/ns; for n in mnt pid ipc uts net cgroup user; do stat -L -c \"$n %i\" $n; done; echo $A";
+    let there = text(found.exec(["sh", "-c", list]).output().unwrap());
+    let here = text(container.exec(["sh", "-c", list]).output().unwrap());
+    assert_eq!(there, here);
+    assert!(there.ends_with("1\n"));
+    assert_eq!(found.exec(["nothing"]).output().unwrap_err().exit_code(), Some(127));
+    container.kill(Signal::KILL).unwrap();
+    let _ = container.wait().unwrap();
+    let error = found.exec(["true"]).output().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{error}");
+    assert!(error.to_string().ends_with("it is not running"), "{error}");
+}
+
+#[test]
+fn a_further_process_may_do_what_the_first_one_may_whoever_starts_it() {
+    let engine = engine();
+    let image = image(&engine);
+    let list = "cat /proc/self/status; cat /proc/self/limits";
+    let first = sh(&image, list).output(&engine).unwrap();
+    let (container, other) = waiting(&engine, &image);
+    let found = other.container(container.id().as_str()).unwrap();
+    let matters = |text: &str| {
+        let kept = ["Cap", "NoNewPrivs", "Seccomp", "Uid", "Gid", "Groups", "Sig", "Max"];
+        let lines = text.lines().filter(|line| kept.iter().any(|word| line.starts_with(word)));
+        lines.map(str::to_owned).collect::<Vec<_>>().join("\n")
+    };
+    let expected = matters(&text(first));
+    assert!(expected.contains("NoNewPrivs:\t1"), "{expected}");
+    for container in [&container, &found] {
+        assert_eq!(matters(&text(container.exec(["sh", "-c", list]).output().unwrap())), expected);
+    }
+}
+
+#[test]
+fn variables_are_set_and_removed_and_privileges_given() {
+    let engine = engine();
+    let image = image(&engine);
+    let (container, _other) = waiting(&engine, &image);
+    let exec = container.exec(["sh", "-c", "echo \"${A-none} ${B-none} ${C-none}\""]).env("C", "3").env_remove("B");
+    assert_eq!(text(exec.output().unwrap()), "1 none 3\n");
+    let bounding = "while read name value; do case $name in CapBnd:) echo $value;; esac; done </proc/self/status";
+    let few = text(container.exec(["sh", "-c", bounding]).output().unwrap());
+    let many = text(container.exec(["sh", "-c", bounding]).privileged().output().unwrap());
+    let set = |text: &str| u64::from_str_radix(text.trim(), 16).unwrap();
+    assert!(set(&many) > set(&few), "{many} {few}");
+    assert_eq!(text(container.exec(["pwd"]).workdir("/dev").output().unwrap()), "/dev\n");
+}
+
+#[test]
+fn a_further_process_runs_beside_the_program() {
+    let engine = engine();
+    let image = image(&engine);
+    let (container, _other) = waiting(&engine, &image);
+    let cat = container.exec(["cat"]).stdin(Stdio::piped()).stdout(Stdio::piped()).start().unwrap();
+    assert_eq!(cat.try_wait(), None);
+    assert_eq!(cat.argv(), ["cat"]);
+    assert!(cat.pid() > 1 && !cat.has_terminal());
+    let (mut stdin, mut stdout) = (cat.take_stdin().unwrap(), cat.take_stdout().unwrap());
+    stdin.write_all(b"through\n").unwrap();
+    let mut read = [0; 8];
+    stdout.read_exact(&mut read).unwrap();
+    assert_eq!(&read, b"through\n");
+    drop(stdin);
+    assert!(cat.wait().success());
+    let sleep = container.exec(["sleep", "1000"]).start().unwrap();
+    assert_eq!(sleep.wait_timeout(Duration::from_millis(10)), None);
+    sleep.kill(Signal::TERM).unwrap();
+    assert_eq!(sleep.wait().signal(), Some(15));
+    assert_eq!(sleep.kill(Signal::TERM).unwrap_err().kind(), ErrorKind::InvalidArgument);
+}
+
+#[test]
+fn a_detached_process_uses_no_stream_of_the_program() {
+    let engine = engine();
+    let image = image(&engine);
+    let (container, _other) = waiting(&engine, &image);
+    let touch = container.exec(["touch", "/made"]).detach().start().unwrap();
+    assert!(touch.wait().success());
+    assert_eq!(text(container.exec(["ls", "/made"]).output().unwrap()), "/made\n");
+    for refused in [container.exec(["true"]).detach().stdout(Stdio::piped()), container.exec(["true"]).detach().tty()] {
+        assert_eq!(refused.start().unwrap_err().kind(), ErrorKind::InvalidArgument);
+    }
+    // The container takes it along.
+    let sleep = container.exec(["sleep", "1000"]).detach().start().unwrap();
+    container.kill(Signal::KILL).unwrap();
+    assert_eq!(sleep.wait().signal(), Some(9));
+}
