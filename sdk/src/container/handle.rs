@@ -278,9 +278,13 @@ impl Handle {
         if inner.is_removed() {
             return Err(self.removed());
         }
+        let inner = &mut *inner;
         let is_running = inner.is_running();
         let Some(files) = &mut inner.files else { return Ok(()) };
         let Some(record) = files.record.as_mut().filter(|record| record.guard) else { return Ok(()) };
+        self.store.layers().complete_writable(&self.id)?;
+        // What it stands on is another directory now.
+        inner.writable = None;
         record.guard = false;
         self.store.write(&self.id, files)?;
         self.store.sync(&self.id)?;

@@ -112,7 +112,8 @@ pub(crate) fn read_text(path: &Path, max: usize) -> Result<Option<String>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         file => file.attempt(|| format!("open {path:?}"))?,
     };
-    let mut bytes = Vec::new();
+    // Mostly an ID: room for it and the end, so that two reads do.
+    let mut bytes = Vec::with_capacity(max.min(256) + 1);
     // One byte more than allowed tells a file that is too large from one that just fits.
     file.take(max as u64 + 1).read_to_end(&mut bytes).attempt(|| format!("read {path:?}"))?;
     let corrupt = |why: &str| Error::new(ErrorKind::Corrupt, format_args!("read {path:?}: {why}")).with_path(path);

@@ -3,6 +3,7 @@
 //! ```text
 //! image/plywood/in-flight/
 //! ├── <cache-id>           a layer that is staged, or a container's layer; text: the ChainID it stands on
+//! ├── init-<chain>         the init layer that guards of an image share; text: its cache ID
 //! ├── pin-<random>         keeps a layer while something is made of it; text: its ChainID
 //! ├── container-<id>       a container that is created
 //! ├── owner-<id>           a container that a program owns: it goes, or is known to have exited, when the program dies

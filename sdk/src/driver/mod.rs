@@ -22,6 +22,13 @@ pub(crate) trait Driver: Debug + Send + Sync {
     /// Makes the directories of a layer above `parent`. What a failure leaves, [`remove`](Driver::remove) removes.
     fn create(&self, id: &CacheId, parent: Option<&CacheId>) -> Result<()>;
 
+    /// Makes what a mount above `parent` needs, and none of the names by which others find the layer. What a failure
+    /// leaves, [`remove`](Driver::remove) removes.
+    fn create_unnamed(&self, id: &CacheId, parent: &CacheId) -> Result<()>;
+
+    /// Makes the names that [`create_unnamed`](Driver::create_unnamed) has left out; those that exist are replaced.
+    fn complete(&self, id: &CacheId, parent: &CacheId) -> Result<()>;
+
     /// Declares that the layer will not change any more.
     fn seal(&self, id: &CacheId) -> Result<()>;
 

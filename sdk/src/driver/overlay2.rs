@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 
 use super::Driver;
 use crate::archive::XattrKind;
-use crate::data_root::{DataRoot, Durability, atomic};
+use crate::data_root::{DataRoot, atomic};
 use crate::error::{Attempt as _, Error, ErrorKind, Result};
 use crate::spec::id::{CacheId, random_hex64};
 
@@ -54,7 +54,7 @@ impl Overlay2 {
         self.root.layer_dir(id).join(name)
     }
 
-    /// The short name of a finished layer, made again if it is lost.
+    /// The short name of a layer, made if it has none or it is lost.
     fn link(&self, id: &CacheId) -> Result<String> {
         let name = match atomic::read_text(&self.path(id, "link"), MAX_NAMES)? {
             Some(name) if is_link(name.trim()) => name.trim().to_owned(),
@@ -77,16 +77,11 @@ impl Overlay2 {
         }
     }
 
-    /// Writes a file of a layer that nobody reads yet.
-    fn write_new(&self, path: &Path, text: &str) -> Result<()> {
-        use std::io::Write as _;
-        let write = || -> io::Result<()> {
-            let mut file = std::fs::File::create_new(path)?;
-            file.set_permissions(std::fs::Permissions::from_mode(0o644))?;
-            file.write_all(text.as_bytes())?;
-            if self.root.durability() == Durability::Full { file.sync_all() } else { Ok(()) }
-        };
-        write().attempt(|| format!("write {path:?}"))
+    fn make_directories(&self, id: &CacheId) -> Result<()> {
+        let directory = self.root.layer_dir(id);
+        std::fs::create_dir(&directory).attempt(|| format!("create layer directory {directory:?}"))?;
+        tune(&directory, 0o710)?;
+        atomic::create_directory(&self.diff_dir(id), 0o755)
     }
 }
 
@@ -96,24 +91,32 @@ impl Driver for Overlay2 {
     }
 
     fn create(&self, id: &CacheId, parent: Option<&CacheId>) -> Result<()> {
-        let directory = self.root.layer_dir(id);
-        std::fs::create_dir(&directory).attempt(|| format!("create layer directory {directory:?}"))?;
-        tune(&directory, 0o710)?;
-        let diff = self.diff_dir(id);
-        atomic::create_directory(&diff, 0o755)?;
-        if let Some(parent) = parent {
-            let above = self.link(parent)?;
-            let further = atomic::read_text(&self.path(parent, "lower"), MAX_NAMES)?.unwrap_or_default();
-            let lower = if further.is_empty() { format!("l/{above}") } else { format!("l/{above}:{further}") };
-            self.write_new(&self.path(id, "lower"), &lower)?;
-            atomic::create_directory(&self.work_dir(id), 0o700)?;
-            // The root directory of a layer covers that of the layers below, so it begins as their equal.
-            inherit(&self.diff_dir(parent), &diff)?;
-            self.seal(parent)?;
+        match parent {
+            Some(parent) => {
+                self.create_unnamed(id, parent)?;
+                self.complete(id, parent)
+            }
+            None => {
+                self.make_directories(id)?;
+                self.link(id).map(drop)
+            }
         }
-        let link = random_link()?;
-        self.write_new(&self.path(id, "link"), &link)?;
-        self.name(id, &link)
+    }
+
+    fn create_unnamed(&self, id: &CacheId, parent: &CacheId) -> Result<()> {
+        self.make_directories(id)?;
+        atomic::create_directory(&self.work_dir(id), 0o700)?;
+        // The root directory of a layer covers that of the layers below, so it begins as their equal.
+        inherit(&self.diff_dir(parent), &self.diff_dir(id))
+    }
+
+    fn complete(&self, id: &CacheId, parent: &CacheId) -> Result<()> {
+        let above = self.link(parent)?;
+        let further = atomic::read_text(&self.path(parent, "lower"), MAX_NAMES)?.unwrap_or_default();
+        let lower = if further.is_empty() { format!("l/{above}") } else { format!("l/{above}:{further}") };
+        self.root.write(&self.path(id, "lower"), lower.as_bytes(), 0o644)?;
+        self.seal(parent)?;
+        self.link(id).map(drop)
     }
 
     fn seal(&self, id: &CacheId) -> Result<()> {

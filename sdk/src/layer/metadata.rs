@@ -65,6 +65,11 @@ pub(super) fn read_cache_id(directory: &Path) -> Result<Option<CacheId>> {
     field(directory, "cache-id")?.map(|text| parse(directory, "cache-id", &text, CacheId::parse)).transpose()
 }
 
+/// The init layer that containers of the image with this top layer share; `None` if there is none yet.
+pub(super) fn read_shared_init(directory: &Path) -> Result<Option<CacheId>> {
+    field(directory, SHARED_INIT)?.map(|text| parse(directory, SHARED_INIT, &text, CacheId::parse)).transpose()
+}
+
 /// Reads the record of a container's layer in `directory`; `None` if there is none.
 pub(super) fn read_mount(directory: &Path) -> Result<Option<MountRecord>> {
     let Some(mount_id) = field(directory, "mount-id")? else {
@@ -81,6 +86,9 @@ pub(super) fn read_mount(directory: &Path) -> Result<Option<MountRecord>> {
     }))
 }
 
+/// Our own file in a layer's record, which dockerd passes over: the init layer of the guards above it.
+pub(super) const SHARED_INIT: &str = "plywood-init";
+
 /// Writes `record` into `directory`, which nobody reads yet.
 pub(super) fn write_mount(directory: &Path, record: &MountRecord, durability: Durability) -> Result<()> {
     write(directory, "mount-id", record.mount_id.as_str(), durability)?;
@@ -91,6 +99,24 @@ pub(super) fn write_mount(directory: &Path, record: &MountRecord, durability: Du
         write(directory, "parent", parent.as_str(), durability)?;
     }
     Ok(())
+}
+
+/// Makes a record survive a loss of power that was written to go without.
+pub(super) fn sync_mount(directory: &Path, durability: Durability) -> Result<()> {
+    if durability == Durability::Fast {
+        return Ok(());
+    }
+    let sync = || -> std::io::Result<()> {
+        for name in ["mount-id", "parent"] {
+            match std::fs::File::open(directory.join(name)) {
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                file => file?.sync_all()?,
+            }
+        }
+        atomic::sync_directory(directory, durability)?;
+        directory.parent().map_or(Ok(()), |mounts| atomic::sync_directory(mounts, durability))
+    };
+    sync().attempt(|| format!("sync {directory:?}"))
 }
 
 fn field(directory: &Path, name: &str) -> Result<Option<String>> {

@@ -201,7 +201,7 @@ impl LayerStore {
 
     /// Removes the files of a layer whose record is renamed for removal, then the record.
     pub(super) fn finish_removal(&self, doomed: &Path) -> Result<()> {
-        if let Some(cache_id) = metadata::read_cache_id(doomed)? {
+        for cache_id in [metadata::read_cache_id(doomed)?, metadata::read_shared_init(doomed)?].into_iter().flatten() {
             self.driver().remove(&cache_id)?;
         }
         self.root().discard(doomed)

@@ -56,9 +56,11 @@ fn settle(store: &LayerStore, name: &str, entry: InFlight, published: Option<&Ha
     } else if let (Ok(id), CACHE_ID_LENGTH) = (CacheId::parse(name), name.len()) {
         match published {
             None => return entry.abandon(),
-            Some(published) if published.contains(&id) => Ok(()),
+            Some(published) if published.contains(&id) => store.remove_unused_init(&id),
             Some(_) => remove_unpublished(store, &id),
         }
+    } else if let Some(chain) = name.strip_prefix("init-") {
+        store.remove_unfinished_init(chain, entry.left())
     } else if name.starts_with("pin-") || name.starts_with("import-") {
         // Nothing but the entry itself.
         Ok(())

@@ -9,16 +9,24 @@
 //!
 //! A writable layer exists once its record has been renamed into place. The init layer keeps the mount points out of
 //! what `docker diff` and a commit show.
+//!
+//! Most containers are guards, which Docker never sees: theirs is made with as few files as a mount takes. All guards of
+//! an image share one init layer, whose name stands in the record of the image's top layer, and their own layer has no
+//! short names. [`complete_writable`](LayerStore::complete_writable) adds what Docker expects when one is to stay.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::store::LayerStore;
 use super::{init, metadata};
-use crate::data_root::atomic;
+use crate::data_root::{Durability, atomic};
 use crate::error::{ErrorKind, Fault, Result};
 use crate::layer::metadata::MountRecord;
 use crate::spec::digest::ChainId;
 use crate::spec::id::{CacheId, ContainerId};
+
+/// How long another program may take to make the init layer that we want too.
+const INIT_PATIENCE: Duration = Duration::from_secs(60);
 
 /// What a container's root file system is mounted from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,15 +44,19 @@ pub(crate) struct WritableLayer {
 }
 
 impl LayerStore {
-    /// Makes the writable layer of a container above `parent`.
+    /// Makes the writable layer of a container above `parent`; it does not survive a loss of power.
     ///
     /// # Errors
     /// `AlreadyExists` if the container has one. Nothing is left behind.
     pub(crate) fn create_writable(&self, container: &ContainerId, parent: Option<&ChainId>) -> Result<WritableLayer> {
         let mount_id = CacheId::random()?;
         let (_entry, below) = self.register(&mount_id, parent)?;
-        let record = MountRecord { init_id: Some(mount_id.init()), mount_id, parent: parent.cloned() };
         let below: Vec<CacheId> = below.into_iter().map(|layer| layer.cache_id).collect();
+        let init_id = match parent {
+            Some(chain) => self.shared_init(chain, &below)?,
+            None => mount_id.init(),
+        };
+        let record = MountRecord { init_id: Some(init_id), mount_id, parent: parent.cloned() };
         match self.try_create(container, &record, &below) {
             Ok(()) => Ok(self.layer_of(record, below)),
             Err(error) => Err(match self.remove_directories(&record) {
@@ -55,19 +67,97 @@ impl LayerStore {
     }
 
     fn try_create(&self, container: &ContainerId, record: &MountRecord, below: &[CacheId]) -> Result<()> {
-        let init_id = record.mount_id.init();
-        self.driver().create(&init_id, below.first())?;
-        let image = super::view::View::new(self.driver().lowers(below), self.xattrs());
-        init::fill(&self.driver().diff_dir(&init_id), &image)?;
-        self.driver().create(&record.mount_id, Some(&init_id))?;
+        let own = record.mount_id.init();
+        let init_id = record.init_id.as_ref().unwrap_or(&own);
+        if *init_id == own {
+            self.create_init(init_id, below)?;
+        }
+        self.driver().create_unnamed(&record.mount_id, init_id)?;
         let write_set = self.root().write_set(&record.mount_id);
         atomic::create_directory(&write_set, 0o755)?;
-        metadata::write_mount(&write_set, record, self.root().durability())?;
-        if atomic::publish(&write_set, &self.root().layer_mounts(container), self.root().durability())? {
+        metadata::write_mount(&write_set, record, Durability::Fast)?;
+        if atomic::publish(&write_set, &self.root().layer_mounts(container), Durability::Fast)? {
             Ok(())
         } else {
             Err(Refusal::Exists { container: container.clone() }.into())
         }
+    }
+
+    /// Makes the writable layer of a container one that Docker knows how to use, and that survives a loss of power.
+    pub(crate) fn complete_writable(&self, container: &ContainerId) -> Result<()> {
+        let directory = self.root().layer_mounts(container);
+        let Some(record) = metadata::read_mount(&directory)? else { return Ok(()) };
+        let own = record.mount_id.init();
+        // Whoever finds the entry without its holder removes an init layer that no record names.
+        let _entry = self.root().in_flight(record.mount_id.as_str(), Duration::ZERO)?;
+        if record.init_id.as_ref() != Some(&own) {
+            let below: Vec<CacheId> =
+                self.stack(record.parent.as_ref())?.into_iter().map(|layer| layer.cache_id).collect();
+            self.driver().remove(&own)?;
+            self.create_init(&own, &below)?;
+        }
+        self.driver().complete(&record.mount_id, &own)?;
+        self.root().write(&directory.join("init-id"), own.as_str().as_bytes(), 0o644)?;
+        metadata::sync_mount(&directory, self.root().durability())
+    }
+
+    /// The init layer that guards above `chain` share; made by the first of them.
+    fn shared_init(&self, chain: &ChainId, below: &[CacheId]) -> Result<CacheId> {
+        let record = self.root().chain_dir(chain);
+        let existing = || -> Result<Option<CacheId>> {
+            let known = metadata::read_shared_init(&record)?;
+            Ok(known.filter(|id| self.driver().diff_dir(id).is_dir()))
+        };
+        if let Some(id) = existing()? {
+            return Ok(id);
+        }
+        let mut entry = self.root().in_flight(&format!("init-{}", chain.hex()), INIT_PATIENCE)?;
+        if let Some(id) = existing()? {
+            return Ok(id);
+        }
+        self.remove_unfinished_init(chain.hex(), entry.left())?;
+        let id = CacheId::random()?.init();
+        entry.note(id.as_str())?;
+        let make = || -> Result<()> {
+            self.create_init(&id, below)?;
+            self.root().write(&record.join(metadata::SHARED_INIT), id.as_str().as_bytes(), 0o600)
+        };
+        match make() {
+            Ok(()) => Ok(id),
+            Err(error) => Err(match self.driver().remove(&id) {
+                Ok(()) => error,
+                Err(failure) => error.with_clean_up(failure),
+            }),
+        }
+    }
+
+    fn create_init(&self, id: &CacheId, below: &[CacheId]) -> Result<()> {
+        self.driver().create(id, below.first())?;
+        let image = super::view::View::new(self.driver().lowers(below), self.xattrs());
+        init::fill(&self.driver().diff_dir(id), &image)
+    }
+
+    /// Removes the shared init layer `id` of a chain that somebody noted who ended in the middle.
+    pub(super) fn remove_unfinished_init(&self, chain: &str, id: &str) -> Result<()> {
+        let (Ok(chain), Ok(id)) = (ChainId::parse(&format!("sha256:{chain}")), CacheId::parse(id)) else {
+            return Ok(());
+        };
+        match metadata::read_shared_init(&self.root().chain_dir(&chain))? {
+            Some(published) if published == id => Ok(()),
+            _ => self.driver().remove(&id),
+        }
+    }
+
+    /// Removes the own init layer of a container that shares its image's.
+    pub(super) fn remove_unused_init(&self, mount_id: &CacheId) -> Result<()> {
+        let own = mount_id.init();
+        for container in self.writable_ids()? {
+            let record = metadata::read_mount(&self.root().layer_mounts(&container))?;
+            if record.is_some_and(|record| record.init_id.as_ref() == Some(&own)) {
+                return Ok(());
+            }
+        }
+        self.driver().remove(&own)
     }
 
     /// The writable layer of a container; `None` if it has none.
@@ -96,7 +186,7 @@ impl LayerStore {
         let directory = self.root().layer_mounts(container);
         let Some(record) = metadata::read_mount(&directory)? else { return Ok(()) };
         // From the moment the record is gone, the journal is what remembers the directories.
-        let _entry = self.root().in_flight(record.mount_id.as_str(), std::time::Duration::ZERO)?;
+        let _entry = self.root().in_flight(record.mount_id.as_str(), Duration::ZERO)?;
         self.root().discard(&directory)?;
         self.remove_directories(&record)
     }
@@ -109,7 +199,11 @@ impl LayerStore {
 
     fn remove_directories(&self, record: &MountRecord) -> Result<()> {
         self.driver().remove(&record.mount_id)?;
-        record.init_id.as_ref().map_or(Ok(()), |init_id| self.driver().remove(init_id))?;
+        // A shared one goes with its image.
+        let own = record.mount_id.init();
+        if record.init_id.as_ref() == Some(&own) {
+            self.driver().remove(&own)?;
+        }
         self.root().discard(&self.root().write_set(&record.mount_id))
     }
 }

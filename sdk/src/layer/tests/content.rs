@@ -6,7 +6,7 @@ use crate::archive::Limits;
 use crate::spec::{ByteSize, Digest};
 
 /// A tar of these files, each with its content.
-fn tar_of(files: &[(&str, &[u8])]) -> Vec<u8> {
+pub(super) fn tar_of(files: &[(&str, &[u8])]) -> Vec<u8> {
     let mut builder = tar::Builder::new(Vec::new());
     for (name, content) in files {
         let mut header = tar::Header::new_gnu();
@@ -20,7 +20,7 @@ fn tar_of(files: &[(&str, &[u8])]) -> Vec<u8> {
     builder.into_inner().unwrap()
 }
 
-fn import(store: &Store, parent: Option<&Layer>, tar: &[u8]) -> crate::Result<Layer> {
+pub(super) fn import(store: &Store, parent: Option<&Layer>, tar: &[u8]) -> crate::Result<Layer> {
     import_within(store, parent, tar, Limits::default())
 }
 

@@ -1,10 +1,15 @@
+use std::time::Duration;
+
+use super::content::{import, tar_of};
 use super::*;
+use crate::spec::id::CacheId;
 
 #[test]
 fn the_init_layer_gives_a_container_without_image_dockers_mount_points() {
     let store = store();
     let id = ContainerId::random().unwrap();
     let layer = store.layers.create_writable(&id, None).unwrap();
+    store.layers.complete_writable(&id).unwrap();
     let record = store.root.layer_mounts(&id);
     let init_id = layer.mount_id.init();
     assert_eq!(names(&record), ["init-id", "mount-id"]);
@@ -47,6 +52,64 @@ fn a_container_has_one_writable_layer_and_its_removal_leaves_nothing() {
 }
 
 #[test]
+fn guards_of_an_image_share_an_init_layer_until_one_is_to_stay() {
+    let store = store();
+    let base = import(&store, None, &tar_of(&[("etc/passwd", b"root")])).unwrap();
+    let ids = [(); 3].map(|()| ContainerId::random().unwrap());
+    let layers = ids.each_ref().map(|id| store.layers.create_writable(id, Some(base.chain_id())).unwrap());
+    assert_eq!(layers[0].lowers, layers[1].lowers);
+    for layer in &layers {
+        assert_eq!(names(store.root.layer_dir(&layer.mount_id)), ["diff", "work"]);
+    }
+    let shared = layers[0].lowers[0].parent().unwrap();
+    assert_eq!(names(shared.join("diff/etc")), ["hostname", "hosts", "mtab", "resolv.conf"]);
+
+    store.layers.complete_writable(&ids[0]).unwrap();
+    store.layers.complete_writable(&ids[0]).unwrap();
+    let own = store.layers.writable(&ids[0]).unwrap().unwrap();
+    let init = store.root.layer_dir(&own.mount_id.init());
+    assert_eq!(own.lowers, [init.join("diff"), store.root.layer_dir(base.cache_id()).join("diff")]);
+    assert_eq!(names(init.join("diff/etc")), names(shared.join("diff/etc")));
+    let (link, below) = (text(init.join("link")), text(init.join("lower")));
+    let directory = store.root.layer_dir(&own.mount_id);
+    assert_eq!(names(&directory), ["diff", "link", "lower", "work"]);
+    assert_eq!(text(directory.join("lower")), format!("l/{link}:{below}"));
+
+    store.layers.remove_writable(&ids[1]).unwrap();
+    assert!(shared.join("diff/etc").is_dir(), "the third container still stands on it");
+    assert_eq!(store.layers.writable(&ids[2]).unwrap().unwrap(), layers[2]);
+    for id in [&ids[0], &ids[2]] {
+        assert_eq!(store.layers.remove(base.chain_id()).unwrap_err().kind(), ErrorKind::InUse);
+        store.layers.remove_writable(id).unwrap();
+    }
+    store.layers.remove(base.chain_id()).unwrap();
+    assert_eq!(names(store.root.driver_home()), ["l"], "the shared layer goes with its image");
+    assert_eq!(names(store.root.links_dir()), [""; 0]);
+}
+
+#[test]
+fn an_init_layer_that_was_being_made_is_removed_at_open() {
+    let store = store();
+    let base = import(&store, None, &tar_of(&[("a", b"1")])).unwrap();
+    let id = ContainerId::random().unwrap();
+    let layer = store.layers.create_writable(&id, Some(base.chain_id())).unwrap();
+    let shared = CacheId::parse("0123456789abcdef-init").unwrap();
+    for half_made in [&shared, &layer.mount_id.init()] {
+        fs::create_dir_all(store.root.layer_dir(half_made).join("diff/dev")).unwrap();
+    }
+    let mut entry = store.root.in_flight(&format!("init-{}", base.chain_id().hex()), Duration::ZERO).unwrap();
+    entry.note(shared.as_str()).unwrap();
+    entry.abandon();
+    store.root.in_flight(layer.mount_id.as_str(), Duration::ZERO).unwrap().abandon();
+    let store = store.reopen();
+    assert!(!store.root.layer_dir(&shared).exists() && !store.root.layer_dir(&layer.mount_id.init()).exists());
+    assert_eq!(names(store.root.own_dir().join("in-flight")).len(), 1, "the entry of the open root alone");
+    assert_eq!(store.layers.writable(&id).unwrap().unwrap(), layer);
+    let again = store.layers.create_writable(&ContainerId::random().unwrap(), Some(base.chain_id())).unwrap();
+    assert_eq!(again.lowers, layer.lowers);
+}
+
+#[test]
 fn a_work_directory_that_a_volatile_mount_has_used_can_be_reset() {
     let store = store();
     let id = ContainerId::random().unwrap();
@@ -66,7 +129,7 @@ fn a_container_whose_creation_was_interrupted_is_removed_at_open() {
     for id in [&dead, &done] {
         store.layers.create_writable(id, None).unwrap();
         fs::create_dir(store.root.container_dir(id)).unwrap();
-        store.root.in_flight(&format!("container-{id}"), std::time::Duration::ZERO).unwrap().abandon();
+        store.root.in_flight(&format!("container-{id}"), Duration::ZERO).unwrap().abandon();
     }
     fs::write(store.root.container_config(&done), "{}").unwrap();
     let store = store.reopen();
@@ -93,7 +156,7 @@ fn missing_or_odd_records_are_corrupt_and_name_the_file() {
 fn what_other_modules_noted_in_the_journal_is_left_to_them() {
     let store = store();
     for name in ["owner-x", "populate-data", "pin-x", "import-x"] {
-        store.root.in_flight(name, std::time::Duration::ZERO).unwrap().abandon();
+        store.root.in_flight(name, Duration::ZERO).unwrap().abandon();
     }
     let store = store.reopen();
     let left = ["owner-x", "populate-data", "pin-x", "import-x"].map(|name| store.root.is_in_flight(name));
