@@ -95,8 +95,8 @@ fn a_container_sees_itself_and_nothing_of_the_host() {
     let script = "echo $$; pwd; cat /proc/sys/kernel/hostname; ls -d /proc/[0-9]* | cat; ls /proc/self/fd";
     let seen = text(sh(&image, script).hostname("inside").output(&engine).unwrap());
     let lines: Vec<_> = seen.lines().collect();
-    assert_eq!(lines[..3], ["1", "/", "inside"]);
-    assert_eq!(lines[3], "/proc/1", "the first process is the program itself");
+    assert_eq!(lines[..3], ["2", "/", "inside"]);
+    assert_eq!(lines[3..5], ["/proc/1", "/proc/2"], "the init, and the program");
     assert_eq!(lines[lines.len() - 4..], ["0", "1", "2", "3"], "ls has its directory open and nothing else");
 }
 
@@ -201,6 +201,23 @@ fn stop_asks_first_and_kills_after_the_grace_period() {
     let status = deaf.stop(Duration::from_millis(300)).unwrap();
     assert_eq!((status.code(), status.signal()), (137, Some(9)));
     assert!(begun.elapsed() >= Duration::from_millis(300));
+
+    // A shell that waits in the foreground for a program, neither of which has a handler.
+    let idle = sh(&image, "echo ready; sleep inf; true").start(&engine).unwrap();
+    idle.logs().follow().read().unwrap().next().unwrap();
+    assert_eq!(idle.stop(Duration::from_secs(600)).unwrap().signal(), Some(15), "the init passes the signal on");
+    let stopped = sh(&image, "echo ready; sleep inf; true").start(&engine).unwrap();
+    stopped.logs().follow().read().unwrap().next().unwrap();
+    stopped.kill(Signal::new(19).unwrap()).unwrap();
+    assert_eq!(stopped.stop(Duration::from_millis(50)).unwrap().signal(), Some(9), "a stopped init is killed");
+    let alone = sh(&image, "echo ready; sleep inf; true").init(false).start(&engine).unwrap();
+    alone.logs().follow().read().unwrap().next().unwrap();
+    assert_eq!(alone.stop(Duration::from_millis(50)).unwrap().signal(), Some(9), "nobody listens");
+    for (container, init) in [(&idle, true), (&alone, false)] {
+        let path = engine.path().join(format!("containers/{}/hostconfig.json", container.id()));
+        let host: serde_json::Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+        assert_eq!(host["Init"], init);
+    }
 
     let custom = sh(&image, "trap 'exit 9' USR1; echo ready; while :; do sleep 60 & wait; done")
         .stop_signal(Signal::USR1)

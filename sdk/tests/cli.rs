@@ -318,8 +318,19 @@ fn a_signal_ends_the_container_and_rm_removes_it() {
     let running = bench.start(&["run", "--rm", "--name", "sleeper", "box:1", "sleep", "1000"]);
     bench.await_running("sleeper");
     running.signal(rustix::process::Signal::INT);
-    assert_eq!(running.end().0, 137);
+    assert_eq!(running.end().0, 130, "the init passes it on");
     assert_eq!(bench.ok(&["ps", "-aq"]), "");
+    for flag in ["--no-init", "--init=false"] {
+        let running = bench.start(&["run", "--rm", "--name", "first", flag, "box:1", "sleep", "1000"]);
+        bench.await_running("first");
+        running.signal(rustix::process::Signal::INT);
+        assert_eq!(running.end().0, 137, "a first process that does not listen is killed");
+    }
+    for (flags, number) in [(&["--init"][..], "2\n"), (&["--init=true"], "2\n"), (&["--no-init"], "1\n"), (&[], "2\n")]
+    {
+        let words = [&["run", "--rm"], flags, &["box:1", "sh", "-c", "echo $$"]].concat();
+        assert_eq!(bench.ok(&words), number, "{flags:?}");
+    }
 
     let script = "trap 'echo bye; exit 5' TERM; echo ready; while :; do sleep 0.05; done";
     let mut running = bench.start(&["run", "--rm", "box:1", "sh", "-c", script]);
@@ -340,10 +351,10 @@ fn another_program_stops_kills_and_follows_a_container() {
     let (code, text) = bench.fails(&["rm", "web"]);
     assert!(code == 125 && text.contains("it is running"), "{text}");
     assert_eq!(bench.json(&["ps", "--format", "json"])[0]["State"], "running");
-    assert_eq!(bench.ok(&["stop", "-t", "0", "web"]), "web\n");
-    assert_eq!(running.end().0, 137);
+    assert_eq!(bench.ok(&["stop", "-t", "60", "web"]), "web\n");
+    assert_eq!(running.end().0, 143);
     assert_eq!(follower.end(), (0, "ready\n".to_owned()));
-    assert_eq!(waiter.end(), (0, "137\n".to_owned()));
+    assert_eq!(waiter.end(), (0, "143\n".to_owned()));
     assert_eq!(bench.ok(&["rm", "-f", "web"]), "web\n");
     assert_eq!(bench.ok(&["rm", "-f", "web"]), "", "one that is gone is no mistake with --force");
 }

@@ -124,6 +124,8 @@ pub(super) fn run(
     // The layer is synced as a whole when it is published.
     let (upper, overlay_work) = (staged.diff().to_owned(), staged.work().to_owned());
     let mut bundle = Bundle::new(Rootfs::Overlay { lowers, upper, work: overlay_work, volatile: true });
+    // A step that leaves processes behind has ended; what is sent to it is SIGKILL.
+    bundle.init = false;
     bundle.hostname = HOSTNAME.to_owned();
     bundle.network = network;
     bundle.mounts = mounts;

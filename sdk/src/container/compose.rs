@@ -139,6 +139,7 @@ pub(super) fn compose<D>(
         binds: Some(mounts.binds).filter(|binds| !binds.is_empty()),
         network_mode: settings.network.docker_name().to_owned(),
         privileged: settings.privileged,
+        init: Some(settings.init.unwrap_or(true)),
         readonly_rootfs: settings.read_only,
         console_size: settings.tty_size.map(|(rows, columns)| [rows, columns]),
         tmpfs: Some(mounts.tmpfs).filter(|tmpfs| !tmpfs.is_empty()),

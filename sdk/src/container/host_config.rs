@@ -23,6 +23,9 @@ pub(crate) struct HostConfig {
     pub(crate) auto_remove: bool,
     pub(crate) cgroupns_mode: String,
     pub(crate) ipc_mode: String,
+    /// Whether a process 1 of ours or of Docker's stands in front of the container's; ours by default, Docker's not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) init: Option<bool>,
     pub(crate) privileged: bool,
     pub(crate) readonly_rootfs: bool,
     pub(crate) shm_size: u64,
@@ -70,6 +73,7 @@ impl Default for HostConfig {
             auto_remove: false,
             cgroupns_mode: "private".to_owned(),
             ipc_mode: "private".to_owned(),
+            init: None,
             privileged: false,
             readonly_rootfs: false,
             shm_size: SHM_SIZE,

@@ -182,7 +182,7 @@ impl<D> Container<D> {
 
     /// Sends its process a signal.
     ///
-    /// The first process of a container gets those signals only that it has a handler for, and [`Signal::KILL`].
+    /// Without an [init](Definition::init) it gets those only that it has a handler for, and [`Signal::KILL`].
     ///
     /// # Errors
     /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) if it is not running.

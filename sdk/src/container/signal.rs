@@ -8,7 +8,7 @@ use crate::sys::signal as names;
 
 /// A signal to a container's process.
 ///
-/// The first process of a container gets only the signals it has a handler for, and [`KILL`](Self::KILL).
+/// Without an [init](super::Definition::init) it gets only those it has a handler for, and [`KILL`](Self::KILL).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Signal(i32);
 

@@ -189,6 +189,7 @@ fn bundle(store: &Store, id: &ContainerId, files: &Files, writable: &WritableLay
     };
     bundle.read_only_rootfs = files.host.readonly_rootfs;
     bundle.privileged = files.host.privileged;
+    bundle.init = files.host.init.unwrap_or(true);
     let command = Command { argv: files.config.argv(), tty: config.tty, ..Command::default() };
     bundle.process = process_spec(store, files, writable, &command)?;
     Ok(bundle)

@@ -25,10 +25,12 @@ pub(crate) struct Bundle {
     pub read_only_rootfs: bool,
     /// All capabilities, nothing masked, `/proc` and `/sys` writable.
     pub privileged: bool,
+    /// Puts the helper in front of the process as process 1: it passes signals on and reaps orphans.
+    pub init: bool,
 }
 
 impl Bundle {
-    /// A bundle with a private network that runs `sh` as root until told otherwise.
+    /// A bundle with a private network and an init that runs `sh` as root until told otherwise.
     pub(crate) fn new(rootfs: Rootfs) -> Self {
         Self {
             rootfs,
@@ -38,6 +40,7 @@ impl Bundle {
             network: NetworkMode::Private,
             read_only_rootfs: false,
             privileged: false,
+            init: true,
         }
     }
 }

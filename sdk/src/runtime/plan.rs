@@ -9,8 +9,10 @@ use super::script::{Lookup, Script};
 use super::security;
 use super::target::Target;
 use super::terminal::{self, Wish};
-use crate::error::{Attempt, Result};
-use crate::sys::mount::{RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, open_how};
+use crate::error::{Attempt, Error, Result};
+use crate::sys::clone::Failure;
+use crate::sys::helper::{self, Handover, Role};
+use crate::sys::mount::{AT_EMPTY_PATH, RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, open_how};
 use crate::sys::namespace;
 use crate::sys::plan::{ANY, Blob, Offset, Register};
 use crate::sys::signal;
@@ -22,7 +24,21 @@ use super::script::Steps;
 pub(super) struct Prepared {
     pub blob: Blob,
     pub steps: Steps,
-    pub search: Search,
+    /// What it executes in the end, unless that is the helper.
+    pub search: Option<Search>,
+}
+
+impl Prepared {
+    /// The error of a child that did not come to its end.
+    pub(super) fn error(&self, failure: Failure) -> Error {
+        match (failure, &self.search) {
+            (Failure::Step { step, errno }, Some(search)) => match self.steps.candidate(step) {
+                Some(candidate) => search.error(&self.blob, candidate, errno),
+                None => self.steps.error(&self.blob, Failure::Step { step, errno }),
+            },
+            (failure, _) => self.steps.error(&self.blob, failure),
+        }
+    }
 }
 
 /// What one of the three standard streams will be in the child.
@@ -36,6 +52,12 @@ pub(super) enum Stream {
     Fd(OwnedFd),
 }
 
+/// The first descriptor that is no standard stream.
+const FIRST_FREE: u32 = 3;
+
+/// Request to make a process group the one in front of a terminal.
+const TIOCSPGRP: u32 = 0x5410;
+
 const PATH_MAX: usize = 4096;
 /// How much of a file that cannot be executed is looked at, in bytes.
 const FILE_HEAD: usize = 4096;
@@ -48,12 +70,16 @@ const UP_AND_RUNNING: u64 = (libc::IFF_UP | libc::IFF_RUNNING) as u64;
 const SET_MASK: i32 = 2;
 const SIGNAL_SET: u64 = 8;
 
-/// The plan of a container's first process.
+/// What the helper is called as process 1.
+const INIT: &str = "/sbin/plywood-init";
+
+/// The plan of a container's first process; one that becomes the helper where there is a `handover`.
 pub(super) fn start(
     bundle: &Bundle,
     streams: &[Stream; 3],
     terminal: Option<Wish>,
     user_namespace: bool,
+    handover: Option<Handover>,
 ) -> Result<Prepared> {
     let mut script = Script::new();
     let found = script.plan.register();
@@ -68,7 +94,11 @@ pub(super) fn start(
     script.step("begin a session");
     script.plan.call(libc::SYS_setsid, &[]);
     standard_streams(&mut script, streams)?;
-    close_others(&mut script);
+    let first_free = match handover {
+        Some(handover) => keep_for_helper(&mut script, handover),
+        None => FIRST_FREE,
+    };
+    close_from(&mut script, first_free);
     if bundle.network != NetworkMode::Host {
         loopback(&mut script);
     }
@@ -103,7 +133,30 @@ pub(super) fn start(
         let (length, name) = (bundle.hostname.len() as u64, script.text(&bundle.hostname)?);
         script.plan.call(libc::SYS_sethostname, &[name.into(), length.into()]);
     }
-    finish(script, spec, cwd, found, user_namespace)
+    settle(&mut script, spec, cwd, first_free, user_namespace)?;
+    match handover {
+        Some(_) => {
+            become_helper(&mut script, spec)?;
+            let (blob, steps) = script.seal()?;
+            Ok(Prepared { blob, steps, search: None })
+        }
+        None => finish(script, spec, found),
+    }
+}
+
+/// The plan that the helper walks, in a child if it stays as process 1.
+pub(super) fn payload(spec: &ProcessSpec, role: Role) -> Result<Prepared> {
+    let mut script = Script::new();
+    let found = script.plan.register();
+    if role == Role::Init {
+        script.step("begin a process group");
+        script.plan.call(libc::SYS_setpgid, &[0.into(), 0.into()]);
+        // With a terminal it is the one that reads from it. Without one there is nothing to be done.
+        let (own, group) = (script.get(libc::SYS_getpid, &[]), script.plan.buffer(8));
+        script.plan.store(group, own);
+        script.attempt(libc::SYS_ioctl, &[0.into(), TIOCSPGRP.into(), group.into()], &[ANY]);
+    }
+    finish(script, spec, found)
 }
 
 /// The plan of a further process: it joins the namespaces of the container, and goes on in a child that is in the pid
@@ -142,7 +195,8 @@ pub(super) fn exec(
     }
     script.step(format!("use the working directory {:?} of the container", spec.cwd));
     let (_, cwd) = script.look_up(root, spec.cwd.relative(), Lookup::Directory)?;
-    finish(script, spec, cwd, found, user_namespace)
+    settle(&mut script, spec, cwd, FIRST_FREE, user_namespace)?;
+    finish(script, spec, found)
 }
 
 /// What is attempted when a process joins a container; with `ESRCH` or `ENOMEM` there is none any more.
@@ -202,29 +256,32 @@ fn loopback(script: &mut Script) {
     script.close(socket);
 }
 
-/// Closes all but the standard streams. Closed and not only marked: until the exec no name in `/proc` may lead to a
+/// Closes the descriptors from this one on. Closed and not only marked: until the exec no name in `/proc` may lead to a
 /// descriptor of the host program.
-fn close_others(script: &mut Script) {
+fn close_from(script: &mut Script, first: u32) {
     script.step("close the descriptors of the host program");
-    script.plan.call(libc::SYS_close_range, &[3.into(), u32::MAX.into(), 0.into()]);
+    script.plan.call(libc::SYS_close_range, &[first.into(), u32::MAX.into(), 0.into()]);
 }
 
-/// From the working directory to the program: the same for both.
-fn finish(
-    mut script: Script,
-    spec: &ProcessSpec,
-    cwd: Register,
-    found: Register,
-    user_namespace: bool,
-) -> Result<Prepared> {
+/// Puts what the helper needs behind the standard streams; the first number after it.
+fn keep_for_helper(script: &mut Script, handover: Handover) -> u32 {
+    script.step("keep the helper at hand");
+    let kept = [(handover.socket, helper::SOCKET, 0), (handover.plan, helper::PLAN, 0)];
+    for (from, to, flags) in kept.into_iter().chain([(handover.program, helper::EXECUTABLE, libc::O_CLOEXEC)]) {
+        script.plan.call(libc::SYS_dup3, &[from.into(), to.into(), flags.into()]);
+    }
+    helper::FREE
+}
+
+/// From the working directory to the last restriction: the same for all.
+fn settle(script: &mut Script, spec: &ProcessSpec, cwd: Register, first_free: u32, user_namespace: bool) -> Result<()> {
     script.step(format!("change to the working directory {:?}", spec.cwd));
     script.plan.call(libc::SYS_fchdir, &[cwd.into()]);
-    close_others(&mut script);
+    close_from(script, first_free);
     script.step(format!("find the working directory {:?} inside the container", spec.cwd));
     let path = script.plan.buffer(PATH_MAX);
     script.plan.call(libc::SYS_getcwd, &[path.into(), (PATH_MAX as u64).into()]);
     script.plan.expect(path, b'/', libc::ENOENT);
-    security::restrict(&mut script, spec, user_namespace)?;
     script.step("reset signals");
     // Handlers are gone since the clone; what is ignored is still ignored.
     let default = script.plan.words(&[0; 4]);
@@ -233,12 +290,39 @@ fn finish(
         let arguments = [number.into(), default.into(), 0.into(), SIGNAL_SET.into()];
         script.plan.call(libc::SYS_rt_sigaction, &arguments);
     }
-    let arguments = [SET_MASK.into(), default.into(), 0.into(), SIGNAL_SET.into()];
-    script.plan.call(libc::SYS_rt_sigprocmask, &arguments);
     script.plan.call(libc::SYS_umask, &[0o022.into()]);
+    security::restrict(script, spec, user_namespace)
+}
+
+/// Becomes the helper. Signals stay blocked: none that arrives before it has begun may be lost.
+fn become_helper(script: &mut Script, spec: &ProcessSpec) -> Result<()> {
+    script.step("start the init of the container");
+    let argv: Vec<&str> = [INIT, "--"].into_iter().chain(spec.args.iter().map(String::as_str)).collect();
+    let (argv, envp) = (strings(script, &argv)?, strings(script, &spec.env)?);
+    let bare = (strings(script, &[INIT])?, strings::<&str>(script, &[])?);
+    // What is too long for the kernel, the payload shall be told.
+    for ((argv, envp), tolerated) in [((argv, envp), libc::E2BIG), (bare, 0)] {
+        let (program, empty) = (helper::EXECUTABLE.into(), script.empty.into());
+        let arguments = [program, empty, argv.into(), envp.into(), AT_EMPTY_PATH.into()];
+        script.attempt(libc::SYS_execveat, &arguments, &[tolerated]);
+    }
+    Ok(())
+}
+
+/// The end of every plan: the program. `found` is a register that nothing has been put into.
+fn finish(mut script: Script, spec: &ProcessSpec, found: Register) -> Result<Prepared> {
+    script.step("unblock signals");
+    let none = script.plan.words(&[0]);
+    let arguments = [SET_MASK.into(), none.into(), 0.into(), SIGNAL_SET.into()];
+    script.plan.call(libc::SYS_rt_sigprocmask, &arguments);
     let search = execute(&mut script, spec, found)?;
     let (blob, steps) = script.seal()?;
-    Ok(Prepared { blob, steps, search })
+    Ok(Prepared { blob, steps, search: Some(search) })
+}
+
+fn strings<T: AsRef<str>>(script: &mut Script, texts: &[T]) -> Result<Offset> {
+    let offsets = texts.iter().map(|text| script.text(text.as_ref())).collect::<Result<Vec<_>>>()?;
+    Ok(script.plan.pointers(&offsets))
 }
 
 /// Tries each candidate, and looks at the file that could not be executed.
@@ -248,10 +332,6 @@ fn execute(script: &mut Script, spec: &ProcessSpec, found: Register) -> Result<S
     let candidates: Vec<String> = match program.contains('/') {
         true => vec![program.clone()],
         false => path.split(':').map(|dir| format!("{}/{program}", if dir.is_empty() { "." } else { dir })).collect(),
-    };
-    let strings = |script: &mut Script, texts: &[String]| -> Result<Offset> {
-        let offsets = texts.iter().map(|text| script.text(text)).collect::<Result<Vec<_>>>()?;
-        Ok(script.plan.pointers(&offsets))
     };
     let argv = strings(script, &spec.args)?;
     let envp = strings(script, &spec.env)?;

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use crate::error::{Attempt, Error, ErrorKind, Result};
 use crate::spec::ExitStatus;
-use crate::sys::signal;
+
+use crate::sys::{helper, signal, wait};
 
 /// A process that was started; clones share it. It ends with the host program.
 #[derive(Clone)]
@@ -21,6 +22,8 @@ struct Shared {
     namespaces: u64,
     /// The host's end of its terminal, if it has one; its session is hung up when the last copy is closed.
     terminal: Option<OwnedFd>,
+    /// To the init of a container, which tells how the payload has ended.
+    line: Option<OwnedFd>,
     end: Arc<End>,
 }
 
@@ -32,8 +35,15 @@ struct End {
 }
 
 impl Process {
-    pub(super) fn new(pid: u32, start_time: u64, pidfd: OwnedFd, namespaces: u64, terminal: Option<OwnedFd>) -> Self {
-        Self(Arc::new(Shared { pid, start_time, pidfd, namespaces, terminal, end: Arc::default() }))
+    pub(super) fn new(
+        pid: u32,
+        start_time: u64,
+        pidfd: OwnedFd,
+        namespaces: u64,
+        terminal: Option<OwnedFd>,
+        line: Option<OwnedFd>,
+    ) -> Self {
+        Self(Arc::new(Shared { pid, start_time, pidfd, namespaces, terminal, line, end: Arc::default() }))
     }
 
     /// Its number in the pid namespace of the host program.
@@ -47,7 +57,8 @@ impl Process {
         self.0.start_time
     }
 
-    /// Sends a signal. Process 1 of a container gets only those that it handles, `SIGKILL` and `SIGSTOP`.
+    /// Sends a signal. Process 1 of a container gets only those that it handles, `SIGKILL` and `SIGSTOP`; an init handles
+    /// all others, and passes them on.
     ///
     /// # Errors
     /// [`NotFound`](ErrorKind::NotFound) once it has ended.
@@ -105,6 +116,11 @@ impl Process {
     /// Readable once it has ended.
     pub(super) fn pidfd(&self) -> &OwnedFd {
         &self.0.pidfd
+    }
+
+    /// How the payload has ended, once an init has; `None` without one, or if it was killed.
+    pub(super) fn payload_end(&self) -> Option<wait::End> {
+        self.0.line.as_ref().and_then(helper::payload_status).map(wait::End::of_status)
     }
 
     /// Namespaces of its own, as `CLONE_NEW*` bits.

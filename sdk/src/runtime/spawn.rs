@@ -1,6 +1,7 @@
 //! Starts processes: the plan, the child, and who watches it.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::pipe::{PipeFlags, pipe_with};
 
@@ -14,9 +15,23 @@ use super::target::Target;
 use super::terminal::{Opening, Wish};
 use crate::error::{Attempt, Error, ErrorKind, Result};
 use crate::sys::clone::{self, Child, Failure, Options};
+use crate::sys::helper::{Line, Role};
 use crate::sys::probe::{Privilege, privilege};
 use crate::sys::visible::Visibility;
 use crate::sys::{namespace, signal, tty, wait};
+
+/// What the caller does at certain points of a container's start.
+#[derive(Default)]
+pub(crate) struct Hooks<'a> {
+    /// Called with the process while it waits, before anything of it is to be seen.
+    pub created: Option<Hook<'a>>,
+    /// Called once the process no longer shares memory with this program, and before the payload begins: the point for
+    /// limits on memory, which could end this program earlier. It has the memory of the helper until then.
+    pub held: Option<Hook<'a>>,
+}
+
+/// Is given the number and the pidfd of the process that a container begins with. An error ends that process.
+pub(crate) type Hook<'a> = Box<dyn FnOnce(u32, BorrowedFd<'_>) -> Result<()> + 'a>;
 
 /// Starts a container, and returns once its program runs.
 ///
@@ -26,11 +41,23 @@ use crate::sys::{namespace, signal, tty, wait};
 /// They name the step and its object. A program that is not there is [`NotFound`](ErrorKind::NotFound) with exit code
 /// 127, one that cannot be executed has 126. Nothing is left behind then but directories that were mounted on.
 pub(crate) fn start(bundle: &Bundle, stdio: Stdio, on_exit: OnExit) -> Result<Process> {
+    start_with(bundle, stdio, Hooks::default(), on_exit)
+}
+
+/// The same, with the caller's part in it.
+pub(crate) fn start_with(bundle: &Bundle, stdio: Stdio, hooks: Hooks<'_>, on_exit: OnExit) -> Result<Process> {
     let user_namespace = privilege() == Privilege::User;
     let supervisor = Supervisor::get()?;
     let Wired { streams, ours } = wire(stdio)?;
     let wish = ours.wish(&bundle.process);
-    let Prepared { mut blob, steps, search } = plan::start(bundle, &streams, wish, user_namespace)?;
+    let role = match (bundle.init, &hooks.held) {
+        (true, _) => Some(Role::Init),
+        (false, Some(_)) => Some(Role::Trampoline),
+        (false, None) => None,
+    };
+    let helped = role.map(|role| Helped::new(role, &bundle.process)).transpose()?;
+    let handover = helped.as_ref().map(|helped| helped.line.handover().attempt(|| HAND_OVER)).transpose()?;
+    let mut prepared = plan::start(bundle, &streams, wish, user_namespace, handover)?;
     let mut namespaces = namespace::MOUNT | namespace::PID | namespace::IPC | namespace::UTS;
     if bundle.network != NetworkMode::Host {
         namespaces |= namespace::NETWORK;
@@ -42,20 +69,60 @@ pub(crate) fn start(bundle: &Bundle, stdio: Stdio, on_exit: OnExit) -> Result<Pr
     }
     let options = Options { namespaces, forks: false, visibility };
     let user = &bundle.process.user;
-    let spawned = clone::spawn(&mut blob, options, |pid| match user_namespace {
-        true => clone::map_single(pid, user.uid, user.gid),
-        false => Ok(()),
+    let mut refused = None;
+    let spawned = clone::spawn(&mut prepared.blob, options, |pid, pidfd| {
+        if let Some(created) = hooks.created {
+            created(pid, pidfd).map_err(|error| {
+                refused = Some(error);
+                io::ErrorKind::Other
+            })?;
+        }
+        match user_namespace {
+            true => clone::map_single(pid, user.uid, user.gid),
+            false => Ok(()),
+        }
     });
-    let child = spawned.map_err(|failure| match failure {
-        Failure::Step { step, errno } => match steps.candidate(step) {
-            Some(candidate) => search.error(&blob, candidate, errno),
-            None => steps.error(&blob, Failure::Step { step, errno }),
-        },
-        failure => steps.error(&blob, failure),
-    })?;
+    let child = spawned.map_err(|failure| refused.unwrap_or_else(|| prepared.error(failure)))?;
     // The container's ends of the pipes: their last copies here, so that a read sees the end.
     drop(streams);
-    watch(&supervisor, child, namespaces | namespace::CGROUP, ours, false, on_exit)
+    let line = match helped {
+        Some(helped) => helped.go_on(&child, hooks.held)?,
+        None => None,
+    };
+    watch(&supervisor, child, namespaces | namespace::CGROUP, ours, false, line, on_exit)
+}
+
+const HAND_OVER: &str = "hand a process over to the helper";
+
+/// The helper that is to be process 1, and what it will start.
+struct Helped {
+    line: Line,
+    payload: Prepared,
+}
+
+impl Helped {
+    fn new(role: Role, spec: &ProcessSpec) -> Result<Self> {
+        let payload = plan::payload(spec, role)?;
+        let line = Line::new(role, &payload.blob).attempt(|| HAND_OVER)?;
+        Ok(Self { line, payload })
+    }
+
+    /// Lets the payload begin; the line to an init.
+    fn go_on(mut self, child: &Child, held: Option<Hook<'_>>) -> Result<Option<OwnedFd>> {
+        let held = held.map_or(Ok(()), |held| held(child.pid, child.pidfd.as_fd()));
+        let begun =
+            held.and_then(|()| self.line.go_on(&mut self.payload.blob).map_err(|failure| self.payload.error(failure)));
+        if begun.is_err() {
+            end(&child.pidfd);
+        }
+        begun
+    }
+}
+
+/// Ends a process that nobody will ever hear of.
+fn end(pidfd: &OwnedFd) {
+    let _ = signal::send(pidfd, libc::SIGKILL);
+    let _ = wait::reap(pidfd);
 }
 
 /// Starts a further process in a running container, in all of its namespaces.
@@ -71,20 +138,20 @@ pub(crate) fn exec<'a>(target: impl Into<Target<'a>>, spec: &ProcessSpec, stdio:
     let supervisor = Supervisor::get()?;
     let Wired { streams, ours } = wire(stdio)?;
     let wish = ours.wish(spec);
-    let Prepared { mut blob, steps, search } = plan::exec(target, spec, &streams, wish, user_namespace)?;
+    let mut prepared = plan::exec(target, spec, &streams, wish, user_namespace)?;
     let options = Options { namespaces: 0, forks: true, visibility: Visibility::Hidden };
-    let child = clone::spawn(&mut blob, options, |_| Ok(())).map_err(|failure| match failure {
-        Failure::Step { step, errno } => match steps.candidate(step) {
-            Some(candidate) => search.error(&blob, candidate, errno),
-            None if steps.is(step, JOIN) && [libc::ESRCH, libc::ENOMEM].contains(&errno) => ended(target),
-            None => steps.error(&blob, Failure::Step { step, errno }),
-        },
+    let child = clone::spawn(&mut prepared.blob, options, |_, _| Ok(())).map_err(|failure| match failure {
+        Failure::Step { step, errno }
+            if prepared.steps.is(step, JOIN) && [libc::ESRCH, libc::ENOMEM].contains(&errno) =>
+        {
+            ended(target)
+        }
         // The kernel has killed it together with the container's first process.
         Failure::Killed if target.has_ended() => ended(target),
-        failure => steps.error(&blob, failure),
+        failure => prepared.error(failure),
     })?;
     drop(streams);
-    watch(&supervisor, child, target.namespaces(), ours, true, Box::new(|_| ()))
+    watch(&supervisor, child, target.namespaces(), ours, true, None, Box::new(|_| ()))
 }
 
 fn ended(target: &Target<'_>) -> Error {
@@ -98,14 +165,13 @@ fn watch(
     namespaces: u64,
     ours: Ours,
     keeps_outputs: bool,
+    line: Option<OwnedFd>,
     on_exit: OnExit,
 ) -> Result<Process> {
     // Nobody but us frees its number, so the file is its own, even if it has ended already.
     let start_time = wait::start_time(child.pid).unwrap_or(0);
     let give_up = |pidfd: &OwnedFd, error| {
-        // Nobody would ever hear of it.
-        let _ = signal::send(pidfd, libc::SIGKILL);
-        let _ = wait::reap(pidfd);
+        end(pidfd);
         Err(error)
     };
     let Ours { mut outputs, terminal } = ours;
@@ -116,7 +182,7 @@ fn watch(
         }),
         Err(error) => return give_up(&child.pidfd, error),
     };
-    let process = Process::new(child.pid, start_time, child.pidfd, namespaces, terminal);
+    let process = Process::new(child.pid, start_time, child.pidfd, namespaces, terminal, line);
     match supervisor.watch(&process, outputs, keeps_outputs, on_exit) {
         Ok(()) => Ok(process),
         Err(error) => give_up(process.pidfd(), error),

@@ -149,15 +149,19 @@ impl Supervisor {
                 None => self.end(pipe, sink),
             },
             Some(Entry::Process { process, outputs, keeps_outputs, on_exit }) => {
-                let status = match wait::try_reap(process.pidfd()) {
-                    Ok(Some(End::Exited(code))) => ExitStatus::exited(code),
-                    Ok(Some(End::Signaled(signal))) => ExitStatus::signaled(signal),
-                    Ok(Some(End::Unknown)) | Err(_) => ExitStatus::exited(UNKNOWN),
+                let end = match wait::try_reap(process.pidfd()) {
+                    Ok(Some(end)) => process.payload_end().unwrap_or(end),
+                    Err(_) => End::Unknown,
                     Ok(None) => {
                         let entry = Entry::Process { process, outputs, keeps_outputs, on_exit };
                         self.watched().entries.insert(key, entry);
                         return;
                     }
+                };
+                let status = match end {
+                    End::Exited(code) => ExitStatus::exited(code),
+                    End::Signaled(signal) => ExitStatus::signaled(signal),
+                    End::Unknown => ExitStatus::exited(UNKNOWN),
                 };
                 self.forget(process.pidfd());
                 for key in outputs {

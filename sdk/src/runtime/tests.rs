@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used)]
 
+mod init;
 mod isolation;
 mod lifetime;
 mod mounts;

@@ -5,11 +5,15 @@
 //! runs. So nothing here calls the C library, allocates, locks, panics, drops or reads thread-local storage: system
 //! calls are inline assembly, arithmetic wraps, and what is read comes from the [`Frame`] that the parent prepared and
 //! keeps until the child is gone. The blob was written by `plan.rs`, whose offsets and registers are in range.
+//!
+//! The helper program (`sdk/helper/`) is built from this file too, without the standard library.
 #![allow(unsafe_code)]
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use super::plan::{ANY, EXEC, EXPECT, FAIL, FORK, GATE, Header, NUMBER, OFFSET, Operation, REGISTER, REGISTERS, STORE};
+use super::layout::{
+    ANY, EXEC, EXPECT, FAIL, FORK, GATE, Header, NUMBER, OFFSET, Operation, REGISTER, REGISTERS, STORE,
+};
 
 /// What parent and child tell each other.
 #[derive(Debug, Default)]
@@ -117,13 +121,13 @@ fn step(frame: &mut Frame, control: &Control, operation: &Operation) {
         FAIL if is_error(first) => fail(control, operation.step, first),
         FAIL => give_up(control, frame.remembered),
         EXPECT => {
-            let address = std::ptr::with_exposed_provenance::<u8>(first as usize);
+            let address = core::ptr::with_exposed_provenance::<u8>(first as usize);
             // SAFETY: `Plan::expect` takes the offset of a byte in the blob.
             let found = unsafe { address.read_volatile() };
             if u64::from(found) == second { 0 } else { third.wrapping_neg() }
         }
         STORE => {
-            let address = std::ptr::with_exposed_provenance_mut::<u64>(first as usize);
+            let address = core::ptr::with_exposed_provenance_mut::<u64>(first as usize);
             // SAFETY: `Plan::store` takes the offset of a buffer of 8 bytes in the blob, aligned as all buffers are.
             unsafe { address.write_volatile(second) };
             return;
@@ -288,7 +292,7 @@ fn exit() -> ! {
 /// # Safety
 /// `args` asks for `CLONE_VM` and a stack; stack, frame and what `args` points to outlive the child.
 pub(super) unsafe fn clone(args: &CloneArgs, frame: *mut Frame) -> u64 {
-    let args = std::ptr::from_ref(args);
+    let args = core::ptr::from_ref(args);
     let size = size_of::<CloneArgs>();
     #[cfg(target_arch = "x86_64")]
     {
@@ -296,7 +300,7 @@ pub(super) unsafe fn clone(args: &CloneArgs, frame: *mut Frame) -> u64 {
         // SAFETY: the child wakes with the stack pointer at the page-aligned top of its own stack and never returns;
         // it finds its frame in a register that the kernel keeps.
         unsafe {
-            std::arch::asm!(
+            core::arch::asm!(
                 "syscall",
                 "test rax, rax",
                 "jnz 2f",
@@ -321,7 +325,7 @@ pub(super) unsafe fn clone(args: &CloneArgs, frame: *mut Frame) -> u64 {
         let result: u64;
         // SAFETY: as above.
         unsafe {
-            std::arch::asm!(
+            core::arch::asm!(
                 "svc 0",
                 "cbnz x0, 2f",
                 "mov x29, xzr",
@@ -346,13 +350,13 @@ pub(super) unsafe fn clone(args: &CloneArgs, frame: *mut Frame) -> u64 {
 /// # Safety
 /// What the call itself requires.
 #[inline(always)]
-unsafe fn system_call(number: u32, [a, b, c, d, e, f]: [u64; 6]) -> u64 {
+pub(super) unsafe fn system_call(number: u32, [a, b, c, d, e, f]: [u64; 6]) -> u64 {
     #[cfg(target_arch = "x86_64")]
     {
         let result: u64;
         // SAFETY: the kernel clobbers rcx and r11 besides the result.
         unsafe {
-            std::arch::asm!(
+            core::arch::asm!(
                 "syscall",
                 inlateout("rax") u64::from(number) => result,
                 in("rdi") a, in("rsi") b, in("rdx") c, in("r10") d, in("r8") e, in("r9") f,
@@ -368,7 +372,7 @@ unsafe fn system_call(number: u32, [a, b, c, d, e, f]: [u64; 6]) -> u64 {
         let result: u64;
         // SAFETY: the kernel keeps all registers but the result.
         unsafe {
-            std::arch::asm!(
+            core::arch::asm!(
                 "svc 0",
                 inlateout("x0") a => result,
                 in("x1") b, in("x2") c, in("x3") d, in("x4") e, in("x5") f,

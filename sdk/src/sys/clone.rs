@@ -14,7 +14,7 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
@@ -25,7 +25,8 @@ use rustix::mm::{MapFlags, MprotectFlags, ProtFlags, mmap_anonymous, mprotect, m
 use rustix::thread::futex;
 
 use super::child::{CloneArgs, Control, Frame, clone};
-use super::plan::{Blob, REGISTERS};
+use super::layout::REGISTERS;
+use super::plan::Blob;
 use super::visible::{Visibility, hold};
 use super::{signal, wait};
 
@@ -72,17 +73,17 @@ const GUARD: usize = 64 * 1024;
 
 /// Starts a child that walks `blob`, and waits until it has become another program.
 ///
-/// `prepare` is called with its number, while it waits at its gate, on this thread.
+/// `prepare` is called with its number and pidfd, while it waits at its gate, on this thread.
 pub(crate) fn spawn(
     blob: &mut Blob,
     options: Options,
-    prepare: impl FnOnce(u32) -> io::Result<()>,
+    prepare: impl FnOnce(u32, BorrowedFd<'_>) -> io::Result<()>,
 ) -> Result<Child, Failure> {
     let _visibility = hold(options.visibility);
     let mut running = Running::new(blob, options).map_err(Failure::Clone)?;
     let pid = running.begin().map_err(Failure::Clone)?;
-    if let Err(error) = prepare(pid) {
-        return Err(Failure::Prepare(error));
+    if let Some(pidfd) = &running.pidfd {
+        prepare(pid, pidfd.as_fd()).map_err(Failure::Prepare)?;
     }
     running.open_gate(1);
     running.wait();

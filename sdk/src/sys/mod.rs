@@ -4,6 +4,8 @@ pub(crate) mod capability;
 mod child;
 pub(crate) mod clone;
 pub(crate) mod fs;
+pub(crate) mod helper;
+mod layout;
 pub(crate) mod mount;
 pub(crate) mod namespace;
 pub(crate) mod plan;

@@ -22,6 +22,16 @@ pub(crate) enum End {
     Unknown,
 }
 
+impl End {
+    /// What a wait status says, as waitpid(2) has it: the signal in the low bits, else the code above them.
+    pub(crate) fn of_status(status: i32) -> Self {
+        match status & 0x7f {
+            0 => Self::Exited(status >> 8 & 0xff),
+            signal => Self::Signaled(signal),
+        }
+    }
+}
+
 /// Waits for children of any kind: before its exec one of ours is no ordinary child, which sends `SIGCHLD`.
 const WALL: u32 = libc::__WALL as u32;
 
@@ -85,11 +95,7 @@ fn exit_code_of_reaped(pidfd: BorrowedFd<'_>) -> io::Result<End> {
     }
     Ok(match (info.mask & INFO_EXIT != 0, info.exit_code) {
         (false, _) => End::Unknown,
-        // As waitpid(2) has it: the signal in the low bits, else the code above them.
-        (true, status) => match status & 0x7f {
-            0 => End::Exited(status >> 8 & 0xff),
-            signal => End::Signaled(signal),
-        },
+        (true, status) => End::of_status(status),
     })
 }
 

@@ -94,6 +94,12 @@ pub struct Definition {
     /// Lift the protection of the host from the container
     #[arg(long)]
     pub privileged: bool,
+    /// Put an init in front of the command, as process 1 (the default); --init=false or --no-init: none
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
+          default_value = "true", hide_default_value = true, hide_possible_values = true, action = clap::ArgAction::Set)]
+    pub init: bool,
+    #[arg(long, hide = true, overrides_with = "init")]
+    pub no_init: bool,
     /// Hand it standard input
     #[arg(short, long)]
     pub interactive: bool,
@@ -121,8 +127,6 @@ pub struct Later {
     detach: bool,
     #[arg(short, long, hide = true)]
     tty: bool,
-    #[arg(long, hide = true)]
-    init: bool,
     #[arg(short = 'P', long, hide = true)]
     publish_all: bool,
     #[arg(short, long, hide = true)]
@@ -167,7 +171,6 @@ impl Later {
         let flags = [
             (self.detach, "--detach", "let the shell put it into the background: plywood run … &"),
             (self.tty, "--tty", "leave it out: the container has the caller's streams"),
-            (self.init, "--init", ""),
             (self.publish_all, "--publish-all", "use --network host"),
             (!self.publish.is_empty(), "--publish", "use --network host"),
             (self.memory.is_some(), "--memory", ""),

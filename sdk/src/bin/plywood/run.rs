@@ -92,6 +92,7 @@ fn definition(flags: &args_run::Definition) -> Outcome<Definition> {
         return Err(Failure::usage("an image is missing"));
     };
     let mut definition = Container::of(image).network(flags.network.parse::<NetworkMode>()?);
+    definition = definition.init(flags.init && !flags.no_init);
     // The entrypoint takes the image's command away: it goes first.
     if let Some(entrypoint) = &flags.entrypoint {
         definition = definition.entrypoint(Some(entrypoint).filter(|program| !program.is_empty()));

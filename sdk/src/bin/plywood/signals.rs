@@ -1,8 +1,8 @@
 //! The signals that `run` passes on to its container.
 //!
-//! The first process of a container gets those signals only that it has a handler for: the kernel drops the others, so
-//! that Ctrl-C would leave `sleep` running. Where the process has not said that it wants to live, what the signal would
-//! do to any other process is done to it.
+//! The init of a container passes them on to the command. Without one the first process gets those signals only that it has
+//! a handler for: the kernel drops the others, so that Ctrl-C would leave `sleep` running. Where that process has not said
+//! that it wants to live, what the signal would do to any other process is done to it.
 
 use std::thread;
 
@@ -56,7 +56,8 @@ fn deliver(container: &Container, signal: Number, in_earnest: bool) {
 /// Whether a process has left what this signal does to the kernel.
 fn would_end(pid: u32, signal: Number) -> bool {
     match std::fs::read_to_string(format!("/proc/{pid}/status")) {
-        Ok(status) => !is_set(&status, "SigCgt:", signal) && !is_set(&status, "SigIgn:", signal),
+        // An init blocks what it waits for.
+        Ok(status) => !["SigCgt:", "SigIgn:", "SigBlk:"].iter().any(|field| is_set(&status, field, signal)),
         Err(_) => false,
     }
 }

@@ -64,6 +64,8 @@ pub(crate) struct Settings {
     pub(crate) network: NetworkMode,
     pub(crate) read_only: bool,
     pub(crate) privileged: bool,
+    /// `None` is the default, an init.
+    pub(crate) init: Option<bool>,
     pub(crate) labels: BTreeMap<String, String>,
     pub(crate) stop_signal: Option<Signal>,
     pub(crate) stop_timeout: Option<Duration>,
@@ -209,6 +211,16 @@ impl<D> Definition<D> {
     #[doc(alias = "--privileged")]
     pub fn privileged(mut self) -> Self {
         self.settings.privileged = true;
+        self
+    }
+
+    /// Whether a small init is the container's process 1, and the command its child. Default: it is.
+    ///
+    /// The init passes signals on, so that a command without handlers ends by `SIGTERM` like any other process, and reaps
+    /// orphans. It ends with the command, with its exit status. Without it the command is process 1, which must do both.
+    #[doc(alias = "--init")]
+    pub fn init(mut self, init: bool) -> Self {
+        self.settings.init = Some(init);
         self
     }
 

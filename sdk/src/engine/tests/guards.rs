@@ -100,8 +100,8 @@ fn another_program_sees_signals_execs_and_waits_but_does_not_take_over() {
     assert!(seen.exec(["true"]).output().unwrap().status.success());
     assert_eq!(seen.start().unwrap_err().kind(), ErrorKind::InUse);
     assert_eq!(other.container("web").unwrap().remove().unwrap_err().kind(), ErrorKind::InUse);
-    assert_eq!(seen.stop(Duration::from_millis(50)).unwrap().code(), 137);
-    assert_eq!(container.wait().unwrap().code(), 137);
+    assert_eq!(seen.stop(Duration::from_secs(60)).unwrap().code(), 143);
+    assert_eq!(container.wait().unwrap().code(), 143);
     assert_eq!(seen.state().unwrap(), State::Exited);
 }
 

@@ -178,7 +178,7 @@ fn exec_joins_the_container() {
         "hostname; echo $$ >/tmp/pid; cat /proc/1/comm; ls /proc/self/fd; grep -c . /proc/self/mounts >/dev/null; pwd; exit 5",
     );
     assert_eq!(done.status.code(), 5, "{done:?}");
-    assert_eq!(done.stdout, "box\nsleep\n0\n1\n2\n3\n/\n", "{done:?}");
+    assert_eq!(done.stdout, "box\nplywood-init\n0\n1\n2\n3\n/\n", "{done:?}");
     let inside: u32 = std::fs::read_to_string(tree.path("upper/tmp/pid")).unwrap().trim().parse().unwrap();
     assert!((2..100).contains(&inside), "a number of the container's own pid namespace: {inside}");
     for kind in ["mnt", "pid", "ipc", "uts", "net", "cgroup", "user"] {
@@ -190,7 +190,7 @@ fn exec_joins_the_container() {
         assert_eq!(host.to_str() == Some(first), kind == "user" && is_root(), "{kind}");
     }
     for name in ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb", "NoNewPrivs", "SigBlk"] {
-        let line = format!("grep {name}: /proc/1/status; grep {name}: /proc/self/status");
+        let line = format!("grep {name}: /proc/2/status; grep {name}: /proc/self/status");
         let done = exec_shell(&process, &line);
         let (first, second) = done.stdout.split_once('\n').unwrap();
         assert_eq!(first, second.trim_end(), "{done:?}");
@@ -314,7 +314,6 @@ fn a_host_program_that_ignores_the_end_of_its_children_sees_their_exit_codes() {
             assert_eq!(tree.shell(&format!("exit {code}")).status.code(), code);
         }
         let process = start_quiet(&tree.bundle(["sleep", "1000"])).unwrap();
-        process.signal(libc::SIGTERM).unwrap();
         process.signal(libc::SIGKILL).unwrap();
         assert_eq!(process.wait().signal(), Some(9));
         return;

@@ -1,0 +1,46 @@
+//! The program that plywood runs beside and inside of containers: tiny, static, without a C library, without a heap.
+//!
+//! | first argument | what it is | file |
+//! |---|---|---|
+//! | `plywood-init` | process 1 of a container: starts the payload, passes signals on, reaps orphans | `init.rs` |
+//!
+//! `sdk/build.rs` compiles it with the compiler of the SDK and for its target, the SDK carries it, and executes it from a
+//! sealed memory file: no path leads to it, and nobody can write to it. The layout of plans and their interpreter are
+//! the SDK's own files.
+//!
+//! # Safety
+//! One thread, no allocation. What is unsafe is a system call whose pointers lead to what the caller borrows or owns.
+#![no_std]
+#![no_main]
+#![no_builtins]
+
+extern crate self as libc;
+
+mod init;
+mod kernel;
+mod memory;
+mod numbers;
+mod start;
+
+#[path = "../src/sys/child.rs"]
+#[allow(dead_code)]
+mod child;
+#[path = "../src/sys/layout.rs"]
+#[allow(dead_code)]
+mod layout;
+
+pub use numbers::*;
+
+/// What a name in the first argument makes of this program.
+fn run(name: &[u8]) -> ! {
+    match name {
+        b"/sbin/plywood-init" => init::run(),
+        _ => kernel::exit(127),
+    }
+}
+
+/// Nothing here panics: indexes are checked by `get`, and arithmetic wraps. The compiler asks for it all the same.
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    kernel::exit(127)
+}
