@@ -442,3 +442,18 @@ fn diff_prints_letters_and_paths() {
     assert_eq!(bench.json(&["diff", "it", "--format", "json"]), serde_json::json!([{ "Path": "/new", "Kind": 1 }]));
     assert_eq!(bench.fails(&["diff", "nothing"]).0, 125);
 }
+
+#[test]
+fn commit_and_export_give_images_that_run() {
+    require_busybox!();
+    let bench = Bench::with_image();
+    bench.ok(&["run", "--name", "it", "box:1", "sh", "-c", "echo kept > /new"]);
+    let id = bench.ok(&["commit", "-a", "me", "-m", "done", "-c", "CMD [\"cat\", \"/new\"]", "it", "box:2"]);
+    assert!(id.starts_with("sha256:"), "{id}");
+    assert_eq!(bench.ok(&["run", "--rm", "box:2"]), "kept\n");
+    let tar = bench.path("it.tar");
+    bench.ok(&["export", "-o", tar.to_str().unwrap(), "it"]);
+    bench.ok(&["import", tar.to_str().unwrap(), "box:3"]);
+    assert_eq!(bench.ok(&["run", "--rm", "box:3", "cat", "/new"]), "kept\n");
+    assert_eq!(bench.run(&["export", "it"]).stdout, std::fs::read(&tar).unwrap());
+}

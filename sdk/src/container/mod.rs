@@ -16,6 +16,7 @@ use crate::spec::exit_status::ExitStatus;
 use crate::spec::id::ContainerId;
 
 mod changes;
+mod commit;
 mod compose;
 pub(crate) mod config;
 pub(crate) mod create;
@@ -43,6 +44,7 @@ pub(crate) mod user;
 pub use crate::layer::changes::{Change, ChangeKind};
 pub use crate::logs::Stream;
 pub use crate::logs::read::LogLine;
+pub use commit::Commit;
 pub(crate) use definition::ImageChoice;
 pub use definition::{Definition, ImageSource};
 pub use exec::Exec;
@@ -223,6 +225,30 @@ impl<D> Container<D> {
     /// [`NotFound`](crate::ErrorKind::NotFound) if it was removed.
     pub fn diff(&self) -> Result<Vec<Change>> {
         self.handle.changes()
+    }
+
+    /// Begins an image from what the container has become.
+    ///
+    /// ```no_run
+    /// # fn main() -> plywood::Result<()> {
+    /// # let engine = plywood::Engine::open_default()?;
+    /// let image = engine.container("web")?.commit().reference("web:tuned").message("more workers").run()?;
+    /// println!("{}", image.id());
+    /// # Ok(()) }
+    /// ```
+    pub fn commit(&self) -> Commit {
+        Commit::new(Arc::clone(&self.handle))
+    }
+
+    /// Writes its whole file system as a tar, without what is mounted over it (volumes, binds, `/proc`).
+    ///
+    /// [`Engine::import`](crate::Engine::import) makes an image of it. A container that runs is not paused.
+    ///
+    /// # Errors
+    /// [`NotFound`](crate::ErrorKind::NotFound) if it was removed, those of the writer, and
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) if a file became shorter while it was read.
+    pub fn export(&self, mut writer: impl std::io::Write) -> Result<()> {
+        self.handle.export(&mut writer)
     }
 
     /// Begins to read what it has written.

@@ -1,5 +1,6 @@
 //! Importing the tar of a root filesystem as an image of one layer.
 
+use super::change;
 use super::contents::{buffered, open_stream};
 use super::images::Images;
 use super::source::{Listener, Meter, Metered, Progress, Source};
@@ -23,6 +24,7 @@ pub struct ImportOptions {
     user: Option<String>,
     env: Vec<(String, String)>,
     volumes: Vec<String>,
+    changes: Vec<String>,
     limits: Limits,
     listener: Listener,
 }
@@ -128,6 +130,14 @@ impl ImportOptions {
         self
     }
 
+    /// Applies a Dockerfile instruction to the configuration, after all that the other methods set: `CMD`, `ENTRYPOINT`,
+    /// `ENV`, `EXPOSE`, `LABEL`, `ONBUILD`, `STOPSIGNAL`, `USER`, `VOLUME` or `WORKDIR`. May be given several times.
+    #[doc(alias = "--change")]
+    pub fn change(mut self, instruction: impl Into<String>) -> Self {
+        self.changes.push(instruction.into());
+        self
+    }
+
     /// Sets what the archive may ask of this host.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
@@ -153,14 +163,10 @@ impl ImportOptions {
             config.volumes.insert(ContainerPath::parse(path)?.to_string());
         }
         for (name, value) in &self.env {
-            if name.is_empty() || name.contains(['=', '\0']) || value.contains('\0') {
-                return Err(Error::new(
-                    ErrorKind::InvalidArgument,
-                    format_args!("set the environment variable {name:?}: a name has neither \"=\" nor NUL"),
-                ));
-            }
-            config.env.retain(|set| set.split('=').next() != Some(name));
-            config.env.push(format!("{name}={value}"));
+            change::set_variable(&mut config, name, value)?;
+        }
+        for instruction in &self.changes {
+            change::apply(&mut config, instruction)?;
         }
         Ok(config)
     }

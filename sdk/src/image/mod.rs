@@ -16,6 +16,7 @@ use crate::spec::platform::Platform;
 use crate::spec::reference::Reference;
 use crate::spec::time::Timestamp;
 
+pub(crate) mod change;
 mod contents;
 mod definition;
 mod history;

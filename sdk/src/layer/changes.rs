@@ -148,13 +148,8 @@ impl Comparison<'_> {
 
     /// Opens a directory of the upper one; `None` if it is gone.
     fn open(&self, path: &[u8]) -> Result<Option<OwnedFd>> {
-        let relative = path.strip_prefix(b"/").unwrap_or(path);
-        let (parent, name) = match relative.iter().rposition(|byte| *byte == b'/') {
-            Some(slash) => (&relative[..slash], &relative[slash + 1..]),
-            None => (b".".as_slice(), if relative.is_empty() { b".".as_slice() } else { relative }),
-        };
-        let opened = fs::open_beneath(&self.root, parent, fs::PATH_ONLY)
-            .and_then(|parent| fs::open_readable_at(parent, OsStr::from_bytes(name), DIRECTORY));
+        let relative = path.strip_prefix(b"/").unwrap_or(b".");
+        let opened = fs::open_readable_beneath(&self.root, relative, DIRECTORY);
         match opened {
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
             opened => opened.attempt(|| self.say("open", path)).map(Some),

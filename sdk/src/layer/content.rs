@@ -5,10 +5,12 @@
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
+use std::thread;
 use std::time::Duration;
 
 use super::staged::StagedLayer;
 use super::store::LayerStore;
+use super::writable::WritableLayer;
 use super::{Layer, metadata};
 use crate::archive::{self, Applied, ApplyOptions, Limits};
 use crate::data_root::{Durability, atomic};
@@ -67,6 +69,35 @@ impl LayerStore {
         let applied =
             self.with_tar_split(&staged, |tar_split| archive::digest_layer(staged.diff(), tar_split, None, &options))?;
         self.publish(staged, applied)
+    }
+
+    /// Makes a layer of a container's own files, which stay as they are; `None` if there are none.
+    ///
+    /// # Errors
+    /// `Unsupported` if a file changes while it is read.
+    pub(crate) fn commit_copy(&self, layer: &WritableLayer) -> Result<Option<Layer>> {
+        let attempt = || format!("read {:?}", layer.upper);
+        let upper = sys::fs::open_directory(&layer.upper).attempt(attempt)?;
+        if sys::fs::read_directory(&upper).attempt(attempt)?.is_empty() {
+            return Ok(None);
+        }
+        let options = self.apply_options(Limits::default());
+        let (mut archive, mut tar) = archive::pipe();
+        thread::scope(|scope| {
+            let name = thread::Builder::new().name("plywood-archive".into());
+            let writing = name.spawn_scoped(scope, || {
+                archive::digest_layer(&layer.upper, &mut io::sink(), Some(&mut archive), &options)?;
+                archive.finish().attempt(|| "hand over the archive of a layer")
+            });
+            let writing = writing.attempt(|| "start a thread for the layer")?;
+            let imported = self.import(layer.parent.as_ref(), &mut tar, None, &options);
+            drop(tar);
+            // The importer only sees the archive end early, the writer knows why.
+            match writing.join() {
+                Ok(Err(error)) if imported.is_err() => Err(error),
+                _ => imported.map(Some),
+            }
+        })
     }
 
     fn with_tar_split(

@@ -8,6 +8,7 @@ use crate::spec::id::CacheId;
 pub(crate) mod attributes;
 pub(crate) mod changes;
 mod content;
+mod export;
 mod init;
 mod metadata;
 pub(crate) mod staged;

@@ -171,7 +171,7 @@ impl View {
             let root = self.stack.root(index)?;
             let path = if node.raw_path.is_empty() { b".".as_slice() } else { &node.raw_path };
             let say = || self.stack.say("list", index, &node.raw_path);
-            let directory = fs::open_beneath(root, path, fs::DIRECTORY).attempt(say)?;
+            let directory = fs::open_readable_beneath(root, path, fs::DIRECTORY).attempt(say)?;
             for entry in fs::read_directory(&directory).attempt(say)? {
                 let known = children.get_mut(&entry.name);
                 if known.as_ref().is_some_and(|child| child.is_closed) {
@@ -373,7 +373,14 @@ impl Node {
         let (parent, name) = split(&self.raw_path);
         let parent = self.open_path(parent, fs::PATH_ONLY | OFlags::DIRECTORY)?;
         let name = if name.is_empty() { b".".as_slice() } else { name };
-        let mut xattrs = fs::list_xattrs_at(&parent, OsStr::from_bytes(name)).attempt(say)?;
+        let mut xattrs = match fs::list_xattrs_at(&parent, OsStr::from_bytes(name)) {
+            // Overlay's own on a file that an ordinary user has made unreadable.
+            Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+                let flags = if self.kind == NodeKind::Dir { fs::DIRECTORY } else { fs::READ };
+                fs::list_xattrs(self.open_with(flags)?).attempt(say)?
+            }
+            xattrs => xattrs.attempt(say)?,
+        };
         xattrs.retain(|(name, _)| !is_overlay_state(name));
         Ok(xattrs)
     }
@@ -386,7 +393,7 @@ impl Node {
         let index = self.layers.first().copied().unwrap_or_default();
         let path = if path.is_empty() { b".".as_slice() } else { path };
         let root = self.stack.root(index)?;
-        fs::open_beneath(root, path, flags).attempt(|| self.stack.say("open", index, path))
+        fs::open_readable_beneath(root, path, flags).attempt(|| self.stack.say("open", index, path))
     }
 }
 

@@ -78,6 +78,16 @@ pub enum Command {
         /// Its name or ID
         container: String,
     },
+    /// Make an image from what a container has become
+    Commit(Commit),
+    /// Write the file system of a container as a tar
+    Export {
+        /// The file; default: standard output
+        #[arg(short, long, value_name = "FILE")]
+        output: Option<PathBuf>,
+        /// Its name or ID
+        container: String,
+    },
     /// Show everything about containers, images or volumes, as JSON
     Inspect(Inspect),
     /// Send a signal to containers
@@ -276,6 +286,24 @@ pub struct Logs {
     /// Up to this time
     #[arg(long, value_name = "TIME")]
     pub until: Option<String>,
+}
+
+/// What `commit` takes.
+#[derive(Debug, Args)]
+pub struct Commit {
+    /// Its name or ID
+    pub container: String,
+    /// The reference to tag the image with
+    pub reference: Option<String>,
+    /// Who made it
+    #[arg(short, long)]
+    pub author: Option<String>,
+    /// The remark in its history
+    #[arg(short, long)]
+    pub message: Option<String>,
+    /// Apply a Dockerfile instruction to the image's configuration
+    #[arg(short, long, value_name = "INSTRUCTION")]
+    pub change: Vec<String>,
 }
 
 /// What `inspect` takes.

@@ -8,12 +8,10 @@ use crate::args::Arguments;
 use crate::failure::Failure;
 
 /// What people will try, and what to do instead.
-const LATER: [(&str, &str); 16] = [
+const LATER: [(&str, &str); 14] = [
     ("build", "declare the image in Rust, and call Engine::build"),
     ("exec", "run the command from the program that started the container: Container::exec"),
     ("cp", "mount the directory with --volume"),
-    ("commit", ""),
-    ("export", ""),
     ("doctor", ""),
     ("pull", "save the image elsewhere, and load it here"),
     ("push", "save the image, and load it there"),

@@ -12,7 +12,6 @@ use plywood::Engine;
 
 mod args;
 mod args_run;
-mod changes;
 mod containers;
 mod failure;
 mod files;
@@ -100,6 +99,8 @@ fn act(session: &Session, command: Command) -> Outcome<ExitCode> {
         Command::Ps(list) => done(ps::list(session, &list)),
         Command::Logs(logs) => done(logs::print(session, &logs)),
         Command::Diff { container } => done(files::diff(session, &container)),
+        Command::Commit(commit) => done(files::commit(session, &commit)),
+        Command::Export { output, container } => done(files::export(session, &container, output.as_deref())),
         Command::Inspect(inspect) => done(inspect::print(session, &inspect)),
         Command::Kill { signal, containers } => done(containers::kill(session, &containers, &signal)),
         Command::Stop { time, containers } => done(containers::stop(session, &containers, time)),

@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::args::{Archive, Import, Load, Save};
 use crate::failure::{Failure, Outcome};
-use crate::{Session, changes, human};
+use crate::{Session, human};
 
 pub fn import(session: &Session, import: &Import) -> Outcome<()> {
     let engine = session.engine()?;
@@ -29,7 +29,7 @@ pub fn import(session: &Session, import: &Import) -> Outcome<()> {
         options = options.overwrite();
     }
     for change in &import.change {
-        options = changes::apply(options, change)?;
+        options = options.change(change);
     }
     let meter = Meter::new("Importing", import.quiet);
     if meter.is_wanted() {
@@ -97,7 +97,7 @@ pub fn save(session: &Session, save: &Save) -> Outcome<()> {
 
 /// Standard output without its line buffer, which would search every block of the archive for line feeds.
 #[derive(Debug)]
-struct Unlocked;
+pub struct Unlocked;
 
 impl Write for Unlocked {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {

@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod changes;
+mod commit;
 mod containers;
 mod guards;
 mod hygiene;

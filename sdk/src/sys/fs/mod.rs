@@ -174,6 +174,20 @@ pub(crate) fn open_readable_at(directory: impl AsFd, name: &OsStr, flags: OFlags
     }
 }
 
+/// As [`open_beneath`], also for what its owner has made unreadable to himself.
+pub(crate) fn open_readable_beneath(root: impl AsFd, path: &[u8], flags: OFlags) -> io::Result<OwnedFd> {
+    match open_beneath(root.as_fd(), path, flags) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            let (parent, name) = match path.iter().rposition(|byte| *byte == b'/') {
+                Some(slash) => (&path[..slash], &path[slash + 1..]),
+                None => (b".".as_slice(), path),
+            };
+            open_readable_at(open_beneath(root, parent, PATH_ONLY)?, OsStr::from_bytes(name), flags)
+        }
+        opened => opened,
+    }
+}
+
 /// Creates the regular file `name` for writing; fails with `EEXIST` if anything has that name. The mode is subject to
 /// the umask.
 pub(crate) fn create_at(directory: impl AsFd, name: impl Arg, mode: u32) -> io::Result<OwnedFd> {
