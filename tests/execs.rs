@@ -109,3 +109,52 @@ fn a_detached_process_uses_no_stream_of_the_program() {
     container.kill(Signal::KILL).unwrap();
     assert_eq!(sleep.wait().signal(), Some(9));
 }
+
+#[test]
+fn the_processes_of_a_container_are_listed_by_every_program() {
+    let engine = engine();
+    let image = image(&engine);
+    let (container, other) = waiting(&engine, &image);
+    let beside = container.exec(["sh", "-c", "sleep 2000; :"]).start().unwrap();
+    let found = other.container(container.id().as_str()).unwrap();
+    // The second sleep is started by a shell that may not have come that far.
+    let processes = loop {
+        let processes = found.top().unwrap();
+        if processes.iter().any(|process| process.command == "sleep 2000") {
+            break processes;
+        }
+    };
+    let by_command = |command: &str| processes.iter().find(|process| process.command == command).unwrap();
+    let (first, shell, last) = (by_command("sleep 1000"), by_command("sh -c sleep 2000; :"), by_command("sleep 2000"));
+    assert_eq!((processes[0].pid, processes[0].parent, first.uid), (1, 0, 0));
+    assert_eq!((shell.parent, shell.host_pid), (0, beside.pid()));
+    assert_eq!((last.parent, last.uid), (shell.pid, 0));
+    assert!(processes[0].started_at <= last.started_at, "{processes:?}");
+    container.kill(Signal::KILL).unwrap();
+    let _ = container.wait().unwrap();
+    assert_eq!(found.top().unwrap_err().kind(), ErrorKind::InvalidArgument);
+}
+
+#[test]
+fn a_container_is_found_under_its_new_name_only() {
+    let engine = engine();
+    let image = image(&engine);
+    let container = sh(&image, "true").name("old").create(&engine).unwrap();
+    let before = container.name();
+    container.rename("new").unwrap();
+    assert_eq!((before, container.name()), ("old", "new"));
+    let other = Engine::open(engine.path()).unwrap();
+    assert_eq!(other.container("new").unwrap().id(), container.id());
+    assert_eq!(other.container("old").unwrap_err().kind(), ErrorKind::NotFound);
+    let second = sh(&image, "sleep 1000").name("old").start(&engine).unwrap();
+    let taken = second.rename("new").unwrap_err();
+    assert_eq!(taken.kind(), ErrorKind::AlreadyExists, "{taken}");
+    assert_eq!(second.rename("a/b").unwrap_err().kind(), ErrorKind::InvalidArgument);
+    let foreign = other.container("old").unwrap().rename("mine").unwrap_err();
+    assert_eq!(foreign.kind(), ErrorKind::InUse, "{foreign}");
+    // What the program writes at the end of the process has the new name too.
+    second.rename("later").unwrap();
+    second.kill(Signal::KILL).unwrap();
+    let _ = second.wait().unwrap();
+    assert_eq!(other.container("later").unwrap().id(), second.id());
+}

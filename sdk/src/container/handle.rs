@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::config;
 use super::record::{Run, lost};
+use super::rename::Name;
 use super::state::State;
 use super::stdio::{Ends, Streams, Tee};
 use super::store::{Files, Store};
@@ -27,7 +28,7 @@ const RECORD_PAUSE: Duration = Duration::from_millis(5);
 pub(crate) struct Handle {
     store: Store,
     id: ContainerId,
-    name: String,
+    name: Name,
     image: String,
     inner: Mutex<Inner>,
 }
@@ -112,7 +113,7 @@ impl Handle {
         Self {
             store: store.clone(),
             id,
-            name: files.config.plain_name().to_owned(),
+            name: Name::new(files.config.plain_name()),
             image: files.config.config.image.clone(),
             inner: Mutex::new(inner),
         }
@@ -127,7 +128,12 @@ impl Handle {
     }
 
     pub(crate) fn name(&self) -> &str {
-        &self.name
+        self.name.last()
+    }
+
+    /// What it is called from now on.
+    pub(super) fn call(&self, name: &str) {
+        self.name.follow(name);
     }
 
     pub(crate) fn image(&self) -> &str {
@@ -136,7 +142,7 @@ impl Handle {
 
     /// How messages name it.
     pub(crate) fn title(&self) -> String {
-        config::title(&self.name, &self.image)
+        config::title(self.name(), &self.image)
     }
 
     /// The files as they are now.
@@ -394,6 +400,6 @@ pub(crate) fn state_of(files: &Files) -> (State, Option<ExitStatus>) {
 
 impl fmt::Debug for Handle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Handle").field("id", &self.id).field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("Handle").field("id", &self.id).field("name", &self.name()).finish_non_exhaustive()
     }
 }

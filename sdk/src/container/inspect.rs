@@ -146,6 +146,11 @@ impl Details {
         self.network
     }
 
+    /// Whether its process has a terminal.
+    pub fn has_terminal(&self) -> bool {
+        self.files.config.config.tty
+    }
+
     /// Its labels, the image's included.
     pub fn labels(&self) -> &BTreeMap<String, String> {
         &self.files.config.config.labels

@@ -31,6 +31,7 @@ mod inspect;
 mod logs;
 mod network;
 mod record;
+mod rename;
 pub(crate) mod remove;
 mod signal;
 mod start;
@@ -39,6 +40,7 @@ pub(crate) mod stdio;
 mod stop;
 pub(crate) mod store;
 mod terminal;
+mod top;
 pub(crate) mod user;
 
 pub use crate::layer::changes::{Change, ChangeKind};
@@ -56,6 +58,7 @@ pub use signal::Signal;
 pub use state::State;
 pub use stdio::{Output, Stdio};
 pub use terminal::Terminal;
+pub use top::ProcessInfo;
 
 use handle::Handle;
 use remove::Force;
@@ -254,6 +257,25 @@ impl<D> Container<D> {
     /// Begins to read what it has written.
     pub fn logs(&self) -> Logs {
         Logs::new(Arc::clone(&self.handle))
+    }
+
+    /// Its processes, as they are now, by number.
+    ///
+    /// # Errors
+    /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) if it is not running,
+    /// [`PermissionDenied`](crate::ErrorKind::PermissionDenied) if it is another user's.
+    pub fn top(&self) -> Result<Vec<ProcessInfo>> {
+        self.handle.top()
+    }
+
+    /// Gives it another name.
+    ///
+    /// # Errors
+    /// [`AlreadyExists`](crate::ErrorKind::AlreadyExists) if another container has it,
+    /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) if it is none, [`InUse`](crate::ErrorKind::InUse) while
+    /// another program runs the container.
+    pub fn rename(&self, name: &str) -> Result<()> {
+        self.handle.rename(name)
     }
 
     /// Our end of its standard input, if that is a pipe and was not taken before. Dropping it ends the input.
