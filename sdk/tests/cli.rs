@@ -2,156 +2,12 @@
 
 #![allow(clippy::unwrap_used)]
 
-use std::io::{Read, Write};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::io::Write;
+use std::process::Stdio;
 
-use serde_json::Value;
+mod bench;
 
-const BUSYBOX: &str = "/bin/busybox";
-const APPLETS: [&str; 12] =
-    ["sh", "echo", "cat", "sleep", "true", "env", "pwd", "id", "yes", "seq", "touch", "hostname"];
-
-/// Returns, after saying why, unless containers can be started here.
-macro_rules! require_busybox {
-    () => {
-        if !Path::new(BUSYBOX).exists() {
-            let reason = format!("{BUSYBOX}, a static busybox, is not installed");
-            assert!(std::env::var_os("PLYWOOD_TEST_STRICT").is_none_or(|it| it != "1"), "{reason}");
-            std::io::stderr().write_all(format!("skipped: {reason}\n").as_bytes()).unwrap();
-            return;
-        }
-    };
-}
-
-/// A data root of its own, and the tar of a root filesystem with busybox.
-struct Bench {
-    directory: tempfile::TempDir,
-}
-
-impl Bench {
-    fn new() -> Self {
-        Self { directory: tempfile::tempdir().unwrap() }
-    }
-
-    /// With the image `box:1`.
-    fn with_image() -> Self {
-        let bench = Self::new();
-        bench.ok(&["import", bench.rootfs().to_str().unwrap(), "box:1", "-c", "CMD [\"echo\", \"default\"]"]);
-        bench
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.directory.path().join(name)
-    }
-
-    fn rootfs(&self) -> PathBuf {
-        let path = self.path("rootfs.tar");
-        let mut tar = tar::Builder::new(std::fs::File::create(&path).unwrap());
-        let mut directory = tar::Header::new_gnu();
-        directory.set_entry_type(tar::EntryType::Directory);
-        directory.set_mode(0o755);
-        directory.set_size(0);
-        tar.append_data(&mut directory, "bin", std::io::empty()).unwrap();
-        tar.append_path_with_name(BUSYBOX, "bin/busybox").unwrap();
-        for applet in APPLETS {
-            let mut link = tar::Header::new_gnu();
-            link.set_entry_type(tar::EntryType::Symlink);
-            link.set_size(0);
-            tar.append_link(&mut link, format!("bin/{applet}"), "busybox").unwrap();
-        }
-        tar.into_inner().unwrap();
-        path
-    }
-
-    fn command(&self, arguments: &[&str]) -> Command {
-        // A runner that has moved the tests says at run time where the binary is.
-        let moved = std::env::var_os("NEXTEST_BIN_EXE_plywood");
-        let mut command = Command::new(moved.unwrap_or_else(|| env!("CARGO_BIN_EXE_plywood").into()));
-        command.args(arguments).env("PLYWOOD_ROOT", self.path("root")).stdin(Stdio::null());
-        command
-    }
-
-    fn run(&self, arguments: &[&str]) -> Output {
-        self.command(arguments).output().unwrap()
-    }
-
-    /// What it prints, if it succeeds.
-    fn ok(&self, arguments: &[&str]) -> String {
-        let output = self.run(arguments);
-        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap()
-    }
-
-    /// Its exit code and what it says.
-    fn fails(&self, arguments: &[&str]) -> (i32, String) {
-        let output = self.run(arguments);
-        (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
-    }
-
-    fn json(&self, arguments: &[&str]) -> Value {
-        serde_json::from_str(&self.ok(arguments)).unwrap()
-    }
-
-    fn start(&self, arguments: &[&str]) -> Running {
-        let mut command = self.command(arguments);
-        Running(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
-    }
-
-    /// Waits until a container of this name runs.
-    fn await_running(&self, name: &str) {
-        let deadline = Instant::now() + Duration::from_secs(20);
-        while self.ok(&["ps", "-q", "-f", &format!("name={name}")]).is_empty() {
-            assert!(Instant::now() < deadline, "{name} does not run");
-            std::thread::sleep(Duration::from_millis(20));
-        }
-    }
-}
-
-impl Drop for Bench {
-    /// The kernel makes overlay's work directories inaccessible: an ordinary user's `TempDir` fails at them.
-    fn drop(&mut self) {
-        let ids = self.run(&["ps", "-aq"]).stdout;
-        let ids = String::from_utf8_lossy(&ids);
-        let ids: Vec<&str> = ids.lines().collect();
-        if !ids.is_empty() {
-            self.run(&[&["rm", "-f"], &ids[..]].concat());
-        }
-    }
-}
-
-/// A plywood in the background, killed if the test fails.
-struct Running(Child);
-
-impl Running {
-    fn signal(&self, signal: rustix::process::Signal) {
-        rustix::process::kill_process(rustix::process::Pid::from_child(&self.0), signal).unwrap();
-    }
-
-    /// Its exit code and what it has printed.
-    fn end(mut self) -> (i32, String) {
-        let mut text = String::new();
-        self.0.stdout.take().unwrap().read_to_string(&mut text).unwrap();
-        (self.0.wait().unwrap().code().unwrap(), text)
-    }
-
-    fn read_line(&mut self) -> String {
-        let mut line = Vec::new();
-        let mut byte = [0];
-        while self.0.stdout.as_mut().unwrap().read(&mut byte).unwrap() == 1 && byte[0] != b'\n' {
-            line.push(byte[0]);
-        }
-        String::from_utf8(line).unwrap()
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
+use bench::{Bench, Running, require_busybox};
 
 #[test]
 fn a_command_runs_with_its_own_exit_code() {
@@ -177,7 +33,6 @@ fn exit_codes_are_those_of_docker() {
         (&["run", "--rm", "--network", "blue", "box:1"], 125, "unknown network"),
         (&["run", "--no-such-flag", "box:1"], 125, "--no-such-flag"),
         (&["run", "-d", "box:1"], 125, "`--detach` is not yet"),
-        (&["exec", "-it", "x", "sh"], 125, "`exec` is not yet"),
         (&["imgaes"], 125, "did you mean `plywood images`?"),
         (&["rm", "nosuch"], 125, "nosuch"),
         (&["inspect", "nosuch"], 125, "no container, image or volume"),

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub use crate::args_containers::Exec;
 pub use crate::args_run::{Create, Run, Start};
 
 /// Containers, images and volumes without a daemon.
@@ -69,8 +70,15 @@ pub enum Command {
     Create(Create),
     /// Start a container that was created or has exited, in the foreground
     Start(Start),
+    /// Run a further command in a running container
+    Exec(Exec),
     /// List containers
     Ps(Ps),
+    /// List the processes of a container
+    Top {
+        /// Its name or ID
+        container: String,
+    },
     /// Show what a container has written
     Logs(Logs),
     /// Show what a container has changed of its image: A added, C changed, D deleted
@@ -113,6 +121,13 @@ pub enum Command {
         /// Names or IDs
         #[arg(required = true, value_name = "CONTAINER")]
         containers: Vec<String>,
+    },
+    /// Give a container another name
+    Rename {
+        /// Its name or ID
+        container: String,
+        /// The other name
+        name: String,
     },
     /// Remove containers
     Rm {

@@ -103,6 +103,9 @@ pub struct Definition {
     /// Hand it standard input
     #[arg(short, long)]
     pub interactive: bool,
+    /// Give it a terminal
+    #[arg(short, long)]
+    pub tty: bool,
     /// Set a label
     #[arg(short, long, value_name = "KEY[=VALUE]")]
     pub label: Vec<String>,
@@ -125,8 +128,6 @@ pub struct Definition {
 pub struct Later {
     #[arg(short, long, hide = true)]
     detach: bool,
-    #[arg(short, long, hide = true)]
-    tty: bool,
     #[arg(short = 'P', long, hide = true)]
     publish_all: bool,
     #[arg(short, long, hide = true)]
@@ -170,7 +171,6 @@ impl Later {
     pub fn given(&self) -> Option<(&'static str, &'static str)> {
         let flags = [
             (self.detach, "--detach", "let the shell put it into the background: plywood run … &"),
-            (self.tty, "--tty", "leave it out: the container has the caller's streams"),
             (self.publish_all, "--publish-all", "use --network host"),
             (!self.publish.is_empty(), "--publish", "use --network host"),
             (self.memory.is_some(), "--memory", ""),

@@ -1,13 +1,14 @@
-//! `kill`, `stop`, `wait`, `rm`.
+//! `kill`, `stop`, `wait`, `top`, `rename`, `rm`.
 
 use std::time::Duration;
 
 use plywood::ErrorKind;
-use plywood::container::Signal;
+use plywood::container::{ProcessInfo, Signal};
 use serde_json::json;
 
 use crate::Session;
 use crate::failure::Outcome;
+use crate::output::cell;
 
 pub fn kill(session: &Session, names: &[String], signal: &str) -> Outcome<()> {
     let signal: Signal = signal.parse()?;
@@ -32,6 +33,35 @@ pub fn wait(session: &Session, names: &[String]) -> Outcome<()> {
         let status = engine.container(name)?.wait()?;
         Ok(Some((status.code().to_string(), json!({ "Name": name, "ExitCode": status.code() }))))
     })
+}
+
+pub fn top(session: &Session, name: &str) -> Outcome<()> {
+    let processes = session.engine()?.container(name)?.top()?;
+    if session.output.is_json() {
+        let document = |process: &ProcessInfo| {
+            json!({ "Uid": process.uid, "Pid": process.pid, "HostPid": process.host_pid, "Ppid": process.parent,
+                "StartedAt": process.started_at, "CpuSeconds": process.cpu_time.as_secs_f64(),
+                "Command": process.command })
+        };
+        return session.output.json(&processes.iter().map(document).collect::<Vec<_>>());
+    }
+    let row = |process: &ProcessInfo| {
+        let seconds = process.cpu_time.as_secs();
+        [
+            process.uid.to_string(),
+            process.pid.to_string(),
+            process.host_pid.to_string(),
+            process.parent.to_string(),
+            format!("{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60),
+            cell(&process.command),
+        ]
+    };
+    let titles = ["UID", "PID", "HOST PID", "PPID", "TIME", "CMD"];
+    session.output.table(titles, &processes.iter().map(row).collect::<Vec<_>>())
+}
+
+pub fn rename(session: &Session, old: &str, new: &str) -> Outcome<()> {
+    Ok(session.engine()?.container(old)?.rename(new)?)
 }
 
 pub fn remove(session: &Session, names: &[String], force: bool) -> Outcome<()> {

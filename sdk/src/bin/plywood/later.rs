@@ -8,9 +8,8 @@ use crate::args::Arguments;
 use crate::failure::Failure;
 
 /// What people will try, and what to do instead.
-const LATER: [(&str, &str); 14] = [
+const LATER: &[(&str, &str)] = &[
     ("build", "declare the image in Rust, and call Engine::build"),
-    ("exec", "run the command from the program that started the container: Container::exec"),
     ("cp", "mount the directory with --volume"),
     ("doctor", ""),
     ("pull", "save the image elsewhere, and load it here"),
@@ -20,9 +19,7 @@ const LATER: [(&str, &str); 14] = [
     ("pause", ""),
     ("unpause", ""),
     ("restart", "stop it, then start it with --attach"),
-    ("rename", ""),
     ("stats", ""),
-    ("top", ""),
 ];
 
 /// Why these words are no command.

@@ -11,8 +11,10 @@ use clap::error::ErrorKind as Usage;
 use plywood::Engine;
 
 mod args;
+mod args_containers;
 mod args_run;
 mod containers;
+mod exec;
 mod failure;
 mod files;
 mod human;
@@ -26,6 +28,7 @@ mod output;
 mod ps;
 mod run;
 mod signals;
+mod terminal;
 mod transfer;
 mod volumes;
 mod warnings;
@@ -96,6 +99,7 @@ fn act(session: &Session, command: Command) -> Outcome<ExitCode> {
         Command::Run(run) => run::run(session, run),
         Command::Create(create) => done(run::create(session, create)),
         Command::Start(start) => run::start(session, &start),
+        Command::Exec(exec) => exec::exec(session, &exec),
         Command::Ps(list) => done(ps::list(session, &list)),
         Command::Logs(logs) => done(logs::print(session, &logs)),
         Command::Diff { container } => done(files::diff(session, &container)),
@@ -106,6 +110,8 @@ fn act(session: &Session, command: Command) -> Outcome<ExitCode> {
         Command::Stop { time, containers } => done(containers::stop(session, &containers, time)),
         Command::Wait { containers } => done(containers::wait(session, &containers)),
         Command::Rm { force, volumes: _, containers } => done(containers::remove(session, &containers, force)),
+        Command::Top { container } => done(containers::top(session, &container)),
+        Command::Rename { container, name } => done(containers::rename(session, &container, &name)),
         Command::Volume(volume) => done(volumes::act(session, volume)),
         Command::Df => done(hygiene::df(session)),
         Command::Prune { dry_run, force: _ } => done(hygiene::prune(session, dry_run)),

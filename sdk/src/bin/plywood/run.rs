@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -12,7 +12,8 @@ use plywood::{ByteSize, Container, Engine, ExitStatus};
 use crate::args_run::{self, Create, Later, Run, Start};
 use crate::failure::{Failure, Outcome};
 use crate::later::not_yet;
-use crate::signals::Pending;
+use crate::signals::{Pending, to_container};
+use crate::terminal::{self, Raw};
 use crate::{Session, mounts, volumes};
 
 pub fn run(session: &Session, run: Run) -> Outcome<ExitCode> {
@@ -27,16 +28,17 @@ pub fn run(session: &Session, run: Run) -> Outcome<ExitCode> {
     }
     // Of a container that goes at once nobody reads the log: its streams are ours, and nothing is in between.
     let output = if run.rm { Stdio::inherit() } else { Stdio::tee() };
+    let raw = (run.definition.tty && run.definition.interactive).then(Raw::enter).transpose()?;
     container.start_with(input(run.definition.interactive), output.clone(), output)?;
     if run.rm {
-        let status = attend(&engine, &container, signals)?;
+        let status = attend(&engine, &container, signals, raw)?;
         if let Err(error) = container.kill_and_remove() {
             Failure::from(error).report();
         }
         return Ok(code(status));
     }
     container.persist()?;
-    attend(&engine, &container, signals).map(code)
+    attend(&engine, &container, signals, raw).map(code)
 }
 
 pub fn create(session: &Session, create: Create) -> Outcome<()> {
@@ -61,13 +63,24 @@ pub fn start(session: &Session, start: &Start) -> Outcome<ExitCode> {
     let signals = Pending::hold()?;
     let engine = session.engine()?;
     let container = engine.container(&start.container)?;
+    let raw = (start.interactive && container.inspect()?.has_terminal()).then(Raw::enter).transpose()?;
     container.start_with(input(start.interactive), Stdio::tee(), Stdio::tee())?;
-    attend(&engine, &container, signals).map(code)
+    attend(&engine, &container, signals, raw).map(code)
 }
 
-/// Stays with a container to its end, and passes on what comes for it.
-fn attend<D>(engine: &Engine, container: &Container<D>, signals: Pending) -> Outcome<ExitStatus> {
-    signals.pass_on(engine.container(container.id().as_str())?)?;
+/// Stays with a container to its end, and passes on what comes for it; the caller's terminal is given back then.
+fn attend<D>(engine: &Engine, container: &Container<D>, signals: Pending, raw: Option<Raw>) -> Outcome<ExitStatus> {
+    let terminal = container.take_terminal();
+    if let Some(terminal) = &terminal {
+        // It may have been made for another one.
+        if let Some((rows, columns)) = terminal::size() {
+            terminal.resize(rows, columns)?;
+        }
+        if raw.is_some() {
+            terminal::type_into(terminal)?;
+        }
+    }
+    signals.pass_on(terminal, to_container(engine.container(container.id().as_str())?))?;
     Ok(container.wait()?)
 }
 
@@ -76,7 +89,7 @@ fn input(interactive: bool) -> Stdio {
 }
 
 /// The program's own code; of a signal, 128 and its number.
-fn code(status: ExitStatus) -> ExitCode {
+pub fn code(status: ExitStatus) -> ExitCode {
     ExitCode::from(u8::try_from(status.code()).unwrap_or(u8::MAX))
 }
 
@@ -100,7 +113,14 @@ fn definition(flags: &args_run::Definition) -> Outcome<Definition> {
     if !command.is_empty() {
         definition = definition.cmd(command);
     }
-    for (name, value) in environment(flags)? {
+    if flags.tty {
+        let (rows, columns) = terminal::size().unwrap_or_default();
+        definition = definition.tty_size(rows, columns);
+    }
+    if flags.interactive {
+        definition = definition.stdin(Stdio::inherit());
+    }
+    for (name, value) in environment(&flags.env_file, &flags.env)? {
         definition = definition.env(name, value);
     }
     for (key, value) in flags.label.iter().map(|label| volumes::pair(label)) {
@@ -157,15 +177,15 @@ fn log_option(definition: Definition, text: &str) -> Outcome<Definition> {
 }
 
 /// The variables of the files, then those of the command line.
-fn environment(flags: &args_run::Definition) -> Outcome<Vec<(String, String)>> {
+pub fn environment(files: &[PathBuf], own: &[String]) -> Outcome<Vec<(String, String)>> {
     let mut texts = Vec::new();
-    for path in &flags.env_file {
+    for path in files {
         let file = std::fs::read_to_string(path);
         let file = file.map_err(|error| Failure::os(format_args!("read {path:?} for --env-file"), &error))?;
         let lines = file.lines().map(str::trim_start).filter(|line| !line.is_empty() && !line.starts_with('#'));
         texts.extend(lines.map(str::to_owned));
     }
-    texts.extend(flags.env.iter().cloned());
+    texts.extend(own.iter().cloned());
     let mut variables = Vec::new();
     for text in texts {
         match text.split_once('=') {

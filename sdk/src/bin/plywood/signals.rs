@@ -1,16 +1,18 @@
-//! The signals that `run` passes on to its container.
+//! The signals that `run` and `exec` pass on to their processes.
 //!
 //! The init of a container passes them on to the command. Without one the first process gets those signals only that it has
 //! a handler for: the kernel drops the others, so that Ctrl-C would leave `sleep` running. Where that process has not said
 //! that it wants to live, what the signal would do to any other process is done to it.
 
+use std::sync::Arc;
 use std::thread;
 
 use nix::sys::signal::{SigSet, Signal as Number};
 use plywood::Container;
-use plywood::container::Signal;
+use plywood::container::{ExecProcess, Signal, Terminal};
 
 use crate::failure::{Failure, Outcome};
+use crate::terminal;
 
 /// What people and supervisors send to a program in the foreground.
 const PASSED_ON: [Number; 6] =
@@ -26,31 +28,57 @@ pub struct Pending(SigSet);
 impl Pending {
     /// Begins to hold them back. Called before the library starts its threads, which so hold them back too.
     pub fn hold() -> Outcome<Self> {
-        let signals: SigSet = PASSED_ON.into_iter().collect();
+        let signals: SigSet = PASSED_ON.into_iter().chain([Number::SIGWINCH]).collect();
         signals.thread_block().map_err(|errno| Failure::usage(format!("block signals: {}", errno.desc())))?;
         Ok(Self(signals))
     }
 
-    /// Passes them on to the container, as long as this program lives.
-    pub fn pass_on(self, container: Container) -> Outcome<()> {
+    /// Passes them on, as long as this program lives.
+    ///
+    /// If the container has a terminal, that follows the size of the caller's, and what would end this program hangs
+    /// it up: a shell lives on after `SIGTERM`.
+    pub fn pass_on(self, terminal: Option<Terminal>, deliver: impl Fn(Number, bool) + Send + 'static) -> Outcome<()> {
         let thread = thread::Builder::new().name("plywood-signals".to_owned());
         let spawned = thread.spawn(move || {
             let mut asked = 0;
             while let Ok(signal) = self.0.wait() {
-                asked += u32::from(matches!(signal, Number::SIGINT | Number::SIGTERM));
-                deliver(&container, signal, asked >= PATIENCE);
+                let signal = match (signal, &terminal) {
+                    (Number::SIGWINCH, terminal) => {
+                        if let (Some(terminal), Some((rows, columns))) = (terminal, terminal::size()) {
+                            // One that has gone with its process needs no size.
+                            let _ = terminal.resize(rows, columns);
+                        }
+                        continue;
+                    }
+                    (Number::SIGTERM, Some(_)) => Number::SIGHUP,
+                    (signal, _) => signal,
+                };
+                asked += u32::from(matches!(signal, Number::SIGINT | Number::SIGTERM | Number::SIGHUP));
+                deliver(signal, asked >= PATIENCE);
             }
         });
         spawned.map(drop).map_err(|error| Failure::os("start a thread", &error))
     }
 }
 
-fn deliver(container: &Container, signal: Number, in_earnest: bool) {
-    let pid = container.inspect().ok().and_then(|details| details.pid());
-    let is_deadly = in_earnest || pid.is_some_and(|pid| would_end(pid, signal));
-    let signal = if is_deadly { Ok(Signal::KILL) } else { Signal::new(signal as i32) };
-    // One that has ended meanwhile needs no signal.
-    let _ = signal.and_then(|signal| container.kill(signal));
+/// Delivers a signal to the first process of a container.
+pub fn to_container(container: Container) -> impl Fn(Number, bool) + Send {
+    move |signal, in_earnest| {
+        let pid = container.inspect().ok().and_then(|details| details.pid());
+        let is_deadly = in_earnest || pid.is_some_and(|pid| would_end(pid, signal));
+        let signal = if is_deadly { Ok(Signal::KILL) } else { Signal::new(signal as i32) };
+        // One that has ended meanwhile needs no signal.
+        let _ = signal.and_then(|signal| container.kill(signal));
+    }
+}
+
+/// Delivers a signal to a further process, which is an ordinary one.
+pub fn to_process(process: Arc<ExecProcess>) -> impl Fn(Number, bool) + Send {
+    move |signal, in_earnest| {
+        let signal = if in_earnest { Ok(Signal::KILL) } else { Signal::new(signal as i32) };
+        // As above.
+        let _ = signal.and_then(|signal| process.kill(signal));
+    }
 }
 
 /// Whether a process has left what this signal does to the kernel.

@@ -1,0 +1,38 @@
+//! What the commands about running containers take.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+/// What `exec` takes.
+#[derive(Debug, Args)]
+#[command(override_usage = "plywood exec [OPTIONS] CONTAINER COMMAND [ARG...]")]
+pub struct Exec {
+    /// Leave it to the container, without output
+    #[arg(short, long)]
+    pub detach: bool,
+    /// Set an environment variable: KEY=VALUE, or KEY for the caller's value
+    #[arg(short, long, value_name = "KEY[=VALUE]")]
+    pub env: Vec<String>,
+    /// Set environment variables from a file with one on each line
+    #[arg(long, value_name = "FILE")]
+    pub env_file: Vec<PathBuf>,
+    /// Hand it standard input
+    #[arg(short, long)]
+    pub interactive: bool,
+    /// Give it all capabilities
+    #[arg(long)]
+    pub privileged: bool,
+    /// Give it a terminal
+    #[arg(short, long)]
+    pub tty: bool,
+    /// The user: NAME or UID, and :GROUP or :GID
+    #[arg(short, long)]
+    pub user: Option<String>,
+    /// The working directory
+    #[arg(short, long, value_name = "DIR")]
+    pub workdir: Option<String>,
+    /// The container, then the command and its arguments. Everything after the container belongs to the command.
+    #[arg(trailing_var_arg = true, required = true, num_args = 2.., value_name = "CONTAINER COMMAND [ARG...]")]
+    pub words: Vec<String>,
+}

@@ -1,0 +1,49 @@
+//! `exec`: a further command in a running container.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use plywood::container::Stdio;
+
+use crate::Session;
+use crate::args_containers::Exec;
+use crate::failure::Outcome;
+use crate::run::{code, environment};
+use crate::signals::{Pending, to_process};
+use crate::terminal::{self, Raw};
+
+pub fn exec(session: &Session, wanted: &Exec) -> Outcome<ExitCode> {
+    let signals = Pending::hold()?;
+    let (container, words) = wanted.words.split_first().map_or(("", &[][..]), |(name, words)| (name, words));
+    let container = session.engine()?.container(container)?;
+    let mut command = container.exec(words);
+    for (name, value) in environment(&wanted.env_file, &wanted.env)? {
+        command = command.env(name, value);
+    }
+    if let Some(user) = &wanted.user {
+        command = command.user(user);
+    }
+    if let Some(path) = &wanted.workdir {
+        command = command.workdir(path);
+    }
+    if wanted.privileged {
+        command = command.privileged();
+    }
+    if wanted.tty {
+        let (rows, columns) = terminal::size().unwrap_or_default();
+        command = command.tty_size(rows, columns);
+    }
+    if wanted.detach {
+        command.detach().start()?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let raw = (wanted.tty && wanted.interactive).then(Raw::enter).transpose()?;
+    let stdin = if wanted.interactive { Stdio::inherit() } else { Stdio::null() };
+    let process = Arc::new(command.stdin(stdin).stdout(Stdio::inherit()).stderr(Stdio::inherit()).start()?);
+    let terminal = process.take_terminal();
+    if let (Some(terminal), Some(_)) = (&terminal, &raw) {
+        terminal::type_into(terminal)?;
+    }
+    signals.pass_on(terminal, to_process(Arc::clone(&process)))?;
+    Ok(code(process.wait()))
+}

@@ -1,0 +1,237 @@
+//! The companion binary at a terminal: the test holds the other end, and types.
+
+#![allow(clippy::unwrap_used)]
+
+mod bench;
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
+use std::process::{Child, Command, Stdio};
+
+use bench::{Bench, Running, require_busybox};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, Signal, kill_process};
+use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt};
+use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
+
+/// How long a program may take to show what is waited for.
+const PATIENCE: Timespec = Timespec { tv_sec: 30, tv_nsec: 0 };
+
+/// A program at a terminal of the test's; killed if the test fails.
+struct Seat {
+    master: File,
+    /// Keeps the terminal, and tells its modes.
+    peer: OwnedFd,
+    child: Child,
+    shown: String,
+}
+
+impl Seat {
+    fn new(mut command: Command) -> Self {
+        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
+        grantpt(&master).unwrap();
+        unlockpt(&master).unwrap();
+        let peer = ioctl_tiocgptpeer(&master, OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
+        tcsetwinsize(&master, Winsize { ws_row: 30, ws_col: 90, ws_xpixel: 0, ws_ypixel: 0 }).unwrap();
+        let stream = || Stdio::from(peer.try_clone().unwrap());
+        let child = command.stdin(stream()).stdout(stream()).stderr(stream()).spawn().unwrap();
+        Self { master: master.into(), peer, child, shown: String::new() }
+    }
+
+    fn type_in(&mut self, text: &str) {
+        self.master.write_all(text.as_bytes()).unwrap();
+    }
+
+    /// Waits until this is shown, and forgets what was shown up to there.
+    fn wait_for(&mut self, text: &str) {
+        loop {
+            if let Some(at) = self.shown.find(text) {
+                self.shown.drain(..at + text.len());
+                return;
+            }
+            let ready = poll(&mut [PollFd::new(&self.master, PollFlags::IN)], Some(&PATIENCE)).unwrap();
+            assert_eq!(ready, 1, "{text:?} is not shown, but {:?}", self.shown);
+            let mut block = [0; 4096];
+            let read = self.master.read(&mut block).unwrap();
+            self.shown.push_str(&String::from_utf8_lossy(&block[..read]));
+        }
+    }
+
+    /// Whether the terminal hands on every key.
+    fn is_raw(&self) -> bool {
+        !tcgetattr(&self.peer).unwrap().local_modes.contains(LocalModes::ICANON)
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// Its exit code; the terminal is as it was.
+    fn end(mut self) -> i32 {
+        let code = self.child.wait().unwrap().code().unwrap();
+        assert!(!self.is_raw(), "the terminal was not given back");
+        code
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A container called `web` that waits.
+fn waiting(bench: &Bench) -> Running {
+    let running = bench.start(&["run", "--rm", "--name", "web", "-e", "A=1", "box:1", "sleep", "1000"]);
+    bench.await_running("web");
+    running
+}
+
+#[test]
+fn a_shell_in_a_running_container_has_the_callers_terminal() {
+    require_busybox!();
+    let bench = Bench::with_image();
+    let _web = waiting(&bench);
+    let mut seat = Seat::new(bench.command(&["exec", "-it", "web", "sh"]));
+    seat.wait_for("# ");
+    assert!(seat.is_raw());
+    seat.type_in("busybox tty; busybox stty size; echo $TERM\n");
+    seat.wait_for("/dev/pts/0\r\n30 90\r\nxterm\r\n");
+    // Ctrl-C ends the command in the foreground, and neither the shell nor plywood.
+    seat.type_in("echo started; sleep 1000\n");
+    seat.wait_for("\nstarted");
+    seat.type_in("\x03");
+    seat.wait_for("# ");
+    seat.type_in("echo \"code $?\"; exit 7\n");
+    seat.wait_for("\ncode 130");
+    assert_eq!(seat.end(), 7);
+}
+
+#[test]
+fn the_terminal_follows_the_size_of_the_callers() {
+    require_busybox!();
+    let bench = Bench::with_image();
+    // With the terminal as its session's, so that the kernel tells it of the size.
+    let script = "echo ready; until [ \"$(busybox stty size)\" = '11 22' ]; do sleep 0.05; done; echo resized";
+    let plain = bench.command(&["run", "-it", "--rm", "box:1", "sh", "-c", script]);
+    let mut command = Command::new("setsid");
+    command.arg("--ctty").arg(plain.get_program()).args(plain.get_args());
+    command.envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let mut seat = Seat::new(command);
+    seat.wait_for("ready");
+    tcsetwinsize(&seat.master, Winsize { ws_row: 11, ws_col: 22, ws_xpixel: 0, ws_ypixel: 0 }).unwrap();
+    seat.wait_for("resized");
+    assert_eq!(seat.end(), 0);
+}
+
+#[test]
+fn the_terminal_is_given_back_when_plywood_is_told_to_end() {
+    require_busybox!();
+    let bench = Bench::with_image();
+    let _web = waiting(&bench);
+    for (signal, arguments) in [
+        (Signal::TERM, &["exec", "-it", "web", "sh"][..]),
+        (Signal::HUP, &["exec", "-it", "web", "cat"]),
+        (Signal::TERM, &["run", "-it", "--rm", "box:1", "sh"]),
+        (Signal::TERM, &["run", "-it", "--rm", "box:1", "cat"]),
+    ] {
+        let mut seat = Seat::new(bench.command(arguments));
+        // The echo of the container's terminal: what is typed arrives.
+        seat.type_in("typed");
+        seat.wait_for("typed");
+        while !seat.is_raw() {
+            std::thread::yield_now();
+        }
+        seat.signal(signal);
+        let code = seat.end();
+        assert!(code > 128, "{arguments:?}: {code}");
+    }
+}
+
+#[test]
+fn a_command_that_does_not_exist_leaves_the_terminal_as_it_was() {
+    require_busybox!();
+    let bench = Bench::with_image();
+    let _web = waiting(&bench);
+    assert_eq!(Seat::new(bench.command(&["exec", "-it", "web", "nothing"])).end(), 127);
+    assert_eq!(Seat::new(bench.command(&["run", "-it", "--rm", "box:1", "/bin"])).end(), 126);
+}
+
+#[test]
+fn a_terminal_is_typed_into_from_a_terminal_only() {
+    require_busybox!();
+    let bench = Bench::with_image();
+    let (code, message) = bench.fails(&["run", "-it", "--rm", "box:1", "sh"]);
+    assert_eq!(code, 125);
+    assert!(message.contains("standard input is not a terminal"), "{message}");
+    // Without input it needs none.
+    assert_eq!(bench.ok(&["run", "-t", "--rm", "box:1", "busybox", "tty"]), "/dev/pts/0\r\n");
+}
+
+#[test]
+fn the_log_of_a_terminal_is_standard_output() {
+    require_busybox!();
+    let bench = Bench::with_image();
+    bench.ok(&["run", "-t", "--name", "tt", "box:1", "sh", "-c", "echo err >&2"]);
+    let line: serde_json::Value = serde_json::from_str(&bench.ok(&["logs", "--format", "json", "tt"])).unwrap();
+    assert_eq!((line["stream"].as_str(), line["log"].as_str().map(str::trim_end)), (Some("stdout"), Some("err")));
+    assert_eq!(bench.json(&["inspect", "tt"])[0]["Config"]["Tty"], true);
+}
+
+#[test]
+fn exec_takes_dockers_options_and_gives_its_exit_codes() {
+    require_busybox!();
+    let bench = Bench::with_image();
+    let _web = waiting(&bench);
+    let script = "echo $A $B; pwd";
+    let shown = bench.ok(&["exec", "-e", "B=2", "-w", "/dev", "web", "sh", "-c", script]);
+    assert_eq!(shown, "1 2\n/dev\n");
+    assert_eq!(bench.run(&["exec", "web", "sh", "-c", "exit 9"]).status.code(), Some(9));
+    assert_eq!(bench.fails(&["exec", "web", "nothing"]).0, 127);
+    assert_eq!(bench.fails(&["exec", "web", "/dev"]).0, 126);
+    let (code, message) = bench.fails(&["exec", "none", "true"]);
+    assert_eq!(code, 125, "{message}");
+    bench.ok(&["exec", "-d", "web", "touch", "/made"]);
+    // It is not waited for.
+    let made = || bench.run(&["exec", "web", "sh", "-c", "test -e /made"]).status.success();
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while !made() {
+        assert!(std::time::Instant::now() < deadline, "the detached command did nothing");
+    }
+    let mut piped = bench.command(&["exec", "-i", "web", "cat"]);
+    let mut cat = piped.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    cat.stdin.take().unwrap().write_all(b"through").unwrap();
+    assert_eq!(cat.wait_with_output().unwrap().stdout, b"through");
+}
+
+#[test]
+fn a_detached_command_outlives_plywood_and_ends_with_the_container() {
+    require_busybox!();
+    let bench = Bench::with_image();
+    let _web = waiting(&bench);
+    bench.ok(&["exec", "-d", "web", "sleep", "2000"]);
+    let processes = bench.json(&["top", "web", "--format", "json"]);
+    let commands: Vec<_> = processes.as_array().unwrap().iter().map(|it| it["Command"].as_str().unwrap()).collect();
+    assert_eq!(commands.iter().filter(|command| **command == "sleep 2000").count(), 1, "{commands:?}");
+    let first = &processes[0];
+    assert_eq!((first["Pid"].as_u64(), first["Uid"].as_u64()), (Some(1), Some(0)));
+    let table = bench.ok(&["top", "web"]);
+    assert!(table.starts_with("UID") && table.contains("sleep 2000"), "{table}");
+}
+
+#[test]
+fn a_container_takes_another_name() {
+    require_busybox!();
+    let bench = Bench::with_image();
+    for name in ["old", "other"] {
+        bench.ok(&["create", "--name", name, "box:1"]);
+    }
+    let (code, message) = bench.fails(&["rename", "old", "other"]);
+    assert!(code == 125 && message.contains("the name is taken"), "{message}");
+    bench.ok(&["rename", "old", "new"]);
+    assert_eq!(bench.json(&["inspect", "new"])[0]["Name"], "/new");
+    assert_eq!(bench.fails(&["inspect", "old"]).0, 125);
+    bench.ok(&["create", "--name", "old", "box:1"]);
+}
