@@ -12,6 +12,7 @@ chapters! {
     images = "src/images.md",
     layers_macro = "src/macro.md",
     containers = "src/containers.md",
+    isolation = "src/isolation.md",
     volumes = "src/volumes.md",
     command_line = "src/command-line.md",
     data_root = "src/data-root.md",

@@ -12,6 +12,7 @@ use super::files::hostname_of_host;
 use super::host_config::{HostConfig, tmpfs_options};
 use super::network::NetworkMode;
 use super::record::Record;
+use super::security;
 use super::stdio::Stdio;
 use super::store::Files;
 use crate::error::{Error, ErrorKind, Fault, Result};
@@ -145,6 +146,7 @@ pub(super) fn compose<D>(
         tmpfs: Some(mounts.tmpfs).filter(|tmpfs| !tmpfs.is_empty()),
         ..HostConfig::default()
     };
+    security::record(&settings.security, &mut host)?;
     let log_options = host.log_config.config.get_or_insert_default();
     if let Some(size) = settings.log_max_size {
         log_options.insert("max-size".to_owned(), size.to_string());

@@ -27,6 +27,9 @@ pub(crate) struct HostConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) init: Option<bool>,
     pub(crate) privileged: bool,
+    pub(crate) cap_add: Option<Vec<String>>,
+    pub(crate) cap_drop: Option<Vec<String>>,
+    pub(crate) security_opt: Option<Vec<String>>,
     pub(crate) readonly_rootfs: bool,
     pub(crate) shm_size: u64,
     /// Rows and columns of the terminal at the start.
@@ -75,6 +78,9 @@ impl Default for HostConfig {
             ipc_mode: "private".to_owned(),
             init: None,
             privileged: false,
+            cap_add: None,
+            cap_drop: None,
+            security_opt: None,
             readonly_rootfs: false,
             shm_size: SHM_SIZE,
             console_size: None,

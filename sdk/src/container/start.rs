@@ -10,6 +10,7 @@ use super::handle::{Handle, Inner, Phase};
 use super::host_config::parse_tmpfs_options;
 use super::network::NetworkMode;
 use super::record::Run;
+use super::security;
 use super::stdio::{Ends, Streams};
 use super::store::{Files, Store};
 use super::user::resolve_user;
@@ -225,7 +226,8 @@ pub(super) fn process_spec(
         Some(path) => own.join(path)?,
         None => own,
     };
-    if files.host.privileged || command.privileged {
+    security::restrict(&mut spec, &files.host)?;
+    if command.privileged {
         spec.capabilities = CapabilitySet::ALL;
     }
     Ok(spec)

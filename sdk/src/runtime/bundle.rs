@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::seccomp::SeccompProfile;
 use crate::spec::container_path::ContainerPath;
 use crate::sys::capability::CapabilitySet;
 
@@ -117,6 +118,8 @@ pub(crate) struct ProcessSpec {
     pub no_new_privileges: bool,
     /// Kills it when the host program ends, however that does.
     pub ends_with_program: bool,
+    /// Which system calls it may make.
+    pub seccomp: SeccompProfile,
 }
 
 impl ProcessSpec {
@@ -130,6 +133,7 @@ impl ProcessSpec {
             capabilities: CapabilitySet::CONTAINER,
             no_new_privileges: true,
             ends_with_program: true,
+            seccomp: SeccompProfile::Default,
         }
     }
 

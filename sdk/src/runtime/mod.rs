@@ -12,6 +12,7 @@ mod mounts;
 mod plan;
 mod process;
 mod script;
+mod seccomp;
 mod security;
 mod spawn;
 mod stdio;
@@ -23,6 +24,7 @@ pub(crate) use bundle::{
     Bundle, BundleMount, BundleSource, DEFAULT_PATH, NetworkMode, ProcessSpec, ResolvedUser, Rootfs,
 };
 pub(crate) use process::Process;
+pub(crate) use seccomp::SeccompProfile;
 pub(crate) use spawn::{exec, start};
 pub(crate) use stdio::{Input, Output, Sink, Stdio};
 pub(crate) use target::Target;

@@ -1,7 +1,8 @@
 //! What a container may not see, and what its processes may not do.
 
 use crate::sys::capability::{self, CapabilitySet};
-use crate::sys::plan::ANY;
+use crate::sys::plan::{ANY, Word};
+use crate::sys::seccomp::{INSTRUCTION_SIZE, SET_MODE_FILTER};
 
 use super::bundle::ProcessSpec;
 use super::script::Script;
@@ -40,8 +41,13 @@ const AMBIENT: [i32; 2] = [47, 4];
 pub(super) fn restrict(script: &mut Script, spec: &ProcessSpec, user_namespace: bool) -> Result<()> {
     limits(script);
     bounding(script, spec.capabilities);
-    user(script, spec, user_namespace);
+    // As root: a user's keys are few (kernel.keys.maxkeys), and the filter forbids the call.
     keyring(script);
+    if !spec.no_new_privileges {
+        // Takes CAP_SYS_ADMIN then, which is given up below.
+        load(script, spec)?;
+    }
+    user(script, spec, user_namespace);
     let allowed = match user_namespace {
         true => CapabilitySet::ALL,
         false => capability::effective().attempt(|| "read the capabilities of this process")?,
@@ -59,6 +65,25 @@ pub(super) fn restrict(script: &mut Script, spec: &ProcessSpec, user_namespace: 
         let zero = 0.into();
         script.plan.call(libc::SYS_prctl, &[libc::PR_SET_NO_NEW_PRIVS.into(), 1.into(), zero, zero, zero]);
     }
+    Ok(())
+}
+
+/// Filters the system calls of the process: the last of all, so that none of ours has to be allowed.
+pub(super) fn confine(script: &mut Script, spec: &ProcessSpec) -> Result<()> {
+    if spec.no_new_privileges { load(script, spec) } else { Ok(()) }
+}
+
+fn load(script: &mut Script, spec: &ProcessSpec) -> Result<()> {
+    // What is asked of the whole container, as in Docker: another user than root can still become root.
+    let Some(filter) = spec.seccomp.filter(spec.capabilities)? else { return Ok(()) };
+    script.step("load the seccomp profile").hint =
+        Some("this kernel, or a filter around this program, forbids filters");
+    let program = script.plan.bytes(&filter.program);
+    // struct sock_fprog: a length of 16 bits, on a little-endian machine at the beginning of a word, and an address.
+    let length = (filter.program.len() / INSTRUCTION_SIZE) as u64;
+    let description = script.plan.structure(&[Word::Number(length), Word::Address(program)]);
+    let arguments = [SET_MODE_FILTER.into(), filter.flags.into(), description.into()];
+    script.plan.call(libc::SYS_seccomp, &arguments);
     Ok(())
 }
 

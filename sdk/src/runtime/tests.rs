@@ -4,4 +4,5 @@ mod init;
 mod isolation;
 mod lifetime;
 mod mounts;
+mod seccomp;
 mod support;

@@ -11,7 +11,7 @@ use rustix::thread::capabilities;
 pub(crate) struct CapabilitySet(u64);
 
 /// Names in the order of their numbers, from `linux/capability.h` of 6.18.
-const NAMES: [&str; 41] = [
+pub(crate) const NAMES: [&str; 41] = [
     "CHOWN",
     "DAC_OVERRIDE",
     "DAC_READ_SEARCH",
@@ -72,15 +72,18 @@ impl CapabilitySet {
     }
 
     /// The capability of a name, with or without `CAP_`, in any case.
-    #[cfg(test)]
     pub(crate) fn named(name: &str) -> Option<Self> {
         let name = name.to_ascii_uppercase();
         let name = name.strip_prefix("CAP_").unwrap_or(&name);
         NAMES.iter().position(|known| *known == name).map(|number| Self(1 << number))
     }
 
+    /// Those in either.
+    pub(crate) const fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
     /// Those that are not in `other`.
-    #[cfg(test)]
     pub(crate) const fn without(self, other: Self) -> Self {
         Self(self.0 & !other.0)
     }

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use crate::args_security::Security;
+
 /// What `run` takes.
 #[derive(Debug, Args)]
 #[command(disable_help_flag = true, override_usage = "plywood run [OPTIONS] IMAGE [COMMAND] [ARG...]")]
@@ -118,6 +120,8 @@ pub struct Definition {
     /// max-size=10m or max-file=3
     #[arg(long, value_name = "KEY=VALUE")]
     pub log_opt: Vec<String>,
+    #[command(flatten)]
+    pub security: Security,
     /// The image, then the command and its arguments. Everything after the image belongs to the command.
     #[arg(trailing_var_arg = true, required = true, value_name = "IMAGE [COMMAND] [ARG...]")]
     pub words: Vec<String>,
@@ -138,12 +142,6 @@ pub struct Later {
     cpus: Option<String>,
     #[arg(long, hide = true)]
     pids_limit: Option<String>,
-    #[arg(long, hide = true)]
-    cap_add: Vec<String>,
-    #[arg(long, hide = true)]
-    cap_drop: Vec<String>,
-    #[arg(long, hide = true)]
-    security_opt: Vec<String>,
     #[arg(long, hide = true)]
     device: Vec<String>,
     #[arg(long, hide = true)]
@@ -176,9 +174,6 @@ impl Later {
             (self.memory.is_some(), "--memory", ""),
             (self.cpus.is_some(), "--cpus", ""),
             (self.pids_limit.is_some(), "--pids-limit", ""),
-            (!self.cap_add.is_empty(), "--cap-add", ""),
-            (!self.cap_drop.is_empty(), "--cap-drop", ""),
-            (!self.security_opt.is_empty(), "--security-opt", ""),
             (!self.device.is_empty(), "--device", ""),
             (!self.ulimit.is_empty(), "--ulimit", ""),
             (!self.add_host.is_empty(), "--add-host", ""),

@@ -1,5 +1,7 @@
 //! What is to run: a container as a value.
 
+mod security;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
@@ -14,6 +16,9 @@ use crate::spec::byte_size::ByteSize;
 use crate::spec::digest::ImageId;
 use crate::spec::mount::Mount;
 use crate::spec::reference::Reference;
+
+pub use security::Seccomp;
+pub(crate) use security::Security;
 
 /// A container to be: an image and what differs from its configuration.
 ///
@@ -66,6 +71,7 @@ pub(crate) struct Settings {
     pub(crate) privileged: bool,
     /// `None` is the default, an init.
     pub(crate) init: Option<bool>,
+    pub(crate) security: Security,
     pub(crate) labels: BTreeMap<String, String>,
     pub(crate) stop_signal: Option<Signal>,
     pub(crate) stop_timeout: Option<Duration>,

@@ -60,6 +60,10 @@ impl Tree {
         self.dir.path().join(name)
     }
 
+    pub(super) fn make_executable(&self, path: &str) {
+        fs::set_permissions(self.path("lower").join(path), fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
     pub(super) fn script(&self, path: &str, text: &str, mode: u32) {
         fs::write(self.path("lower").join(path), text).unwrap();
         fs::set_permissions(self.path("lower").join(path), fs::Permissions::from_mode(mode)).unwrap();
@@ -82,6 +86,15 @@ impl Tree {
     pub(super) fn shell(&self, script: &str) -> Run {
         output(&self.bundle(["sh", "-c", script])).unwrap()
     }
+}
+
+/// The bytes that a container writes to its standard output.
+pub(super) fn output_bytes(bundle: &Bundle) -> Vec<u8> {
+    let stdout = Buffer::default();
+    let stdio = Stdio { stdin: Input::Null, stdout: stdout.sink(), stderr: Output::Null };
+    let status = start(bundle, stdio, Box::new(|_| ())).unwrap().wait();
+    assert!(status.success(), "{status:?}");
+    stdout.0.lock().unwrap().clone()
 }
 
 #[derive(Debug)]
