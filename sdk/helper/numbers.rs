@@ -18,7 +18,6 @@ system_calls! {
     SYS_sendto 44 206
     SYS_clone 56 220
     SYS_execve 59 221
-    SYS_exit 60 93
     SYS_wait4 61 260
     SYS_kill 62 129
     SYS_fcntl 72 25

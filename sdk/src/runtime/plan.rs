@@ -291,12 +291,12 @@ fn settle(script: &mut Script, spec: &ProcessSpec, cwd: Register, first_free: u3
         script.plan.call(libc::SYS_rt_sigaction, &arguments);
     }
     script.plan.call(libc::SYS_umask, &[0o022.into()]);
-    security::restrict(script, spec, user_namespace)
+    security::restrict(script, spec, user_namespace)?;
+    security::confine(script, spec)
 }
 
 /// Becomes the helper. Signals stay blocked: none that arrives before it has begun may be lost.
 fn become_helper(script: &mut Script, spec: &ProcessSpec) -> Result<()> {
-    security::confine(script, spec)?;
     script.step("start the init of the container");
     let argv: Vec<&str> = [INIT, "--"].into_iter().chain(spec.args.iter().map(String::as_str)).collect();
     let (argv, envp) = (strings(script, &argv)?, strings(script, &spec.env)?);
@@ -316,7 +316,6 @@ fn finish(mut script: Script, spec: &ProcessSpec, found: Register) -> Result<Pre
     let none = script.plan.words(&[0]);
     let arguments = [SET_MASK.into(), none.into(), 0.into(), SIGNAL_SET.into()];
     script.plan.call(libc::SYS_rt_sigprocmask, &arguments);
-    security::confine(&mut script, spec)?;
     let search = execute(&mut script, spec, found)?;
     let (blob, steps) = script.seal()?;
     Ok(Prepared { blob, steps, search: Some(search) })

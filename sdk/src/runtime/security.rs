@@ -68,7 +68,8 @@ pub(super) fn restrict(script: &mut Script, spec: &ProcessSpec, user_namespace: 
     Ok(())
 }
 
-/// Filters the system calls of the process: the last of all, so that none of ours has to be allowed.
+/// Filters the system calls of the process: the last of all, so that few of ours have to be allowed. The helper is
+/// filtered as well, since the payload could trace it.
 pub(super) fn confine(script: &mut Script, spec: &ProcessSpec) -> Result<()> {
     if spec.no_new_privileges { load(script, spec) } else { Ok(()) }
 }

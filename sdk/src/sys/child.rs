@@ -279,11 +279,9 @@ fn give_up(control: &Control, failure: u64) -> ! {
 }
 
 fn exit() -> ! {
-    for call in [libc::SYS_exit_group, libc::SYS_exit] {
-        // SAFETY: ends this process; it has no other thread.
-        unsafe { system_call(call as u32, [127, 0, 0, 0, 0, 0]) };
-    }
-    // A filter that was loaded forbids both. An illegal instruction then: no handler is left, so the kernel ends it.
+    // SAFETY: ends this process; it has no other thread.
+    unsafe { system_call(libc::SYS_exit_group as u32, [127, 0, 0, 0, 0, 0]) };
+    // A filter that was loaded forbids it. An illegal instruction then: no handler is left, so the kernel ends it.
     #[cfg(target_arch = "x86_64")]
     // SAFETY: does not return.
     unsafe {

@@ -151,14 +151,17 @@ fn a_profile_of_the_user_replaces_the_default() {
 
 /// A profile that forbids what comes after it: the container does not start, and nobody waits for ever.
 #[test]
-fn a_profile_without_execve_is_an_error() {
+fn a_profile_that_allows_nothing_is_an_error() {
     require_containers!();
     let tree = Tree::new();
     let mut bundle = tree.bundle(["true"]);
     bundle.process.seccomp = SeccompProfile::custom(r#"{"defaultAction": "SCMP_ACT_ERRNO"}"#).unwrap();
     let error = start_quiet(&bundle).unwrap_err();
+    assert_eq!(error.to_string(), "start the init of the container: operation not permitted");
+    bundle.init = false;
+    let error = start_quiet(&bundle).unwrap_err();
     assert_eq!(error.kind(), crate::ErrorKind::PermissionDenied);
-    assert_eq!(error.to_string(), "start \"true\": operation not permitted");
+    assert_eq!(error.to_string(), "unblock signals: operation not permitted");
     bundle.process.seccomp = SeccompProfile::custom(r#"{"defaultAction": "SCMP_ACT_KILL_PROCESS"}"#).unwrap();
     let status = start_quiet(&bundle).unwrap().wait();
     assert_eq!(status.signal(), Some(libc::SIGSYS), "{status:?}");
