@@ -377,7 +377,8 @@ impl Node {
             // Overlay's own on a file that an ordinary user has made unreadable.
             Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
                 let flags = if self.kind == NodeKind::Dir { fs::DIRECTORY } else { fs::READ };
-                fs::list_xattrs(self.open_with(flags)?).attempt(say)?
+                let file = self.open_with(flags)?;
+                fs::list_readable_xattrs(file, &parent, OsStr::from_bytes(name)).attempt(say)?
             }
             xattrs => xattrs.attempt(say)?,
         };

@@ -120,6 +120,7 @@ fn an_export_holds_the_merged_files_and_nothing_that_is_mounted() {
     for missing in ["etc/group", "v/in", "proc/1/", "dev/null", "./"] {
         assert!(!found.contains_key(missing), "{missing}");
     }
+    assert_eq!(container.commit().run().unwrap().layers().len(), 2, "what its owner may not read is committed too");
     // What was exported can be imported and run.
     let image = engine.import(Source::reader(&tar[..])).unwrap();
     let output = Container::of(&image).cmd(["sh", "-c", "cat /etc/passwd | head -n 1"]).output(&engine).unwrap();

@@ -159,19 +159,39 @@ pub(crate) fn open_at(directory: impl AsFd, name: impl Arg, flags: OFlags) -> io
 pub(crate) fn open_readable_at(directory: impl AsFd, name: &OsStr, flags: OFlags) -> io::Result<OwnedFd> {
     let directory = directory.as_fd();
     match open_at(directory, bytes(name), flags) {
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-            let named = open_at(directory, bytes(name), PATH_ONLY)?;
-            let metadata = stat(&named)?;
-            // The link in /proc leads to the very file that was looked at.
-            let link = format!("/proc/self/fd/{}", named.as_raw_fd());
-            let mode = |mode: u32| rustix::fs::chmod(link.as_str(), Mode::from_raw_mode(mode));
-            mode(metadata.mode | 0o500)?;
-            let opened = open_at(directory, bytes(name), flags);
-            mode(metadata.mode)?;
-            opened
-        }
-        result => result,
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => readable_at(directory, name, flags, Ok),
+        opened => opened,
     }
+}
+
+/// All attributes of an open file, which is `name` in `directory`, even if its owner has made it unreadable to himself.
+pub(crate) fn list_readable_xattrs(file: impl AsFd, directory: impl AsFd, name: &OsStr) -> io::Result<Vec<Xattr>> {
+    match list_xattrs(&file) {
+        // The kernel looks at the mode for each attribute, not only when the file is opened.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            let flags = if stat(&file)?.kind == FileKind::Directory { DIRECTORY } else { READ };
+            readable_at(directory.as_fd(), name, flags, list_xattrs)
+        }
+        xattrs => xattrs,
+    }
+}
+
+/// Opens a file and uses it at once; one that its owner may not read is made readable meanwhile.
+fn readable_at<T>(
+    directory: BorrowedFd<'_>,
+    name: &OsStr,
+    flags: OFlags,
+    act: impl FnOnce(OwnedFd) -> io::Result<T>,
+) -> io::Result<T> {
+    let named = open_at(directory, bytes(name), PATH_ONLY)?;
+    let metadata = stat(&named)?;
+    // The link in /proc leads to the very file that was looked at.
+    let link = format!("/proc/self/fd/{}", named.as_raw_fd());
+    let mode = |mode: u32| rustix::fs::chmod(link.as_str(), Mode::from_raw_mode(mode));
+    mode(metadata.mode | 0o500)?;
+    let result = open_at(directory, bytes(name), flags).and_then(act);
+    mode(metadata.mode)?;
+    result
 }
 
 /// As [`open_beneath`], also for what its owner has made unreadable to himself.
