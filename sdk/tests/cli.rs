@@ -312,3 +312,23 @@ fn commit_and_export_give_images_that_run() {
     assert_eq!(bench.ok(&["run", "--rm", "box:3", "cat", "/new"]), "kept\n");
     assert_eq!(bench.run(&["export", "it"]).stdout, std::fs::read(&tar).unwrap());
 }
+
+#[test]
+fn cp_copies_both_ways_and_as_a_tar() {
+    require_busybox!();
+    let bench = Bench::with_image();
+    bench.ok(&["create", "--name", "it", "box:1"]);
+    let (file, back) = (bench.path("file"), bench.path("back"));
+    std::fs::write(&file, "content").unwrap();
+    bench.ok(&["cp", file.to_str().unwrap(), "it:/bin/put"]);
+    bench.ok(&["cp", "-a", "it:/bin/put", back.to_str().unwrap()]);
+    assert_eq!(std::fs::read(&back).unwrap(), b"content");
+    let tar = bench.run(&["cp", "it:/bin/put", "-"]).stdout;
+    let mut input = bench.command(&["cp", "-", "it:/"]).stdin(Stdio::piped()).spawn().unwrap();
+    input.stdin.take().unwrap().write_all(&tar).unwrap();
+    assert!(input.wait().unwrap().success());
+    assert!(bench.ok(&["diff", "it"]).contains("A /put\n"));
+    let (code, said) = bench.fails(&["cp", "it:/none", "-"]);
+    assert_eq!((code, said.contains("there is no \"/none\"")), (125, true), "{said}");
+    assert_eq!(bench.fails(&["cp", "a", "b"]).0, 125);
+}

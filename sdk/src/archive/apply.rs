@@ -133,7 +133,7 @@ impl Extraction<'_> {
 }
 
 /// Copies bytes of the archive to a file, at its current end or at an offset.
-fn copy(tape: &mut Tape, file: &OwnedFd, mut left: u64, mut offset: Option<u64>, name: &[u8]) -> Result<()> {
+pub(super) fn copy(tape: &mut Tape, file: &OwnedFd, mut left: u64, mut offset: Option<u64>, name: &[u8]) -> Result<()> {
     while left > 0 {
         let bytes = tape.peek(left)?;
         if bytes.is_empty() {

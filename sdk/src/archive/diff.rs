@@ -154,7 +154,8 @@ impl<'a> Walk<'a> {
         if self.hard_link(sink, &metadata, path)? {
             return Ok(());
         }
-        let xattrs = fs::list_readable_xattrs(&file, directory, name).attempt(|| self.say("read the attributes of", path))?;
+        let xattrs =
+            fs::list_readable_xattrs(&file, directory, name).attempt(|| self.say("read the attributes of", path))?;
         let xattrs = self.carried(path, xattrs)?;
         self.size += metadata.size;
         self.entry(sink, path, Kind::File, &metadata, b"", &xattrs)?;
@@ -169,7 +170,8 @@ impl<'a> Walk<'a> {
     fn directory(&mut self, sink: &mut Sink<'_, '_>, parent: &OwnedFd, name: &OsStr, path: &[u8]) -> Result<OwnedFd> {
         let directory = fs::open_readable_at(parent, name, DIRECTORY).attempt(|| self.say("open", path))?;
         let metadata = fs::stat(&directory).attempt(|| self.say("stat", path))?;
-        let xattrs = fs::list_readable_xattrs(&directory, parent, name).attempt(|| self.say("read the attributes of", path))?;
+        let xattrs =
+            fs::list_readable_xattrs(&directory, parent, name).attempt(|| self.say("read the attributes of", path))?;
         let is_opaque = self.is_opaque(path, &xattrs)?;
         let xattrs = self.carried(path, xattrs)?;
         let with_slash = join(path, b"");

@@ -11,6 +11,7 @@ mod crc64;
 mod diff;
 mod entry;
 mod fault;
+mod gather;
 mod header;
 mod import;
 mod limits;
@@ -26,16 +27,19 @@ mod sink;
 mod sparse;
 mod tar_split;
 mod tree;
+mod unpack;
 mod whiteout;
 mod write;
 
 pub(crate) use compress::{LONGEST_MAGIC, decompress, is_compressed};
 pub(crate) use diff::digest_layer;
+pub(crate) use gather::pack_tree;
 pub(crate) use import::import_layer;
 pub use limits::Limits;
 pub(crate) use pack::{Member, Packer};
-pub(crate) use pipe::pipe;
+pub(crate) use pipe::{PipeReader, pipe};
 pub(crate) use reassemble::{reassemble, tar_size};
+pub(crate) use unpack::unpack;
 pub(crate) use whiteout::{XattrKind, is_overlay_state};
 
 use crate::spec::DiffId;

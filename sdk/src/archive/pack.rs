@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::io::{self, Read, Write};
 
 use crate::error::{Attempt as _, Result};
-use crate::sys::fs::{FileKind, Time, Xattr};
+use crate::sys::fs::{FileKind, Metadata, Time, Xattr};
 
 use super::Ownership;
 use super::entry::{Kind, padding};
@@ -30,6 +30,25 @@ pub(crate) struct Member<'a> {
     /// The text of a symbolic link.
     pub target: &'a [u8],
     pub xattrs: &'a [Xattr],
+}
+
+impl<'a> Member<'a> {
+    pub(crate) fn new(path: &'a [u8], metadata: &Metadata, target: &'a [u8], xattrs: &'a [Xattr]) -> Self {
+        Self {
+            path,
+            kind: metadata.kind,
+            mode: metadata.mode,
+            uid: metadata.uid,
+            gid: metadata.gid,
+            size: metadata.size,
+            modified: metadata.modified,
+            device: metadata.device,
+            links: metadata.links,
+            identity: metadata.identity,
+            target,
+            xattrs,
+        }
+    }
 }
 
 /// An archive being written.

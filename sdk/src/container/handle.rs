@@ -4,12 +4,13 @@
 //! found it reads the files each time it is asked and looks at the process by its ID and start time.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use super::config;
 use super::record::{Run, lost};
 use super::rename::Name;
+use super::root::IdleRoot;
 use super::state::State;
 use super::stdio::{Ends, Streams, Tee};
 use super::store::{Files, Store};
@@ -42,6 +43,8 @@ pub(super) struct Inner {
     pub(super) files: Option<Box<Files>>,
     pub(super) writable: Option<WritableLayer>,
     pub(super) phase: Phase,
+    /// Its file system, mounted for a copy while it does not run.
+    pub(super) idle_root: Weak<IdleRoot>,
     pub(super) ends: Ends,
     /// Whether it is removed as soon as its process has ended: then its end is not worth a file.
     pub(super) one_shot: bool,
@@ -107,6 +110,7 @@ impl Handle {
             files: None,
             writable: None,
             phase: Phase::Idle,
+            idle_root: Weak::new(),
             ends: Ends::default(),
             one_shot: false,
         };

@@ -20,6 +20,7 @@ mod capability;
 mod commit;
 mod compose;
 pub(crate) mod config;
+mod copy;
 pub(crate) mod create;
 mod definition;
 mod environment;
@@ -35,6 +36,7 @@ mod record;
 mod rename;
 pub(crate) mod remove;
 mod security;
+mod root;
 mod signal;
 mod start;
 mod state;
@@ -50,6 +52,7 @@ pub use crate::logs::Stream;
 pub use crate::logs::read::LogLine;
 pub use capability::Capability;
 pub use commit::Commit;
+pub use copy::{Archive, CopyOptions};
 pub(crate) use definition::ImageChoice;
 pub use definition::{Definition, ImageSource, Seccomp};
 pub use exec::Exec;
@@ -211,6 +214,91 @@ impl<D> Container<D> {
     /// Begins a further process in the running container: program and arguments.
     pub fn exec<S: Into<String>>(&self, argv: impl IntoIterator<Item = S>) -> Exec {
         Exec::new(Arc::clone(&self.handle), argv.into_iter().map(Into::into).collect())
+    }
+
+    /// Copies a file or directory of the host into the container, by the rules of `docker cp`.
+    ///
+    /// * `path` is a directory: the source is put into it under its own name; of a source that ends in `/.` only what is
+    ///   in it.
+    /// * There is nothing: the source gets this name. The directory above must exist.
+    /// * It is a file: a file replaces it, a directory does not.
+    ///
+    /// What is copied belongs to the container's root. A container that runs sees it at once, in its volumes and tmpfs
+    /// mounts too; of one that does not, the layers, volumes and binds are mounted for that time. Symbolic links are
+    /// resolved in the container, whatever it does meanwhile; those below the source are copied as links.
+    ///
+    /// # Errors
+    /// [`NotFound`](crate::ErrorKind::NotFound) if the source or the directory for it does not exist,
+    /// [`AlreadyExists`](crate::ErrorKind::AlreadyExists) if a directory would replace a file or the reverse,
+    /// [`InUse`](crate::ErrorKind::InUse) if it does not run and another program owns it.
+    #[doc(alias = "docker cp")]
+    pub fn copy_in(&self, host: impl AsRef<std::path::Path>, path: impl AsRef<str>) -> Result<()> {
+        self.copy_in_with(host, path, CopyOptions::new())
+    }
+
+    /// The same with options.
+    ///
+    /// # Errors
+    /// As for [`copy_in`](Self::copy_in), and [`PermissionDenied`](crate::ErrorKind::PermissionDenied) for an owner that
+    /// this user cannot give a file.
+    pub fn copy_in_with(
+        &self,
+        host: impl AsRef<std::path::Path>,
+        path: impl AsRef<str>,
+        options: CopyOptions,
+    ) -> Result<()> {
+        self.handle.copy_in(host.as_ref(), path.as_ref(), options)
+    }
+
+    /// Copies a file or directory of the container to the host, by the same rules as [`copy_in`](Self::copy_in).
+    ///
+    /// What is copied belongs to the caller.
+    ///
+    /// # Errors
+    /// As for [`copy_in`](Self::copy_in), and [`Unsupported`](crate::ErrorKind::Unsupported) for files that the kernel makes
+    /// up, below `/proc` and `/sys`.
+    pub fn copy_out(&self, path: impl AsRef<str>, host: impl AsRef<std::path::Path>) -> Result<()> {
+        self.copy_out_with(path, host, CopyOptions::new())
+    }
+
+    /// The same with options.
+    ///
+    /// # Errors
+    /// As for [`copy_out`](Self::copy_out) and [`copy_in_with`](Self::copy_in_with).
+    pub fn copy_out_with(
+        &self,
+        path: impl AsRef<str>,
+        host: impl AsRef<std::path::Path>,
+        options: CopyOptions,
+    ) -> Result<()> {
+        self.handle.copy_out(path.as_ref(), host.as_ref(), options)
+    }
+
+    /// Reads a file or directory of the container as a tar, in which it has its own name; what is in a directory if the
+    /// path ends in `/.`.
+    ///
+    /// # Errors
+    /// As for [`copy_out`](Self::copy_out); those of reading come from the reader.
+    pub fn read_archive(&self, path: impl AsRef<str>) -> Result<Archive> {
+        self.read_archive_with(path, CopyOptions::new())
+    }
+
+    /// The same with options; the owners are always those of the container.
+    ///
+    /// # Errors
+    /// As for [`read_archive`](Self::read_archive).
+    pub fn read_archive_with(&self, path: impl AsRef<str>, options: CopyOptions) -> Result<Archive> {
+        self.handle.read_archive(path.as_ref(), options)
+    }
+
+    /// Extracts a tar, plain or compressed, in a directory of the container, with the owners that it names.
+    ///
+    /// Nothing is put through a symbolic link. What was extracted before a failure stays.
+    ///
+    /// # Errors
+    /// As for [`copy_in`](Self::copy_in), and [`Corrupt`](crate::ErrorKind::Corrupt) for a malformed archive.
+    pub fn write_archive(&self, path: impl AsRef<str>, archive: impl std::io::Read) -> Result<()> {
+        self.handle.write_archive(path.as_ref(), archive)
     }
 
     /// What it has changed of its image's file system, sorted by path, whether it runs or not.

@@ -36,6 +36,8 @@ const TMPFS_MODE: u32 = 0o1777;
 enum StartFault {
     #[error("it is running already")]
     Running,
+    #[error("files are being copied into or out of it")]
+    Copying,
     #[error("it was removed")]
     Removed,
     #[error("its writable layer is missing from the store")]
@@ -51,7 +53,7 @@ enum StartFault {
 impl Fault for StartFault {
     fn kind(&self) -> ErrorKind {
         match self {
-            Self::Running => ErrorKind::InUse,
+            Self::Running | Self::Copying => ErrorKind::InUse,
             Self::Removed | Self::NoVolume(_) => ErrorKind::NotFound,
             Self::NoLayer => ErrorKind::Corrupt,
             Self::MountKind(..) | Self::Docker => ErrorKind::Unsupported,
@@ -103,6 +105,10 @@ impl Handle {
         }
         if inner.is_running() {
             return Err(StartFault::Running.into());
+        }
+        // Two mounts of one writable layer would damage it.
+        if inner.idle_root().is_some() {
+            return Err(StartFault::Copying.into());
         }
         if inner.owner.is_none() {
             inner.owner = Some(self.own()?);
@@ -163,6 +169,24 @@ impl Handle {
         files.config.has_been_started_before = true;
         self.store().write(self.id(), files)
     }
+}
+
+/// What the runtime has to know to mount the root file system, with what lasts in it, while nothing runs there.
+pub(super) fn storage(store: &Store, id: &ContainerId, files: &Files, writable: &WritableLayer) -> Result<Bundle> {
+    if files.config.has_been_started_before {
+        store.layers().reset_work(writable)?;
+    }
+    let mut bundle = Bundle::new(Rootfs::Overlay {
+        lowers: writable.lowers.clone(),
+        upper: writable.upper.clone(),
+        work: writable.work.clone(),
+        volatile: false,
+    });
+    bundle.mounts = mounts(store, id, files, &view(store, writable))?;
+    // Whatever was put there would be gone at once.
+    bundle.mounts.retain(|mount| !matches!(mount.source, BundleSource::Tmpfs { .. }));
+    bundle.read_only_rootfs = files.host.readonly_rootfs;
+    Ok(bundle)
 }
 
 /// Everything the runtime has to know.

@@ -11,6 +11,7 @@ mod fault;
 mod mounts;
 mod plan;
 mod process;
+mod rootfs;
 mod script;
 mod seccomp;
 mod security;
@@ -24,6 +25,7 @@ pub(crate) use bundle::{
     Bundle, BundleMount, BundleSource, DEFAULT_PATH, NetworkMode, ProcessSpec, ResolvedUser, Rootfs,
 };
 pub(crate) use process::Process;
+pub(crate) use rootfs::{MountedRoot, mount as mount_root};
 pub(crate) use seccomp::SeccompProfile;
 pub(crate) use spawn::{exec, start};
 pub(crate) use stdio::{Input, Output, Sink, Stdio};

@@ -53,7 +53,7 @@ pub(super) enum Stream {
 }
 
 /// The first descriptor that is no standard stream.
-const FIRST_FREE: u32 = 3;
+pub(super) const FIRST_FREE: u32 = 3;
 
 /// Request to make a process group the one in front of a terminal.
 const TIOCSPGRP: u32 = 0x5410;
@@ -83,17 +83,7 @@ pub(super) fn start(
 ) -> Result<Prepared> {
     let mut script = Script::new();
     let found = script.plan.register();
-    begin(&mut script);
-    script.plan.gate();
-    if !user_namespace {
-        script.step("become root");
-        for call in [libc::SYS_setresgid, libc::SYS_setresuid] {
-            script.plan.call(call, &[0.into(), 0.into(), 0.into()]);
-        }
-    }
-    script.step("begin a session");
-    script.plan.call(libc::SYS_setsid, &[]);
-    standard_streams(&mut script, streams)?;
+    hand_over_streams(&mut script, streams, user_namespace)?;
     let first_free = match handover {
         Some(handover) => keep_for_helper(&mut script, handover),
         None => FIRST_FREE,
@@ -202,6 +192,21 @@ pub(super) fn exec(
 /// What is attempted when a process joins a container; with `ESRCH` or `ENOMEM` there is none any more.
 pub(super) const JOIN: &str = "join the container";
 
+/// How every child begins that makes a root file system: as root, in a session of its own, with these streams.
+pub(super) fn hand_over_streams(script: &mut Script, streams: &[Stream; 3], user_namespace: bool) -> Result<()> {
+    begin(script);
+    script.plan.gate();
+    if !user_namespace {
+        script.step("become root");
+        for call in [libc::SYS_setresgid, libc::SYS_setresuid] {
+            script.plan.call(call, &[0.into(), 0.into(), 0.into()]);
+        }
+    }
+    script.step("begin a session");
+    script.plan.call(libc::SYS_setsid, &[]);
+    standard_streams(script, streams)
+}
+
 /// Asks to be killed with the host program, and for exact modes.
 fn begin(script: &mut Script) {
     script.step("end with the host program");
@@ -258,7 +263,7 @@ fn loopback(script: &mut Script) {
 
 /// Closes the descriptors from this one on. Closed and not only marked: until the exec no name in `/proc` may lead to a
 /// descriptor of the host program.
-fn close_from(script: &mut Script, first: u32) {
+pub(super) fn close_from(script: &mut Script, first: u32) {
     script.step("close the descriptors of the host program");
     script.plan.call(libc::SYS_close_range, &[first.into(), u32::MAX.into(), 0.into()]);
 }

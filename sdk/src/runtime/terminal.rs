@@ -74,14 +74,14 @@ pub(super) fn make(script: &mut Script, root: Register, wish: Wish) -> Result<Re
     let peer = script.get(libc::SYS_ioctl, &[master.into(), TIOCGPTPEER.into(), flags.into()]);
     let same_group = u32::MAX;
     script.plan.call(libc::SYS_fchown, &[peer.into(), wish.owner.into(), same_group.into()]);
-    send(script, master);
+    send(script, "hand the terminal to the host program", master);
     script.close(master);
     Ok(peer)
 }
 
 /// Sends a descriptor over the socket in place of standard input.
-fn send(script: &mut Script, fd: Register) {
-    script.step("hand the terminal to the host program");
+pub(super) fn send(script: &mut Script, attempt: &'static str, fd: Register) {
+    script.step(attempt);
     let byte = script.plan.bytes(&[0]);
     let vector = script.plan.structure(&[Word::Address(byte), Word::Number(1)]);
     // The descriptor is known when the child runs: its number is stored behind the header.

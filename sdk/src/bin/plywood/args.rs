@@ -88,6 +88,8 @@ pub enum Command {
     },
     /// Make an image from what a container has become
     Commit(Commit),
+    /// Copy files between a container and the host
+    Cp(Cp),
     /// Write the file system of a container as a tar
     Export {
         /// The file; default: standard output
@@ -301,6 +303,26 @@ pub struct Logs {
     /// Up to this time
     #[arg(long, value_name = "TIME")]
     pub until: Option<String>,
+}
+
+/// What `cp` takes.
+#[derive(Debug, Args)]
+pub struct Cp {
+    /// Keep the numbers of users and groups
+    #[arg(short, long)]
+    pub archive: bool,
+    /// Copy what the source leads to if it is a link
+    #[arg(short = 'L', long)]
+    pub follow_link: bool,
+    /// For Docker's sake: plywood says nothing
+    #[arg(short, long)]
+    pub quiet: bool,
+    /// CONTAINER:PATH, a path of the host, or `-` for a tar on standard input
+    #[arg(value_name = "SOURCE")]
+    pub from: String,
+    /// The same; `-` writes a tar to standard output
+    #[arg(value_name = "DESTINATION")]
+    pub to: String,
 }
 
 /// What `commit` takes.

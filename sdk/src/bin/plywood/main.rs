@@ -105,6 +105,7 @@ fn act(session: &Session, command: Command) -> Outcome<ExitCode> {
         Command::Logs(logs) => done(logs::print(session, &logs)),
         Command::Diff { container } => done(files::diff(session, &container)),
         Command::Commit(commit) => done(files::commit(session, &commit)),
+        Command::Cp(cp) => done(files::copy(session, &cp)),
         Command::Export { output, container } => done(files::export(session, &container, output.as_deref())),
         Command::Inspect(inspect) => done(inspect::print(session, &inspect)),
         Command::Kill { signal, containers } => done(containers::kill(session, &containers, &signal)),

@@ -3,6 +3,7 @@
 mod changes;
 mod commit;
 mod containers;
+mod copy;
 mod guards;
 mod hygiene;
 mod records;

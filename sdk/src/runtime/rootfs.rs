@@ -1,0 +1,78 @@
+//! The root file system of a container that has no process: mounted, with all that belongs below it, for the host
+//! program to use by descriptors.
+//!
+//! A child mounts it in a mount namespace of its own, for an ordinary user in a user namespace, as [`start`](super::start)
+//! does. It hands over two descriptors and ends: one of the root directory, and one of the namespace, which keeps the
+//! mounts in place until it is closed. So there is no process to look after, and nothing of the host's changes.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use super::bundle::Bundle;
+use super::plan::{FIRST_FREE, Stream, beyond_standard, close_from, hand_over_streams};
+use super::script::Script;
+use super::{mounts, terminal};
+use crate::error::{Attempt, Result};
+use crate::sys::clone::{self, Options};
+use crate::sys::probe::{Privilege, privilege};
+use crate::sys::visible::Visibility;
+use crate::sys::{namespace, tty, wait};
+
+/// A root file system, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct MountedRoot {
+    directory: OwnedFd,
+    _namespace: OwnedFd,
+}
+
+impl MountedRoot {
+    /// The root directory, as `O_PATH`.
+    pub(crate) fn directory(&self) -> BorrowedFd<'_> {
+        self.directory.as_fd()
+    }
+}
+
+/// Mounts what `bundle` says without the defaults (`/proc`, `/sys`, `/dev`). Its process does not matter.
+///
+/// The layers must not be mounted elsewhere meanwhile.
+///
+/// # Errors
+/// They name the step and its object. Nothing is left behind but directories that were made to be mounted on.
+pub(crate) fn mount(bundle: &Bundle) -> Result<MountedRoot> {
+    let user_namespace = privilege() == Privilege::User;
+    let (socket, theirs) = tty::channel().attempt(|| "create a socket for a root directory")?;
+    let streams = [Stream::Fd(beyond_standard(theirs)?), Stream::Null, Stream::Null];
+    let mut script = Script::new();
+    hand_over_streams(&mut script, &streams, user_namespace)?;
+    close_from(&mut script, FIRST_FREE);
+    script.step("open the mount namespace");
+    let name = script.text("/proc/self/ns/mnt")?;
+    let flags = libc::O_RDONLY | libc::O_CLOEXEC;
+    let namespace = script.get(libc::SYS_openat, &[libc::AT_FDCWD.into(), name.into(), flags.into()]);
+    mounts::isolate(&mut script)?;
+    let root = mounts::root(&mut script, &bundle.rootfs, user_namespace)?;
+    for mount in &bundle.mounts {
+        mounts::mount(&mut script, root, mount, bundle)?;
+    }
+    mounts::enter(&mut script, root, bundle.read_only_rootfs)?;
+    script.step("open the root of the container");
+    let (slash, flags) = (script.text("/")?, libc::O_PATH | libc::O_DIRECTORY | libc::O_CLOEXEC);
+    let entered = script.get(libc::SYS_openat, &[libc::AT_FDCWD.into(), slash.into(), flags.into()]);
+    for descriptor in [entered, namespace] {
+        terminal::send(&mut script, "hand the root to the host program", descriptor);
+    }
+    let (mut blob, steps) = script.seal()?;
+    let (namespaces, visibility) = match user_namespace {
+        true => (namespace::MOUNT | namespace::USER, Visibility::Kept),
+        false => (namespace::MOUNT, Visibility::Hidden),
+    };
+    let options = Options { namespaces, forks: false, visibility };
+    let child = clone::spawn(&mut blob, options, |pid, _| match user_namespace {
+        true => clone::map_single(pid, 0, 0),
+        false => Ok(()),
+    });
+    let child = child.map_err(|failure| steps.error(&blob, failure))?;
+    let attempt = || "receive the root of a container";
+    wait::reap(child.pidfd).attempt(attempt)?;
+    let directory = tty::receive(&socket).attempt(attempt)?;
+    Ok(MountedRoot { directory, _namespace: tty::receive(&socket).attempt(attempt)? })
+}
