@@ -235,3 +235,25 @@ fn a_container_takes_another_name() {
     assert_eq!(bench.fails(&["inspect", "old"]).0, 125);
     bench.ok(&["create", "--name", "old", "box:1"]);
 }
+
+#[test]
+fn events_of_other_programs_are_seen_as_they_happen() {
+    require_busybox!();
+    let bench = Bench::with_image();
+    let since = plywood::Timestamp::now().to_string();
+    let mut events = bench.start(&["events", "--since", &since, "-f", "container=seen", "-f", "container=later"]);
+    bench.ok(&["run", "--name", "seen", "box:1", "true"]);
+    bench.ok(&["rename", "seen", "later"]);
+    bench.ok(&["rm", "later"]);
+    let lines: Vec<String> = (0..5).map(|_| events.read_line()).collect();
+    let words: Vec<_> = lines.iter().map(|line| line.split(' ').nth(2).unwrap()).collect();
+    assert_eq!(words, ["create", "start", "die", "rename", "destroy"], "{lines:?}");
+    assert!(lines[2].ends_with("(exitCode=0, image=box:1, name=seen)"), "{lines:?}");
+    assert!(lines[3].ends_with("(image=box:1, name=later, oldName=seen)"), "{lines:?}");
+    // What is past is told again, and ends.
+    let now = plywood::Timestamp::now().to_string();
+    let past = bench.ok(&["events", "--since", &since, "--until", &now, "-f", "event=die", "--format", "json"]);
+    let document: serde_json::Value = serde_json::from_str(&past).unwrap();
+    assert_eq!((document["Action"].as_str(), document["Type"].as_str()), (Some("die"), Some("container")));
+    assert_eq!(document["Actor"]["Attributes"]["name"], "seen");
+}

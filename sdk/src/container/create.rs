@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::compose::compose;
 use super::config::title;
 use super::definition::Settings;
+use super::events::Action;
 use super::files;
 use super::handle::Handle;
 use super::store::{Files, Store, to_json};
@@ -105,7 +106,11 @@ pub(crate) fn create<D>(store: &Store, image: &Image<D>, reference: &str, settin
     let (id, name, mut files) = prepare().map_err(attempt)?;
     let owner = store.own(&id).map_err(attempt)?;
     match build(store, image, &id, name.as_ref(), &mut files) {
-        Ok(writable) => Ok(Handle::owned(store, id, files, writable, owner)),
+        Ok(writable) => {
+            let handle = Handle::owned(store, id, files, writable, owner);
+            handle.tell(Action::Create);
+            Ok(handle)
+        }
         Err(error) => Err(attempt(give_up(store, &id, owner, error))),
     }
 }

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use super::config;
+use super::events::Action;
 use super::record::{Run, lost};
 use super::rename::Name;
 use super::root::IdleRoot;
@@ -273,13 +274,18 @@ impl Handle {
     pub(crate) fn signal(&self, signal: super::Signal) -> Result<()> {
         let not_running = || Error::from(HandleFault::NotRunning { title: self.title() });
         if let Some(process) = self.process() {
-            return match process.signal(signal.number()) {
-                Err(error) if error.kind() == ErrorKind::NotFound => Err(not_running()),
-                sent => sent,
-            };
+            match process.signal(signal.number()) {
+                Err(error) if error.kind() == ErrorKind::NotFound => return Err(not_running()),
+                sent => sent?,
+            }
+        } else {
+            let run = self.files()?.record.and_then(|record| record.run).ok_or_else(not_running)?;
+            if !run.signal(signal)? {
+                return Err(not_running());
+            }
         }
-        let run = self.files()?.record.and_then(|record| record.run).ok_or_else(not_running)?;
-        if run.signal(signal)? { Ok(()) } else { Err(not_running()) }
+        self.tell_with(Action::Kill, "signal", signal.number());
+        Ok(())
     }
 
     /// Lets the container stay in the store when this program ends.
@@ -320,6 +326,7 @@ impl Handle {
         let Some(run) = record.run.clone() else { return };
         record.close(&run, &mut files.config, status);
         let is_guard = record.guard;
+        self.tell_with(Action::Die, "exitCode", status.code());
         // If the disk is full, whoever opens the store next finds out by itself.
         if !inner.one_shot
             && let Err(error) = self.store.write(&self.id, files)

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use super::config::Config;
+use super::events::Action;
 use super::handle::Handle;
 use super::record::Run;
 use super::signal::Signal;
@@ -75,6 +76,7 @@ impl Handle {
             return Err(error);
         }
         self.lock().set_removed();
+        self.tell(Action::Destroy);
         drop(entry);
         Ok(())
     }

@@ -3,6 +3,7 @@
 use std::sync::OnceLock;
 
 use super::create::attempted;
+use super::events::Action;
 use super::handle::Handle;
 use super::store::to_json;
 use crate::data_root::atomic;
@@ -85,7 +86,9 @@ impl Handle {
         if let Some(own) = &mut self.lock().files {
             own.config.name = files.config.name;
         }
+        let old = self.name().to_owned();
         self.call(name.as_str());
+        self.tell_with(Action::Rename, "oldName", old);
         Ok(())
     }
 }

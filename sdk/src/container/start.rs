@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::create::attempted;
 use super::environment;
+use super::events::Action;
 use super::files;
 use super::handle::{Handle, Inner, Phase};
 use super::host_config::parse_tmpfs_options;
@@ -167,7 +168,9 @@ impl Handle {
         }
         files.config.state.started_at = started_at.to_string();
         files.config.has_been_started_before = true;
-        self.store().write(self.id(), files)
+        self.store().write(self.id(), files)?;
+        self.tell(Action::Start);
+        Ok(())
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::events::Action;
 use super::handle::Handle;
 use super::remove::KILL_PATIENCE;
 use super::signal::Signal;
@@ -31,6 +32,12 @@ impl Handle {
         if !state.is_running() {
             return Ok(status.unwrap_or(ExitStatus::exited(0)));
         }
+        let status = self.end_by_signal(timeout)?;
+        self.tell(Action::Stop);
+        Ok(status)
+    }
+
+    fn end_by_signal(&self, timeout: Duration) -> Result<ExitStatus> {
         let wanted = self.files()?.config.config.stop_signal;
         // An image may say anything; what is no signal is not worth failing over when something has to stop.
         let signal = wanted.and_then(|text| text.parse().ok()).unwrap_or(Signal::TERM);

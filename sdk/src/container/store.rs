@@ -28,6 +28,7 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 
 use super::config::Config;
+use super::events::Action;
 use super::handle::Handle;
 use super::host_config::HostConfig;
 use super::record::Record;
@@ -303,8 +304,17 @@ impl Store {
             // A program that changes its user is no longer killed with its parent (prctl(2), PR_SET_PDEATHSIG).
             super::remove::end(run)?;
         }
+        let (name, image) = (files.config.plain_name().to_owned(), files.config.config.image.clone());
+        let tell = |action, attribute| self.tell(id, &name, &image, action, attribute);
+        if run.is_some() {
+            tell(Action::Die, Some(("exitCode", super::record::lost().code().to_string())));
+        }
         match &mut files.record {
-            Some(record) if record.guard => super::remove::erase(self, id),
+            Some(record) if record.guard => {
+                super::remove::erase(self, id)?;
+                tell(Action::Destroy, None);
+                Ok(())
+            }
             Some(record) => {
                 let Some(run) = run else { return Ok(()) };
                 record.close(&run, &mut files.config, super::record::lost());

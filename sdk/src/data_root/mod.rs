@@ -15,6 +15,7 @@
 //! │   └── repositories.json                   0600  tags
 //! ├── image/plywood.lock                      0600  the store lock
 //! ├── image/plywood/                          0700  what only plywood knows
+//! │   ├── events/{current,previous}          0600  what has happened
 //! │   ├── in-flight/<name>                    0600  one file for each object in the making
 //! │   ├── locks/<name>                        0600  further locks
 //! │   └── trash/<random>                            trees on their way out
@@ -42,6 +43,7 @@ use crate::spec::id::{CacheId, ContainerId};
 use crate::spec::name::VolumeName;
 
 pub(crate) mod atomic;
+pub(crate) mod events;
 pub(crate) mod journal;
 pub(crate) mod lock;
 mod open;

@@ -77,6 +77,7 @@ const LAYOUT: &[(&str, u32)] = &[
     ("image/DRIVER/layerdb/sha256", 0o755),
     ("image/DRIVER/layerdb/tmp", 0o755),
     ("image/plywood", 0o700),
+    ("image/plywood/events", 0o700),
     ("image/plywood/in-flight", 0o700),
     ("image/plywood/locks", 0o700),
     ("image/plywood/trash", 0o700),

@@ -53,6 +53,7 @@ fn a_new_root_has_dockers_directories_and_modes() {
         ("image/overlay2/layerdb/tmp", 0o755),
         ("image/plywood", 0o700),
         ("image/plywood-cache", 0o700),
+        ("image/plywood/events", 0o700),
         ("image/plywood/in-flight", 0o700),
         ("image/plywood/locks", 0o700),
         ("image/plywood/trash", 0o700),

@@ -1,10 +1,25 @@
 //! Containers that are there already.
 
 use super::Engine;
-use crate::container::Container;
+use crate::container::{Container, Events};
 use crate::error::{ErrorKind, Result};
 
 impl Engine {
+    /// Begins to read what happens to the containers of this data root, whichever program does it.
+    ///
+    /// ```no_run
+    /// # fn main() -> plywood::Result<()> {
+    /// # let engine = plywood::Engine::open_default()?;
+    /// for event in engine.events().read()? {
+    ///     println!("{} {} {}", event.time, event.action, event.name);
+    /// }
+    /// # Ok(()) }
+    /// ```
+    #[doc(alias = "docker events")]
+    pub fn events(&self) -> Events {
+        Events::new(&self.store)
+    }
+
     /// All containers, by creation, the newest first: those of other programs and of Docker too.
     ///
     /// These handles are no guards: dropping one does nothing.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-pub use crate::args_containers::Exec;
+pub use crate::args_containers::{Events, Exec};
 pub use crate::args_run::{Create, Run, Start};
 
 /// Containers, images and volumes without a daemon.
@@ -74,6 +74,8 @@ pub enum Command {
     Exec(Exec),
     /// List containers
     Ps(Ps),
+    /// Show what happens to containers, as it happens
+    Events(Events),
     /// List the processes of a container
     Top {
         /// Its name or ID

@@ -36,3 +36,17 @@ pub struct Exec {
     #[arg(trailing_var_arg = true, required = true, num_args = 2.., value_name = "CONTAINER COMMAND [ARG...]")]
     pub words: Vec<String>,
 }
+
+/// What `events` takes.
+#[derive(Debug, Args)]
+pub struct Events {
+    /// Those that fit only: container=, event=, image=, type=
+    #[arg(short, long, value_name = "KEY=VALUE")]
+    pub filter: Vec<String>,
+    /// Begin at this time: 2024-02-29T12:00:00Z, seconds since 1970, or 10m for ten minutes ago; default: now
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<String>,
+    /// End at this time; default: never
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<String>,
+}

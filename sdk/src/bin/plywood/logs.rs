@@ -42,7 +42,7 @@ pub fn print(session: &Session, wanted: &Logs) -> Outcome<()> {
 }
 
 /// `2024-02-29T12:00:00Z`, seconds since 1970, or how long ago: `10m`.
-fn moment(flag: &str, text: &str) -> Outcome<Timestamp> {
+pub fn moment(flag: &str, text: &str) -> Outcome<Timestamp> {
     if let Ok(time) = Timestamp::parse(text) {
         return Ok(time);
     }
@@ -112,7 +112,7 @@ impl Printer {
 }
 
 /// With nine digits behind the second, so that the lines are aligned.
-fn padded(time: Timestamp) -> String {
+pub fn padded(time: Timestamp) -> String {
     let text = time.to_string();
     let plain = text.trim_end_matches('Z');
     let (second, fraction) = plain.split_once('.').unwrap_or((plain, ""));

@@ -15,6 +15,7 @@ mod args_containers;
 mod args_run;
 mod args_security;
 mod containers;
+mod events;
 mod exec;
 mod failure;
 mod files;
@@ -100,6 +101,7 @@ fn act(session: &Session, command: Command) -> Outcome<ExitCode> {
         Command::Run(run) => run::run(session, run),
         Command::Create(create) => done(run::create(session, create)),
         Command::Start(start) => run::start(session, &start),
+        Command::Events(wanted) => done(events::print(session, &wanted)),
         Command::Exec(exec) => exec::exec(session, &exec),
         Command::Ps(list) => done(ps::list(session, &list)),
         Command::Logs(logs) => done(logs::print(session, &logs)),

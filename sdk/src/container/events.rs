@@ -1,0 +1,197 @@
+//! What happens to containers: told by the programs that do it, read by any.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Instant;
+
+use serde::{Deserialize, Serialize};
+
+use super::handle::Handle;
+use super::store::Store;
+use crate::data_root::events::Told;
+use crate::error::Result;
+use crate::spec::id::ContainerId;
+use crate::spec::time::Timestamp;
+
+/// Something that has happened to a container.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Event {
+    /// When.
+    pub time: Timestamp,
+    /// What.
+    pub action: Action,
+    /// To which container.
+    pub id: ContainerId,
+    /// What it was called.
+    pub name: String,
+    /// The reference of its image, as it was given.
+    pub image: String,
+    /// By Docker's names: `exitCode` of [`Action::Die`], `signal` of [`Action::Kill`], `oldName` of [`Action::Rename`].
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub attributes: BTreeMap<String, String>,
+}
+
+/// What has happened, in Docker's words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Action {
+    /// It was created.
+    Create,
+    /// Its process was started.
+    Start,
+    /// Its process has ended. If its program was killed, this is told by the next one that opens the data root.
+    Die,
+    /// It was sent a signal.
+    Kill,
+    /// It was asked to stop, and has.
+    Stop,
+    /// Its processes were frozen.
+    Pause,
+    /// They were thawed.
+    Unpause,
+    /// It was given another name.
+    Rename,
+    /// It was removed.
+    Destroy,
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Create => "create",
+            Self::Start => "start",
+            Self::Die => "die",
+            Self::Kill => "kill",
+            Self::Stop => "stop",
+            Self::Pause => "pause",
+            Self::Unpause => "unpause",
+            Self::Rename => "rename",
+            Self::Destroy => "destroy",
+        })
+    }
+}
+
+/// Which events to read; made by [`Engine::events`](crate::Engine::events). Default: those from now on, without an end.
+#[derive(Debug, Clone)]
+#[must_use = "nothing is read until `read` is called"]
+pub struct Events {
+    store: Store,
+    since: Option<Timestamp>,
+    until: Option<Timestamp>,
+}
+
+impl Events {
+    pub(crate) fn new(store: &Store) -> Self {
+        Self { store: store.clone(), since: None, until: None }
+    }
+
+    /// Reads what has happened since this time as well, as far as it is kept: the last few thousand events.
+    #[doc(alias = "--since")]
+    pub fn since(mut self, time: Timestamp) -> Self {
+        self.since = Some(time);
+        self
+    }
+
+    /// Ends at this time.
+    #[doc(alias = "--until")]
+    pub fn until(mut self, time: Timestamp) -> Self {
+        self.until = Some(time);
+        self
+    }
+
+    /// Begins to read. What happens after this has returned is not missed.
+    ///
+    /// # Errors
+    /// If the data root cannot be read or watched.
+    pub fn read(&self) -> Result<EventStream> {
+        let told = self.store.root().told(self.since.is_some())?;
+        Ok(EventStream { told, since: self.since, until: self.until, error: None, _store: self.store.clone() })
+    }
+}
+
+/// Events, oldest first, of this program and of all others on the data root. Waits for the next one.
+///
+/// If nothing can be read any further it ends; the reason is told by [`error`](Self::error).
+#[derive(Debug)]
+pub struct EventStream {
+    told: Told,
+    since: Option<Timestamp>,
+    until: Option<Timestamp>,
+    error: Option<crate::Error>,
+    /// Keeps the data root open.
+    _store: Store,
+}
+
+impl EventStream {
+    /// Why it ended early, if it did.
+    pub fn error(&self) -> Option<&crate::Error> {
+        self.error.as_ref()
+    }
+
+    fn try_next(&mut self) -> Result<Option<Event>> {
+        loop {
+            while let Some(line) = self.told.next_line()? {
+                // A later version may tell of what this one does not know.
+                let Ok(event) = serde_json::from_str::<Event>(&line) else { continue };
+                if self.until.is_some_and(|until| event.time > until) {
+                    return Ok(None);
+                }
+                if self.since.is_none_or(|since| event.time >= since) {
+                    return Ok(Some(event));
+                }
+            }
+            let left = self.until.map(|until| until.since(Timestamp::now()));
+            // A time too far away for the clock is none.
+            let deadline = left.and_then(|left| Instant::now().checked_add(left));
+            if !self.told.wait(deadline)? {
+                return Ok(None);
+            }
+        }
+    }
+}
+
+impl Iterator for EventStream {
+    type Item = Event;
+
+    fn next(&mut self) -> Option<Event> {
+        self.try_next().unwrap_or_else(|error| {
+            tracing::warn!("the events end early: {error}");
+            self.error = Some(error);
+            None
+        })
+    }
+}
+
+impl Store {
+    /// Tells what has happened to a container. That it cannot be told is no reason to fail.
+    pub(super) fn tell(
+        &self,
+        id: &ContainerId,
+        name: &str,
+        image: &str,
+        action: Action,
+        attribute: Option<(&str, String)>,
+    ) {
+        let attributes = attribute.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+        let (name, image) = (name.to_owned(), image.to_owned());
+        let event = Event { time: Timestamp::now(), action, id: id.clone(), name, image, attributes };
+        let told = serde_json::to_string(&event).map_err(|error| error.to_string());
+        if let Err(error) = told.and_then(|line| self.root().tell(&line).map_err(|error| error.to_string())) {
+            tracing::debug!("that a container did {action} is not told: {error}");
+        }
+    }
+}
+
+impl Handle {
+    /// Tells what has happened to it.
+    pub(super) fn tell(&self, action: Action) {
+        self.store().tell(self.id(), self.name(), self.image(), action, None);
+    }
+
+    /// The same, with one of Docker's attributes.
+    pub(super) fn tell_with(&self, action: Action, key: &str, value: impl ToString) {
+        self.store().tell(self.id(), self.name(), self.image(), action, Some((key, value.to_string())));
+    }
+}
