@@ -218,7 +218,7 @@ fn a_program_that_panics_leaves_nothing_but_what_it_kept() {
 #[test]
 fn what_a_killed_program_leaves_is_removed_by_the_next() {
     if let Some(directory) = victim::directory() {
-        live(&directory, |_| std::thread::park());
+        live(&directory, |_| victim::wait());
     }
     let directory = victim::Directory::new();
     let root = directory.path().join("root");
@@ -226,6 +226,8 @@ fn what_a_killed_program_leaves_is_removed_by_the_next() {
     let pids = pids(&mut victim);
     let watcher = Engine::open_with(&root, Durability::Fast).unwrap();
     assert_eq!(watcher.container("guard").unwrap().state().unwrap(), State::Running);
+    // Its reaper would be faster than any next program.
+    victim.kill_reaper();
     victim.kill();
     assert!(pids.iter().all(|pid| victim::ends(*pid)), "its containers die with it");
     // What the disk says is out of date; the state is derived.

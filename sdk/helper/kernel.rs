@@ -198,3 +198,217 @@ pub unsafe fn vfork(stack_top: *mut u8, frame: *mut Frame) -> Result<i32, i32> {
     }
     if result < 0 { Err(result.wrapping_neg() as i32) } else { Ok(result as i32) }
 }
+
+/// A message and the descriptors that came with it; -1 for those that did not.
+pub struct Message<'a> {
+    pub bytes: &'a [u8],
+    pub files: [i32; 2],
+}
+
+impl Message<'_> {
+    /// Closes its descriptors.
+    pub fn close(&self) {
+        self.files.into_iter().for_each(close);
+    }
+}
+
+/// Takes the next message from a socket; `None` at its end.
+pub fn receive(socket: i32, buffer: &mut [u8]) -> Option<Message<'_>> {
+    /// struct cmsghdr with two descriptors behind it.
+    const CONTROL: u64 = 16 + 8;
+    let mut control = [0_u64; 3];
+    let vector = [buffer.as_mut_ptr().expose_provenance() as u64, buffer.len() as u64];
+    let begin = (&raw mut control).expose_provenance() as u64;
+    // struct msghdr: name, its length, vectors, their number, control, its length, flags.
+    let mut header = [0, 0, address(&vector), 1, begin, CONTROL, 0];
+    let header = (&raw mut header).expose_provenance() as u64;
+    let read = loop {
+        // SAFETY: the structs lead to buffers of ours with their sizes.
+        match unsafe { call(SYS_recvmsg, [socket as u64, header, MSG_CMSG_CLOEXEC, 0, 0, 0]) } {
+            Ok(0) => return None,
+            Ok(read) => break read as usize,
+            Err(EINTR) => {}
+            Err(_) => return None,
+        }
+    };
+    let [length, kind, files] = control;
+    let mut received = [-1, -1];
+    if kind == SOL_SOCKET | SCM_RIGHTS << 32 {
+        received[0] = files as u32 as i32;
+        if length >= CONTROL {
+            received[1] = (files >> 32) as u32 as i32;
+        }
+    }
+    buffer.get(..read).map(|bytes| Message { bytes, files: received })
+}
+
+/// Waits until one of two descriptors is ready; which of them are.
+pub fn poll(fds: [i32; 2]) -> [bool; 2] {
+    // struct pollfd: descriptor in 4 bytes, wanted and found events in 2 each.
+    let mut polled = fds.map(|fd| u64::from(fd as u32) | POLLIN << 32);
+    let begin = (&raw mut polled).expose_provenance() as u64;
+    // SAFETY: the kernel writes to two structs, which are ours; there is no time limit and no mask.
+    while unsafe { call(SYS_ppoll, [begin, 2, 0, 0, 0, 0]) } == Err(EINTR) {}
+    polled.map(|one| one >> 48 != 0)
+}
+
+/// Kills the process behind a descriptor.
+pub fn kill_by_pidfd(pidfd: i32) {
+    // SAFETY: no information is passed. It may have ended.
+    let _ = unsafe { call(SYS_pidfd_send_signal, [pidfd as u64, SIGKILL, 0, 0, 0, 0]) };
+}
+
+/// Waits until the process behind a descriptor has ended.
+pub fn wait_for_pidfd(pidfd: i32) {
+    if pidfd >= 0 {
+        poll([pidfd, -1]);
+    }
+}
+
+/// Goes on in a copy of this process too; 0 there.
+pub fn fork() -> Result<u64, i32> {
+    // SAFETY: nothing is shared, and both go on with stacks of their own.
+    unsafe { call(SYS_clone, [SIGCHLD as u64, 0, 0, 0, 0, 0]) }
+}
+
+/// Allows as many open files as the host does.
+pub fn raise_file_limit() {
+    let mut limit = [0_u64; 2];
+    let begin = (&raw mut limit).expose_provenance() as u64;
+    // SAFETY: the kernel writes to the struct, which is ours.
+    let read = unsafe { call(SYS_prlimit64, [0, RLIMIT_NOFILE, 0, begin, 0, 0]) };
+    let raised = [limit[1], limit[1]];
+    if read.is_ok() {
+        // SAFETY: the kernel reads the struct.
+        let _ = unsafe { call(SYS_prlimit64, [0, RLIMIT_NOFILE, address(&raised), 0, 0, 0]) };
+    }
+}
+
+/// Memory of this process alone, filled with zeros.
+pub fn map_private(size: usize) -> Option<*mut u8> {
+    let flags = MAP_PRIVATE | MAP_ANONYMOUS;
+    // SAFETY: a new mapping, where there is room.
+    let mapped = unsafe { call(SYS_mmap, [0, size as u64, PROT_READ | PROT_WRITE, flags, u64::MAX, 0]) };
+    mapped.ok().map(|base| core::ptr::with_exposed_provenance_mut(base as usize))
+}
+
+/// The number of this process.
+pub fn own_pid() -> u32 {
+    // SAFETY: takes no pointer.
+    unsafe { call(SYS_getpid, [0; 6]) }.unwrap_or(0) as u32
+}
+
+// Paths are addresses of texts that end with a zero byte and outlive the call: constants, and what a message holds.
+
+/// Opens a path; for reading unless the flags say otherwise.
+pub fn open(directory: i32, path: u64, flags: u64) -> Result<i32, i32> {
+    let flags = flags | O_CLOEXEC | O_NONBLOCK;
+    // SAFETY: the path is a C string.
+    unsafe { call(SYS_openat, [directory as u64, path, flags, 0, 0, 0]) }.map(|fd| fd as i32)
+}
+
+/// Removes a name.
+pub fn unlink(directory: i32, path: u64, flags: u64) -> Result<(), i32> {
+    // SAFETY: the path is a C string.
+    unsafe { call(SYS_unlinkat, [directory as u64, path, flags, 0, 0, 0]) }.map(drop)
+}
+
+/// Gives a file another name.
+pub fn rename(directory: i32, path: u64, to: i32, name: u64) -> Result<(), i32> {
+    // SAFETY: both paths are C strings.
+    unsafe { call(SYS_renameat, [directory as u64, path, to as u64, name, 0, 0]) }.map(drop)
+}
+
+/// Sets the mode of an open file.
+pub fn set_mode(fd: i32, mode: u64) {
+    // SAFETY: takes no pointer. What cannot be changed shows when it is used.
+    let _ = unsafe { call(SYS_fchmod, [fd as u64, mode, 0, 0, 0, 0]) };
+}
+
+/// Sets the mode of a directory.
+pub fn set_mode_at(directory: i32, path: u64, mode: u64) {
+    // SAFETY: the path is a C string. What cannot be changed shows when it is used.
+    let _ = unsafe { call(SYS_fchmodat, [directory as u64, path, mode, 0, 0, 0]) };
+}
+
+/// Waits for the lock of a file; it ends with the last copy of the descriptor.
+pub fn lock(fd: i32) -> bool {
+    // SAFETY: takes no pointer.
+    unsafe { call(SYS_flock, [fd as u64, LOCK_EX, 0, 0, 0, 0]) }.is_ok()
+}
+
+/// Reads what there is; how many bytes.
+pub fn read(fd: i32, buffer: &mut [u8]) -> Result<usize, i32> {
+    let (begin, length) = (buffer.as_mut_ptr().expose_provenance() as u64, buffer.len() as u64);
+    // SAFETY: the buffer is ours and has this size.
+    unsafe { call(SYS_read, [fd as u64, begin, length, 0, 0, 0]) }.map(|read| read as usize)
+}
+
+/// Goes to the beginning of a directory.
+pub fn rewind(directory: i32) {
+    // SAFETY: takes no pointer.
+    let _ = unsafe { call(SYS_lseek, [directory as u64, 0, 0, 0, 0, 0]) };
+}
+
+/// Reads entries of a directory; how many bytes.
+pub fn entries(directory: i32, buffer: &mut [u8]) -> usize {
+    let (begin, length) = (buffer.as_mut_ptr().expose_provenance() as u64, buffer.len() as u64);
+    // SAFETY: the buffer is ours and has this size.
+    unsafe { call(SYS_getdents64, [directory as u64, begin, length, 0, 0, 0]) }.unwrap_or(0) as usize
+}
+
+/// Whether an open directory is the one of a path.
+pub fn is_same(fd: i32, directory: i32, path: u64) -> bool {
+    let Ok(other) = open(directory, path, O_DIRECTORY) else { return false };
+    let same = identity(fd) == identity(other);
+    close(other);
+    same
+}
+
+/// File system and number of an open file.
+fn identity(fd: i32) -> Option<(u64, u64)> {
+    // struct statx has 256 bytes: the number at 32, the device in two halves at 136.
+    let mut found = [0_u64; 32];
+    let begin = (&raw mut found).expose_provenance() as u64;
+    let arguments = [fd as u64, address(b"\0"), AT_EMPTY_PATH, STATX_INO, begin, 0];
+    // SAFETY: the kernel writes to the struct, which is ours.
+    unsafe { call(SYS_statx, arguments) }.ok()?;
+    Some((found[17], found[4]))
+}
+
+/// Whether a file holds these bytes.
+pub fn file_holds(fd: i32, bytes: &[u8]) -> bool {
+    let Some(size) = size_of_file(fd).filter(|size| *size > 0) else { return false };
+    // SAFETY: a new mapping, where there is room.
+    let mapped = unsafe { call(SYS_mmap, [0, size as u64, PROT_READ, MAP_PRIVATE, fd as u64, 0]) };
+    let Ok(base) = mapped else { return true };
+    let base = core::ptr::with_exposed_provenance_mut::<u8>(base as usize);
+    // SAFETY: the mapping has this size; files of containers are replaced, and never truncated.
+    let text = unsafe { core::slice::from_raw_parts(base, size) };
+    let holds = (0..size).any(|at| text.get(at..).is_some_and(|rest| rest.starts_with(bytes)));
+    // SAFETY: nothing refers to it any more.
+    unsafe { unmap(base, size) };
+    holds
+}
+
+/// What follows the last slash of a text.
+pub fn last_name(path: u64) -> &'static [u8] {
+    let text = text(path);
+    text.rsplit(|byte| *byte == b'/').next().unwrap_or(text)
+}
+
+/// Whether two texts are equal.
+pub fn equal(one: u64, other: u64) -> bool {
+    other != 0 && text(one) == text(other)
+}
+
+fn text(path: u64) -> &'static [u8] {
+    let begin = core::ptr::with_exposed_provenance::<u8>(path as usize);
+    let mut length = 0;
+    // SAFETY: it ends with a zero byte.
+    while unsafe { begin.wrapping_add(length).read() } != 0 {
+        length = length.wrapping_add(1);
+    }
+    // SAFETY: these bytes were read just now, and nobody writes to them while they are compared.
+    unsafe { core::slice::from_raw_parts(begin, length) }
+}

@@ -3,6 +3,7 @@
 //! | first argument | what it is | file |
 //! |---|---|---|
 //! | `plywood-init` | process 1 of a container: starts the payload, passes signals on, reaps orphans | `init.rs` |
+//! | `plywood-reaper` | removes what a program leaves when it is killed | `reaper.rs` |
 //!
 //! `sdk/build.rs` compiles it with the compiler of the SDK and for its target, the SDK carries it, and executes it from a
 //! sealed memory file: no path leads to it, and nobody can write to it. The layout of plans and their interpreter are
@@ -16,11 +17,14 @@
 
 extern crate self as libc;
 
+mod chunk;
 mod init;
 mod kernel;
 mod memory;
 mod numbers;
+mod reaper;
 mod start;
+mod tree;
 
 #[path = "../src/sys/child.rs"]
 #[allow(dead_code)]
@@ -35,6 +39,7 @@ pub use numbers::*;
 fn run(name: &[u8]) -> ! {
     match name {
         b"/sbin/plywood-init" => init::run(),
+        b"plywood-reaper" => reaper::run(),
         _ => kernel::exit(127),
     }
 }

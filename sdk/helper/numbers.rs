@@ -16,16 +16,29 @@ system_calls! {
     SYS_rt_sigprocmask 14 135
     SYS_nanosleep 35 101
     SYS_sendto 44 206
+    SYS_getpid 39 172
+    SYS_recvmsg 47 212
     SYS_clone 56 220
     SYS_execve 59 221
     SYS_wait4 61 260
     SYS_kill 62 129
     SYS_fcntl 72 25
+    SYS_flock 73 32
+    SYS_fchmod 91 52
     SYS_prctl 157 167
     SYS_futex 202 98
+    SYS_getdents64 217 61
     SYS_exit_group 231 94
+    SYS_openat 257 56
+    SYS_unlinkat 263 35
+    SYS_renameat 264 38
+    SYS_fchmodat 268 53
     SYS_faccessat 269 48
+    SYS_ppoll 271 73
     SYS_signalfd4 289 74
+    SYS_prlimit64 302 261
+    SYS_statx 332 291
+    SYS_pidfd_send_signal 424 424
     SYS_clone3 435 435
     SYS_openat2 437 437
 }
@@ -36,8 +49,24 @@ pub const SEEK_END: u64 = 2;
 pub const PROT_READ: u64 = 1;
 pub const PROT_WRITE: u64 = 2;
 pub const MAP_SHARED: u64 = 1;
+pub const MAP_PRIVATE: u64 = 2;
+pub const MAP_ANONYMOUS: u64 = 0x20;
 pub const MSG_NOSIGNAL: u64 = 0x4000;
 pub const PR_SET_NAME: u64 = 15;
+pub const O_RDWR: u64 = 2;
+pub const O_NONBLOCK: u64 = 0o4000;
+pub const O_DIRECTORY: u64 = if cfg!(target_arch = "x86_64") { 0o200_000 } else { 0o40_000 };
+pub const O_NOFOLLOW: u64 = if cfg!(target_arch = "x86_64") { 0o400_000 } else { 0o100_000 };
+pub const AT_REMOVEDIR: u64 = 0x200;
+pub const AT_EMPTY_PATH: u64 = 0x1000;
+pub const STATX_INO: u64 = 0x100;
+pub const LOCK_EX: u64 = 2;
+pub const POLLIN: u64 = 1;
+pub const SOL_SOCKET: u64 = 1;
+pub const SCM_RIGHTS: u64 = 1;
+pub const MSG_CMSG_CLOEXEC: u64 = 0x4000_0000;
+pub const RLIMIT_NOFILE: u64 = 7;
+pub const SIGKILL: u64 = 9;
 pub const O_CLOEXEC: u64 = 0o2_000_000;
 pub const F_SETFD: u64 = 2;
 pub const FD_CLOEXEC: u64 = 1;

@@ -90,3 +90,7 @@ unsafe extern "C" fn memcmp(one: *const u8, other: *const u8, length: usize) -> 
     }
     0
 }
+
+/// What the core library names as the one that would unwind; nothing here does.
+#[unsafe(no_mangle)]
+extern "C" fn rust_eh_personality() {}

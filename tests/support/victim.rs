@@ -24,6 +24,14 @@ pub fn tell(text: impl std::fmt::Display) {
     println!("\n{MARK}{text}");
 }
 
+/// Waits to be killed.
+pub fn wait() -> ! {
+    loop {
+        // May return at any time.
+        std::thread::park();
+    }
+}
+
 /// A temporary directory for a victim; what it leaves there is removed too.
 #[derive(Debug)]
 pub struct Directory(tempfile::TempDir);
@@ -105,6 +113,37 @@ impl Victim {
             if let Some(text) = line.trim_end().strip_prefix(MARK) {
                 return Some(text.to_owned());
             }
+        }
+    }
+
+    /// Its process number.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Its reaper, if it has one: a process that holds a descriptor of this one.
+    pub fn reaper(&self) -> Option<u32> {
+        let mark = format!("\nPid:\t{}\n", self.pid());
+        let is_it = |pid: &u32| {
+            let read = |name: &str| fs::read_to_string(format!("/proc/{pid}/{name}")).unwrap_or_default();
+            read("comm") == "plywood-reaper\n" && read("fdinfo/4").contains(&mark)
+        };
+        let pids = fs::read_dir("/proc").ok()?.flatten();
+        pids.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).find(is_it)
+    }
+
+    /// Kills its reaper.
+    ///
+    /// # Panics
+    /// If it has none.
+    pub fn kill_reaper(&self) {
+        let reaper = self.reaper().and_then(|pid| i32::try_from(pid).ok()).and_then(rustix::process::Pid::from_raw);
+        let reaper = reaper.unwrap_or_else(|| panic!("there is no reaper"));
+        rustix::process::kill_process(reaper, rustix::process::Signal::KILL).unwrap_or_else(|error| panic!("{error}"));
+        while fs::read_to_string(format!("/proc/{}/comm", reaper.as_raw_pid()))
+            .is_ok_and(|it| it.starts_with("plywood-reaper"))
+        {
+            std::thread::yield_now();
         }
     }
 

@@ -11,13 +11,14 @@ use super::definition::Settings;
 use super::events::Action;
 use super::files;
 use super::handle::Handle;
+use super::reaper::Reaper;
 use super::store::{Files, Store, to_json};
 use crate::data_root::{Durability, InFlight, atomic};
 use crate::error::{Attempt, Error, ErrorKind, Fault, Result};
 use crate::image::Image;
 use crate::layer::WritableLayer;
 use crate::layer::view::View;
-use crate::spec::id::ContainerId;
+use crate::spec::id::{CacheId, ContainerId};
 use crate::spec::name::{ContainerName, VolumeName};
 
 /// How often another name is drawn before we give up: with ten thousand names taken, one draw in two still succeeds.
@@ -105,9 +106,11 @@ pub(crate) fn create<D>(store: &Store, image: &Image<D>, reference: &str, settin
     };
     let (id, name, mut files) = prepare().map_err(attempt)?;
     let owner = store.own(&id).map_err(attempt)?;
-    match build(store, image, &id, name.as_ref(), &mut files) {
+    let layer = CacheId::random().map_err(attempt)?;
+    let reaper = Reaper::of_guard(store, &id, &files.config, &layer, &owner);
+    match build(store, image, &id, name.as_ref(), layer, &mut files) {
         Ok(writable) => {
-            let handle = Handle::owned(store, id, files, writable, owner);
+            let handle = Handle::owned(store, id, files, writable, owner, reaper);
             handle.tell(Action::Create);
             Ok(handle)
         }
@@ -131,11 +134,12 @@ fn build<D>(
     image: &Image<D>,
     id: &ContainerId,
     name: Option<&ContainerName>,
+    layer: CacheId,
     files: &mut Files,
 ) -> Result<WritableLayer> {
     stage(store, id, name, files)?;
     hold_image(store, image, &files.config.config.image)?;
-    let writable = store.layers().create_writable(id, image.chain_id())?;
+    let writable = store.layers().create_writable_as(layer, id, image.chain_id())?;
     populate(store, files, &writable)?;
     if !atomic::publish(&store.staged(id), &store.root().container_dir(id), Durability::Fast)? {
         return Err(CreateFault::Exists.into());

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::config;
 use super::events::Action;
+use super::reaper::Reaper;
 use super::record::{Run, lost};
 use super::rename::Name;
 use super::root::IdleRoot;
@@ -46,6 +47,8 @@ pub(super) struct Inner {
     pub(super) phase: Phase,
     /// Its file system, mounted for a copy while it does not run.
     pub(super) idle_root: Weak<IdleRoot>,
+    /// What is done if this program is killed.
+    pub(super) reaper: Reaper,
     pub(super) ends: Ends,
     /// Whether it is removed as soon as its process has ended: then its end is not worth a file.
     pub(super) one_shot: bool,
@@ -93,10 +96,12 @@ impl Handle {
         files: Files,
         writable: WritableLayer,
         owner: InFlight,
+        reaper: Reaper,
     ) -> Arc<Self> {
         let mut handle = Self::observed(store, id, &files);
         let inner = handle.inner.get_mut().unwrap_or_else(PoisonError::into_inner);
         inner.owner = Some(owner);
+        inner.reaper = reaper;
         inner.files = Some(Box::new(files));
         inner.writable = Some(writable);
         let handle = Arc::new(handle);
@@ -112,6 +117,7 @@ impl Handle {
             writable: None,
             phase: Phase::Idle,
             idle_root: Weak::new(),
+            reaper: Reaper::default(),
             ends: Ends::default(),
             one_shot: false,
         };
@@ -304,6 +310,7 @@ impl Handle {
         record.guard = false;
         self.store.write(&self.id, files)?;
         self.store.sync(&self.id)?;
+        inner.reaper.keep_files();
         if !is_running {
             inner.disown();
         }
@@ -321,6 +328,7 @@ impl Handle {
     }
 
     pub(super) fn record_end(&self, inner: &mut Inner, status: ExitStatus) {
+        inner.reaper.has_none();
         let Some(files) = &mut inner.files else { return };
         let Some(record) = &mut files.record else { return };
         let Some(run) = record.run.clone() else { return };
@@ -386,6 +394,7 @@ impl Inner {
 
     pub(super) fn set_removed(&mut self) {
         self.phase = Phase::Removed;
+        self.reaper = Reaper::default();
         self.files = None;
         self.writable = None;
     }

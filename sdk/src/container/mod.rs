@@ -33,6 +33,7 @@ mod host_config;
 mod inspect;
 mod logs;
 mod network;
+mod reaper;
 mod record;
 mod rename;
 pub(crate) mod remove;
@@ -75,7 +76,7 @@ use remove::Force;
 ///
 /// One that was created or started by this program is a guard: dropping it kills its process and removes the container,
 /// with its volumes that have no name, within milliseconds. If the program is killed, its processes are too, and what it
-/// leaves is removed by the next program that opens the store. One that was found by its name is not: dropping it does
+/// leaves is removed at once by a helper process, its reaper. One that was found by its name is not: dropping it does
 /// nothing.
 #[must_use = "the container is removed when this is dropped"]
 pub struct Container<D = Layers> {

@@ -10,6 +10,7 @@ use super::files;
 use super::handle::{Handle, Inner, Phase};
 use super::host_config::parse_tmpfs_options;
 use super::network::NetworkMode;
+use super::reaper::ProcessToBe;
 use super::record::Run;
 use super::security;
 use super::stdio::{Ends, Streams};
@@ -20,7 +21,7 @@ use crate::error::{ErrorKind, Fault, Result};
 use crate::layer::WritableLayer;
 use crate::layer::view::View;
 use crate::logs::json_file::{LogConfig, Writer};
-use crate::runtime::{self, Bundle, BundleMount, BundleSource, Process, ProcessSpec, Rootfs};
+use crate::runtime::{self, Bundle, BundleMount, BundleSource, Hooks, Process, ProcessSpec, Rootfs};
 use crate::spec::byte_size::ByteSize;
 use crate::spec::container_path::ContainerPath;
 use crate::spec::exit_status::ExitStatus;
@@ -70,9 +71,11 @@ impl Handle {
 
     fn try_start(self: &Arc<Self>, streams: &Streams) -> Result<()> {
         let (files, writable) = self.take_over()?;
+        let doomed = self.lock().reaper.expect_process();
         let started_at = Timestamp::now();
-        let started = self.launch(&files, &writable, streams);
+        let started = self.launch(&files, &writable, streams, doomed.as_ref());
         let mut inner = self.lock();
+        inner.reaper.has_process(doomed.filter(|_| started.is_ok()));
         let early = match std::mem::replace(&mut inner.phase, Phase::Idle) {
             Phase::Starting(early) => early,
             // Removed meanwhile by another handle: the process was not there yet to be killed.
@@ -141,7 +144,13 @@ impl Handle {
         }
     }
 
-    fn launch(self: &Arc<Self>, files: &Files, writable: &WritableLayer, streams: &Streams) -> Result<(Process, Ends)> {
+    fn launch(
+        self: &Arc<Self>,
+        files: &Files,
+        writable: &WritableLayer,
+        streams: &Streams,
+        doomed: Option<&ProcessToBe>,
+    ) -> Result<(Process, Ends)> {
         let bundle = bundle(self.store(), self.id(), files, writable)?;
         let log = match streams.needs_log() {
             true => Some(Writer::open(&self.store().root().container_log(self.id()), log_config(files))?),
@@ -152,7 +161,13 @@ impl Handle {
         // The process keeps its container from being given up while it runs.
         let handle = Arc::clone(self);
         let on_exit = Box::new(move |status: &ExitStatus| handle.ended(*status));
-        let process = runtime::start(&bundle, stdio, on_exit)?;
+        let created = doomed.map(|doomed| -> runtime::Hook<'_> {
+            Box::new(|_, pidfd| {
+                doomed.tell(pidfd);
+                Ok(())
+            })
+        });
+        let process = runtime::start_with(&bundle, stdio, Hooks { created, held: None }, on_exit)?;
         ends.connect(&process)?;
         Ok((process, ends))
     }

@@ -23,7 +23,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::de::DeserializeOwned;
 
@@ -147,7 +147,7 @@ impl Store {
     }
 
     fn read_in(&self, directory: &Path) -> Result<Option<Files>> {
-        let Some(config) = read_json(&directory.join("config.v2.json"))? else { return Ok(None) };
+        let Some(config) = read_json(&directory.join(CONFIG_FILE))? else { return Ok(None) };
         let host = read_json(&directory.join("hostconfig.json"))?.unwrap_or_default();
         let record = read_json(&directory.join("plywood.json"))?;
         Ok(Some(Files { config, host, record }))
@@ -162,7 +162,7 @@ impl Store {
         // In the order in which a container moves: one that is published meanwhile is found in the second at the latest.
         for directory in [self.staging(), self.root().containers_dir()] {
             for id in ids_in(&directory)? {
-                if let Some(config) = read_json(&directory.join(id.as_str()).join("config.v2.json"))? {
+                if let Some(config) = read_json(&directory.join(id.as_str()).join(CONFIG_FILE))? {
                     configs.push((id, config));
                 }
             }
@@ -173,7 +173,7 @@ impl Store {
     /// The configurations of one container: in place, in the making, or, after a crash, both. What cannot be read is not told.
     pub(super) fn configs_of(&self, id: &ContainerId) -> Vec<Config> {
         let directories = [self.root().container_dir(id), self.staged(id)];
-        directories.iter().filter_map(|directory| read_json(&directory.join("config.v2.json")).ok().flatten()).collect()
+        directories.iter().filter_map(|directory| read_json(&directory.join(CONFIG_FILE)).ok().flatten()).collect()
     }
 
     /// The container called `name`: its name, its ID, or the beginning of exactly one ID.
@@ -224,7 +224,7 @@ impl Store {
         // In the order in which a container moves: one that is published meanwhile is found in the second at the latest.
         for directory in [self.staging(), self.root().containers_dir()] {
             for id in ids_in(&directory)? {
-                let path = directory.join(id.as_str()).join("config.v2.json");
+                let path = directory.join(id.as_str()).join(CONFIG_FILE);
                 // A file that cannot be read has no name that Docker would see either.
                 if let Ok(Some(config)) = read_json::<Named>(&path)
                     && config.name.strip_prefix('/').unwrap_or(&config.name) == name
@@ -281,6 +281,7 @@ impl Store {
 
     /// Removes or completes what dead programs have left. What resists is tried again at the next open.
     pub(crate) fn settle(&self) -> Result<()> {
+        self.await_reapers()?;
         for (name, entry) in self.root().abandoned()? {
             let Some(id) = name.strip_prefix(OWNER).and_then(|id| ContainerId::parse(id).ok()) else {
                 // Others settle theirs.
@@ -293,6 +294,24 @@ impl Store {
             }
         }
         Ok(())
+    }
+
+    /// Waits for the reapers of programs that were killed a moment ago: what they remove shall not be found any more.
+    fn await_reapers(&self) -> Result<()> {
+        let deadline = Instant::now() + REAPER_PATIENCE;
+        for name in self.root().entries()? {
+            let Some(id) = name.strip_prefix(OWNER).and_then(|id| ContainerId::parse(id).ok()) else { continue };
+            while self.is_doomed(&id) && self.root().is_owned(&name)? && Instant::now() < deadline {
+                std::thread::sleep(REAPER_PAUSE);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a container is a guard whose process has ended, and nobody has recorded that.
+    fn is_doomed(&self, id: &ContainerId) -> bool {
+        let record: Option<Record> = read_json(&self.root().container_state(id)).ok().flatten();
+        record.filter(|record| record.guard).and_then(|record| record.run).is_some_and(|run| !run.is_alive())
     }
 
     fn settle_one(&self, id: &ContainerId) -> Result<()> {
@@ -358,8 +377,15 @@ impl Store {
     }
 }
 
+/// The file of a container that Docker knows it by.
+pub(super) const CONFIG_FILE: &str = "config.v2.json";
+
 /// Whoever opens the store holds the entries of others for a moment, to see whether they are abandoned.
 const OWN_PATIENCE: Duration = Duration::from_millis(200);
+
+/// How long the reapers of others may take: the kernel ends a container, and a directory is renamed.
+const REAPER_PATIENCE: Duration = Duration::from_secs(2);
+const REAPER_PAUSE: Duration = Duration::from_millis(2);
 
 /// How the entries of owners begin in the journal.
 const OWNER: &str = "owner-";

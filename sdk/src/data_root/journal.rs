@@ -18,6 +18,7 @@
 
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, Write as _};
+use std::os::fd::{AsFd as _, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -44,6 +45,16 @@ impl InFlight {
     /// That an entry exists proves nothing: its maker may just have opened it.
     pub(crate) fn left(&self) -> &str {
         &self.left
+    }
+
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Its lock, which lasts as long as any copy of this descriptor.
+    pub(crate) fn lock(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
     }
 
     /// Keeps the entry on disk, as a process does that ends here.
@@ -78,6 +89,17 @@ impl DataRoot {
     /// Notes that the object `name` is in the making; waits at most `patience` for another maker of the same name.
     pub(crate) fn in_flight(&self, name: &str, patience: Duration) -> Result<InFlight> {
         enter(self.path(), name, patience)
+    }
+
+    /// The names of all entries, whoever holds them.
+    pub(crate) fn entries(&self) -> Result<Vec<String>> {
+        names(&directory(self.path()))
+    }
+
+    /// Whether somebody holds the entry `name`.
+    pub(crate) fn is_owned(&self, name: &str) -> Result<bool> {
+        let path = directory(self.path()).join(name);
+        Ok(path.exists() && lock::if_free(&path).attempt(|| format!("lock {path:?}"))?.is_none())
     }
 
     /// Whether the journal has an entry `name`, whoever holds it.
@@ -128,7 +150,7 @@ pub(super) fn session(root: &Path) -> Result<(InFlight, bool)> {
     Ok((entry, crashed))
 }
 
-fn directory(root: &Path) -> PathBuf {
+pub(super) fn directory(root: &Path) -> PathBuf {
     own_dir(root).join("in-flight")
 }
 

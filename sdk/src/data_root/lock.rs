@@ -51,6 +51,11 @@ pub(crate) struct Held {
 }
 
 impl DataRoot {
+    /// The file whose flock(2) is the lock.
+    pub(crate) fn lock_path(&self, lock: Lock) -> PathBuf {
+        lock.file(self.path())
+    }
+
     /// Waits for `lock`, at most a minute.
     ///
     /// # Errors

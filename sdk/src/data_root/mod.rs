@@ -229,6 +229,16 @@ impl DataRoot {
         own_dir(self.path())
     }
 
+    /// `image/plywood/trash/`.
+    pub(crate) fn trash_dir(&self) -> PathBuf {
+        trash::directory(self.path())
+    }
+
+    /// `image/plywood/in-flight/<name>`.
+    pub(crate) fn entry_path(&self, name: &str) -> PathBuf {
+        journal::directory(self.path()).join(name)
+    }
+
     /// `image/plywood-cache/`.
     pub(crate) fn build_cache_dir(&self) -> PathBuf {
         self.path().join("image/plywood-cache")

@@ -16,7 +16,7 @@ impl DataRoot {
     /// removed at the next open.
     pub(crate) fn discard(&self, path: &Path) -> Result<()> {
         let random = random_hex64().attempt(|| "read random bytes")?;
-        let grave = trash(self.path()).join(random);
+        let grave = directory(self.path()).join(random);
         let doomed = match std::fs::rename(path, &grave) {
             Ok(()) => grave,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -32,7 +32,7 @@ impl DataRoot {
 
     /// Removes what removals that ended in the middle have left. A tree that resists stays and is tried again next time.
     pub(crate) fn empty_trash(&self) -> Result<()> {
-        let trash = trash(self.path());
+        let trash = directory(self.path());
         let graves =
             || -> io::Result<Vec<PathBuf>> { std::fs::read_dir(&trash)?.map(|entry| Ok(entry?.path())).collect() };
         for grave in graves().attempt(|| format!("read directory {trash:?}"))? {
@@ -44,7 +44,7 @@ impl DataRoot {
     }
 }
 
-fn trash(root: &Path) -> PathBuf {
+pub(super) fn directory(root: &Path) -> PathBuf {
     own_dir(root).join("trash")
 }
 

@@ -48,8 +48,18 @@ impl LayerStore {
     ///
     /// # Errors
     /// `AlreadyExists` if the container has one. Nothing is left behind.
+    #[cfg(test)]
     pub(crate) fn create_writable(&self, container: &ContainerId, parent: Option<&ChainId>) -> Result<WritableLayer> {
-        let mount_id = CacheId::random()?;
+        self.create_writable_as(CacheId::random()?, container, parent)
+    }
+
+    /// The same, with this ID for its directory.
+    pub(crate) fn create_writable_as(
+        &self,
+        mount_id: CacheId,
+        container: &ContainerId,
+        parent: Option<&ChainId>,
+    ) -> Result<WritableLayer> {
         let (_entry, below) = self.register(&mount_id, parent)?;
         let below: Vec<CacheId> = below.into_iter().map(|layer| layer.cache_id).collect();
         let init_id = match parent {

@@ -27,7 +27,7 @@ pub(crate) use bundle::{
 pub(crate) use process::Process;
 pub(crate) use rootfs::{MountedRoot, mount as mount_root};
 pub(crate) use seccomp::SeccompProfile;
-pub(crate) use spawn::{exec, start};
+pub(crate) use spawn::{Hook, Hooks, exec, start, start_with};
 pub(crate) use stdio::{Input, Output, Sink, Stdio};
 pub(crate) use target::Target;
 

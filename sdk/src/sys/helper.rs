@@ -110,7 +110,7 @@ pub(crate) fn payload_status(line: impl AsFd) -> Option<i32> {
 const NO_EXECUTION: &str = "this host forbids the execution of programs from memory (sysctl vm.memfd_noexec=1 or 0)";
 
 /// The program, once per process.
-fn program() -> io::Result<BorrowedFd<'static>> {
+pub(super) fn program() -> io::Result<BorrowedFd<'static>> {
     static FILE: OnceLock<OwnedFd> = OnceLock::new();
     if let Some(file) = FILE.get() {
         return Ok(file.as_fd());
@@ -136,7 +136,7 @@ fn memory(name: &str, flags: MemfdFlags) -> io::Result<OwnedFd> {
 }
 
 /// Moves a descriptor beyond those that a child overwrites.
-fn high(fd: OwnedFd) -> io::Result<OwnedFd> {
+pub(super) fn high(fd: OwnedFd) -> io::Result<OwnedFd> {
     if fd.as_raw_fd() >= FREE as RawFd {
         return Ok(fd);
     }

@@ -10,6 +10,7 @@ pub(crate) mod mount;
 pub(crate) mod namespace;
 pub(crate) mod plan;
 pub(crate) mod probe;
+pub(crate) mod reaper;
 pub(crate) mod seccomp;
 pub(crate) mod signal;
 pub(crate) mod tty;

@@ -1,0 +1,105 @@
+//! What the reaper of this program is told about its containers, for the case that the program is killed.
+//!
+//! It then kills the processes and removes the guards as [`erase`](super::remove) does. The reaper is a second line, the
+//! kernel's parent-death signal being the first and the next program that opens the store the third: a container starts
+//! without it, too, with a word in the log.
+
+use std::fs::File;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use super::config::Config;
+use super::store::{CONFIG_FILE, Store};
+use crate::data_root::{InFlight, Lock};
+use crate::error::{Attempt, Result};
+use crate::spec::id::{CacheId, ContainerId};
+use crate::spec::name::VolumeName;
+use crate::sys::reaper::Registration;
+
+/// What of one container the reaper knows.
+#[derive(Debug, Default)]
+pub(super) struct Reaper {
+    /// The files of a guard; forgotten when this is dropped.
+    files: Option<Registration>,
+    /// The process.
+    process: Option<Registration>,
+}
+
+impl Reaper {
+    /// Tells of a guard that is about to be made, with a writable layer of this ID.
+    pub(super) fn of_guard(
+        store: &Store,
+        id: &ContainerId,
+        config: &Config,
+        layer: &CacheId,
+        owner: &InFlight,
+    ) -> Self {
+        let tell = || -> Result<Registration> {
+            let root = File::open(store.root().path()).attempt(|| format!("open {:?}", store.root().path()))?;
+            let registration = Registration::new().attempt(|| "start the reaper")?;
+            let orders = orders(store, id, config, layer, owner);
+            let orders: Vec<_> = orders.iter().map(|(letter, path)| (*letter, path.as_os_str().as_bytes())).collect();
+            registration.add(&orders, &[root.as_fd(), owner.lock()]).attempt(|| "tell the reaper of a container")?;
+            Ok(registration)
+        };
+        Self { files: heard(tell()), process: None }
+    }
+
+    /// Prepares to tell of a process that is about to be started.
+    pub(super) fn expect_process(&mut self) -> Option<ProcessToBe> {
+        self.process = None;
+        heard(Registration::new().attempt(|| "start the reaper")).map(ProcessToBe)
+    }
+
+    /// Goes on with what was told of the process.
+    pub(super) fn has_process(&mut self, process: Option<ProcessToBe>) {
+        self.process = process.map(|process| process.0);
+    }
+
+    /// The process has ended.
+    pub(super) fn has_none(&mut self) {
+        self.process = None;
+    }
+
+    /// The container is to stay.
+    pub(super) fn keep_files(&mut self) {
+        self.files = None;
+    }
+}
+
+/// A process that is about to be started.
+#[derive(Debug)]
+pub(super) struct ProcessToBe(Registration);
+
+impl ProcessToBe {
+    /// Tells of it, once it is there.
+    pub(super) fn tell(&self, pidfd: BorrowedFd<'_>) {
+        heard(self.0.add(&[(b'K', b"")], &[pidfd]).attempt(|| "tell the reaper of a process"));
+    }
+}
+
+fn heard<T>(told: Result<T>) -> Option<T> {
+    told.inspect_err(|error| tracing::warn!("a kill of this program would leave something for a while: {error}")).ok()
+}
+
+/// What is to be removed, in the order of `erase`. The letters are explained in `sdk/helper/reaper.rs`.
+fn orders(store: &Store, id: &ContainerId, config: &Config, layer: &CacheId, owner: &InFlight) -> Vec<(u8, PathBuf)> {
+    let root = store.root();
+    let mut orders = vec![(b'B', root.trash_dir())];
+    let volumes: Vec<_> = config.anonymous_volumes().filter_map(|name| VolumeName::parse(name).ok()).collect();
+    if !volumes.is_empty() {
+        orders.push((b'L', root.lock_path(Lock::Containers)));
+        orders.extend([root.containers_dir(), store.staging()].map(|directory| (b'S', directory)));
+        orders.push((b'N', CONFIG_FILE.into()));
+        orders.push((b'X', id.as_str().into()));
+        orders.extend(volumes.iter().map(|name| (b'V', root.volume_dir(name))));
+    }
+    orders.extend([root.container_dir(id), store.staged(id)].map(|tree| (b'T', tree)));
+    orders.push((b'l', root.links_dir()));
+    orders.extend([layer.clone(), layer.init()].map(|layer| (b'D', root.layer_dir(&layer))));
+    orders.extend([root.layer_mounts(id), root.write_set(layer)].map(|tree| (b'T', tree)));
+    orders.extend([root.entry_path(layer.as_str()), owner.path().to_owned()].map(|entry| (b'F', entry)));
+    let relative = |path: PathBuf| path.strip_prefix(root.path()).map(Path::to_owned).unwrap_or(path);
+    orders.into_iter().map(|(letter, path)| (letter, relative(path))).collect()
+}
