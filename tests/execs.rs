@@ -158,3 +158,41 @@ fn a_container_is_found_under_its_new_name_only() {
     let _ = second.wait().unwrap();
     assert_eq!(other.container("later").unwrap().id(), second.id());
 }
+
+#[test]
+fn attaching_gives_the_streams_from_now_on_and_the_log_keeps_them() {
+    let engine = engine();
+    let image = image(&engine);
+    let script = "echo before; read a; echo \"out $a\"; echo err >&2; read b; echo last";
+    let container = sh(&image, script).stdin(Stdio::piped()).start(&engine).unwrap();
+    let before = container.logs().follow().read().unwrap().next().unwrap();
+    assert_eq!(before.text, "before");
+    let other = Engine::open(engine.path()).unwrap().container(container.id().as_str()).unwrap();
+    assert_eq!(other.attach().unwrap_err().kind(), ErrorKind::Unsupported);
+    let mut attached = container.attach().unwrap();
+    assert!(attached.terminal.is_none() && container.take_stdin().is_none());
+    let mut second = container.attach().unwrap();
+    attached.stdin.take().unwrap().write_all(b"x\ny\n").unwrap();
+    let (mut out, mut err, mut again) = (String::new(), String::new(), String::new());
+    attached.stdout.read_to_string(&mut out).unwrap();
+    attached.stderr.read_to_string(&mut err).unwrap();
+    second.stdout.read_to_string(&mut again).unwrap();
+    assert_eq!((out.as_str(), err.as_str(), again.as_str()), ("out x\nlast\n", "err\n", "out x\nlast\n"));
+    assert!(container.wait().unwrap().success());
+    assert_eq!(container.logs().read().unwrap().count(), 4);
+    assert_eq!(container.attach().unwrap_err().kind(), ErrorKind::InvalidArgument);
+    let piped = sh(&image, "sleep 1000").stdout(Stdio::piped()).stderr(Stdio::null()).start(&engine).unwrap();
+    assert_eq!(piped.attach().unwrap_err().kind(), ErrorKind::InvalidArgument);
+}
+
+#[test]
+fn attaching_to_a_terminal_shows_it_and_types() {
+    let engine = engine();
+    let image = image(&engine);
+    let container = sh(&image, "read a; echo \"<$a>\"").tty().start(&engine).unwrap();
+    let mut attached = container.attach().unwrap();
+    attached.terminal.as_mut().unwrap().write_all(b"typed\n").unwrap();
+    let mut shown = String::new();
+    attached.stdout.read_to_string(&mut shown).unwrap();
+    assert!(shown.ends_with("<typed>\r\n"), "{shown:?}");
+}

@@ -257,3 +257,27 @@ fn events_of_other_programs_are_seen_as_they_happen() {
     assert_eq!((document["Action"].as_str(), document["Type"].as_str()), (Some("die"), Some("container")));
     assert_eq!(document["Actor"]["Attributes"]["name"], "seen");
 }
+
+#[test]
+fn attaching_shows_what_is_written_from_now_on_and_gives_the_exit_code() {
+    require_busybox!();
+    let bench = Bench::with_image();
+    let script = "echo before; trap 'echo told; exit 4' USR1; while :; do busybox sleep 0.05; done";
+    let mut web = bench.start(&["run", "--name", "web", "box:1", "sh", "-c", script]);
+    assert_eq!(web.read_line(), "before");
+    let mut attached = bench.start(&["attach", "web"]);
+    // A signal for plywood is one for the container, once it holds them back: the mask has a bit for each.
+    let status = format!("/proc/{}/status", attached.0.id());
+    let blocked = |status: String| {
+        let mask = status.lines().find_map(|line| line.strip_prefix("SigBlk:")).unwrap().trim().to_owned();
+        u64::from_str_radix(&mask, 16).unwrap()
+    };
+    while blocked(std::fs::read_to_string(&status).unwrap()) >> (Signal::USR1.as_raw() - 1) & 1 == 0 {
+        std::thread::yield_now();
+    }
+    attached.signal(Signal::USR1);
+    assert_eq!(attached.read_line(), "told");
+    assert_eq!(attached.end().0, 4);
+    assert_eq!(web.end().0, 4);
+    assert_eq!(bench.fails(&["attach", "web"]).0, 125);
+}

@@ -15,6 +15,7 @@ use crate::image::Layers;
 use crate::spec::exit_status::ExitStatus;
 use crate::spec::id::ContainerId;
 
+mod attach;
 mod changes;
 mod capability;
 mod commit;
@@ -52,6 +53,7 @@ pub(crate) mod user;
 pub use crate::layer::changes::{Change, ChangeKind};
 pub use crate::logs::Stream;
 pub use crate::logs::read::LogLine;
+pub use attach::{AttachedOutput, Attachment};
 pub use capability::Capability;
 pub use commit::Commit;
 pub use copy::{Archive, CopyOptions};
@@ -390,6 +392,16 @@ impl<D> Container<D> {
     /// The host's end of its terminal, if it was started by this program with one, and was not taken before.
     pub fn take_terminal(&self) -> Option<Terminal> {
         self.handle.lock().ends.terminal.take()
+    }
+
+    /// Reads along what it writes from now on, beside the log, and takes what types into it.
+    ///
+    /// # Errors
+    /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) if it is not running or nothing goes to its log,
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) if another program runs it: its log can be followed.
+    #[doc(alias = "docker attach")]
+    pub fn attach(&self) -> Result<Attachment> {
+        self.handle.attach()
     }
 
     /// Removes the container, with its volumes that have no name.

@@ -7,6 +7,7 @@ use std::process::{ChildStderr, ChildStdin, ChildStdout};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
+use super::attach::Taps;
 use super::terminal::Terminal;
 use crate::error::{Attempt, Error, ErrorKind, Result};
 use crate::logs::Stream;
@@ -109,6 +110,8 @@ pub(crate) struct Ends {
     pub(crate) stdout: Option<ChildStdout>,
     pub(crate) stderr: Option<ChildStderr>,
     pub(crate) terminal: Option<Terminal>,
+    /// Who reads along what goes to the log.
+    pub(super) taps: [Option<Taps>; 2],
     captured: [Option<Arc<Mutex<Vec<u8>>>>; 2],
     tees: Vec<Tee>,
     /// Where what a terminal shows goes, if not to the supervisor; known before the terminal is.
@@ -179,7 +182,7 @@ impl Streams {
         }
         let mut ends = Ends::default();
         let stream = Stream::Stdout;
-        let log = log.map(|log| ToLog { log: Arc::new(Mutex::new(log)), stream, failed: false });
+        let log = log.map(|log| ToLog::new(Arc::new(Mutex::new(log)), stream, &mut ends));
         let sink = |sink: Box<dyn Sink>| (Some(sink), Shows::Sink);
         let (output, shows) = match (&self.stdout.0, log) {
             (Choice::Piped, _) => (None, Shows::Reader),
@@ -228,12 +231,12 @@ fn open_output(
             runtime::Output::Sink(Box::new(ToMemory(buffer)))
         }
         Choice::Log => match log {
-            Some(log) => runtime::Output::Sink(Box::new(ToLog { log, stream, failed: false })),
+            Some(log) => runtime::Output::Sink(Box::new(ToLog::new(log, stream, ends))),
             None => runtime::Output::Null,
         },
         Choice::Tee => {
             let (ours, theirs) = pipe()?;
-            let log = log.map(|log| ToLog { log, stream, failed: false });
+            let log = log.map(|log| ToLog::new(log, stream, ends));
             ends.tees.push(tee(ours.into(), own(stream)?, log)?);
             runtime::Output::Fd(theirs)
         }
@@ -315,9 +318,15 @@ struct ToLog {
     log: Arc<Mutex<Writer>>,
     stream: Stream,
     failed: bool,
+    taps: Taps,
 }
 
 impl ToLog {
+    fn new(log: Arc<Mutex<Writer>>, stream: Stream, ends: &mut Ends) -> Self {
+        let taps = ends.taps[stream as usize].insert(Taps::default()).clone();
+        Self { log, stream, failed: false, taps }
+    }
+
     /// A log that cannot be written does not stop the container; it is told once.
     fn report(&mut self, result: Result<()>) {
         if let Err(error) = result
@@ -330,11 +339,13 @@ impl ToLog {
 
 impl Sink for ToLog {
     fn write(&mut self, bytes: &[u8]) {
+        self.taps.write(bytes);
         let result = self.log.lock().unwrap_or_else(PoisonError::into_inner).write(self.stream, bytes);
         self.report(result);
     }
 
     fn end(&mut self) {
+        self.taps.end();
         let result = self.log.lock().unwrap_or_else(PoisonError::into_inner).end(self.stream);
         self.report(result);
     }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-pub use crate::args_containers::{Events, Exec};
+pub use crate::args_containers::{Attach, Events, Exec};
 pub use crate::args_run::{Create, Run, Start};
 
 /// Containers, images and volumes without a daemon.
@@ -70,6 +70,8 @@ pub enum Command {
     Create(Create),
     /// Start a container that was created or has exited, in the foreground
     Start(Start),
+    /// Show what a running container writes from now on, and pass on signals
+    Attach(Attach),
     /// Run a further command in a running container
     Exec(Exec),
     /// List containers

@@ -37,6 +37,20 @@ pub struct Exec {
     pub words: Vec<String>,
 }
 
+/// What `attach` takes.
+#[derive(Debug, Args)]
+pub struct Attach {
+    /// For Docker's sake: input stays with the program that runs the container
+    #[arg(long)]
+    pub no_stdin: bool,
+    /// Whether signals are passed on to the container
+    #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set)]
+    #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub sig_proxy: bool,
+    /// Its name or ID
+    pub container: String,
+}
+
 /// What `events` takes.
 #[derive(Debug, Args)]
 pub struct Events {

@@ -1,16 +1,18 @@
-//! `exec`: a further command in a running container.
+//! `exec`: a further command in a running container. `attach`: what one writes.
 
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use plywood::Timestamp;
 use plywood::container::Stdio;
 
-use crate::Session;
-use crate::args_containers::Exec;
-use crate::failure::Outcome;
+use crate::args::Logs;
+use crate::args_containers::{Attach, Exec};
+use crate::failure::{Failure, Outcome};
 use crate::run::{code, environment};
-use crate::signals::{Pending, to_process};
+use crate::signals::{Pending, to_container, to_process};
 use crate::terminal::{self, Raw};
+use crate::{Session, logs};
 
 pub fn exec(session: &Session, wanted: &Exec) -> Outcome<ExitCode> {
     let signals = Pending::hold()?;
@@ -46,4 +48,21 @@ pub fn exec(session: &Session, wanted: &Exec) -> Outcome<ExitCode> {
     }
     signals.pass_on(terminal, to_process(Arc::clone(&process)))?;
     Ok(code(process.wait()))
+}
+
+/// Follows the log from now on: the streams belong to the program that runs the container.
+pub fn attach(session: &Session, wanted: Attach) -> Outcome<ExitCode> {
+    // Whatever a signal lets it write is written after this.
+    let since = Some(Timestamp::now().to_string());
+    let signals = wanted.sig_proxy.then(Pending::hold).transpose()?;
+    let container = session.engine()?.container(&wanted.container)?;
+    if !container.state()?.is_running() {
+        return Err(Failure::usage(format!("attach to container {:?}: it is not running", container.name())));
+    }
+    if let Some(signals) = signals {
+        signals.pass_on(None, to_container(session.engine()?.container(&wanted.container)?))?;
+    }
+    let (container_name, tail, follow) = (wanted.container, "all".to_owned(), true);
+    logs::print(session, &Logs { container: container_name, follow, tail, timestamps: false, since, until: None })?;
+    Ok(code(container.wait()?))
 }

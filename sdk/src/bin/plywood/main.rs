@@ -101,6 +101,7 @@ fn act(session: &Session, command: Command) -> Outcome<ExitCode> {
         Command::Run(run) => run::run(session, run),
         Command::Create(create) => done(run::create(session, create)),
         Command::Start(start) => run::start(session, &start),
+        Command::Attach(attach) => exec::attach(session, attach),
         Command::Events(wanted) => done(events::print(session, &wanted)),
         Command::Exec(exec) => exec::exec(session, &exec),
         Command::Ps(list) => done(ps::list(session, &list)),
