@@ -60,9 +60,9 @@ fn the_terminal_has_the_size_that_was_asked_for_and_then_another() {
     assert_eq!(read_until(&mut terminal, "\n"), "40 132\r\n");
     terminal.resize(24, 80).unwrap();
     assert_eq!(terminal.size().unwrap(), (24, 80));
-    // The shell runs its trap once the read is done.
+    // Some shells run the trap at once, others when the read is done.
     terminal.write_all(b"\n").unwrap();
-    assert!(read_to_end(&mut terminal).ends_with("24 80\r\n"));
+    assert!(read_to_end(&mut terminal).contains("24 80\r\n"));
 }
 
 #[test]
