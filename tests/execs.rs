@@ -196,3 +196,38 @@ fn attaching_to_a_terminal_shows_it_and_types() {
     attached.stdout.read_to_string(&mut shown).unwrap();
     assert!(shown.ends_with("<typed>\r\n"), "{shown:?}");
 }
+
+#[test]
+fn a_shell_of_the_host_enters_a_container_whose_image_has_none() {
+    let engine = engine();
+    // Nothing but one program.
+    let nothing = engine.build(&plywood::Layers::new().from(plywood::Base::host(["sleep"]))).unwrap();
+    let container = Container::of(&nothing).cmd(["sleep", "1000"]).hostname("bare").start(&engine).unwrap();
+    assert_eq!(container.exec(["sh"]).output().unwrap_err().exit_code(), Some(127));
+    let before = text(sh(&image(&engine), "echo here").output(&engine).unwrap());
+    assert_eq!(before, "here\n");
+    let script = "pwd; cat /proc/sys/kernel/hostname; id -u; stat -c %F /container/proc; touch /container/made; ls /container/etc/..; \
+                  cat /proc/1/comm; echo \"$PATH\" | grep -c bin; readlink /proc/self/ns/net";
+    let other = Engine::open(engine.path()).unwrap();
+    for container in [&container, &other.container(container.id().as_str()).unwrap()] {
+        let shown = text(container.enter(["sh", "-c", script]).output().unwrap());
+        assert!(shown.starts_with("/container\nbare\n0\ndirectory\n") && shown.contains("\nmade\n"), "{shown}");
+    }
+    // What it made in the container is there; its own root is nowhere.
+    assert_eq!(container.inspect().unwrap().state(), plywood::container::State::Running);
+    let own = text(container.enter(["ls", "/"]).output().unwrap());
+    assert!(own.lines().any(|name| name == "container") && own.lines().any(|name| name == "usr"), "{own}");
+    let mounts = text(container.enter(["cat", "/proc/1/mounts"]).output().unwrap());
+    assert!(!mounts.contains("/container"), "{mounts}");
+    // It may do what the container may.
+    let status = text(container.enter(["cat", "/proc/self/status"]).output().unwrap());
+    let first = text(container.enter(["cat", "/proc/1/status"]).output().unwrap());
+    let line = |text: &str, name: &str| text.lines().find(|line| line.starts_with(name)).map(str::to_owned);
+    for name in ["CapBnd", "NoNewPrivs", "Seccomp:"] {
+        assert_eq!(line(&status, name), line(&first, name));
+    }
+    let terminal = container.enter(["sh", "-c", "stty size; exit 3"]).tty_size(9, 90).output().unwrap();
+    assert_eq!((terminal.status.code(), terminal.stdout.as_slice()), (3, b"9 90\r\n".as_slice()));
+    let error = container.enter(["no-such-program"]).output().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
+}

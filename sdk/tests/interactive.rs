@@ -281,3 +281,26 @@ fn attaching_shows_what_is_written_from_now_on_and_gives_the_exit_code() {
     assert_eq!(web.end().0, 4);
     assert_eq!(bench.fails(&["attach", "web"]).0, 125);
 }
+
+#[test]
+fn a_shell_of_the_host_enters_a_container_that_has_one_program_and_nothing_else() {
+    require_busybox!();
+    let bench = Bench::new();
+    let path = bench.path("bare.tar");
+    let mut tar = tar::Builder::new(File::create(&path).unwrap());
+    tar.append_path_with_name(bench::BUSYBOX, "busybox").unwrap();
+    tar.into_inner().unwrap();
+    bench.ok(&["import", path.to_str().unwrap(), "bare:1"]);
+    let _bare = bench.start(&["run", "--rm", "--name", "bare", "-h", "inside", "bare:1", "/busybox", "sleep", "1000"]);
+    bench.await_running("bare");
+    assert_eq!(bench.fails(&["exec", "bare", "sh"]).0, 127);
+    let shown = bench.ok(&["enter", "bare", "sh", "-c", "cat /proc/sys/kernel/hostname; ls"]);
+    assert!(shown.starts_with("inside\n") && shown.contains("busybox\n"), "{shown}");
+    let mut seat = Seat::new(bench.command(&["enter", "-e", "A=1", "bare"]));
+    while !seat.is_raw() {
+        std::thread::yield_now();
+    }
+    seat.type_in("echo \"<$A>\"; tty; exit 5\n");
+    seat.wait_for("<1>\r\n/dev/pts/0");
+    assert_eq!(seat.end(), 5);
+}

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::create::attempted;
-use super::environment::Variable;
+use super::environment::{self, Variable};
 use super::exec_process::ExecProcess;
 use super::handle::Handle;
 use super::start::{Command, process_spec};
@@ -12,8 +12,12 @@ use crate::error::{ErrorKind, Fault, Result};
 use crate::layer::WritableLayer;
 use crate::logs::Stream;
 use crate::runtime::{self, Process, ProcessSpec, Target};
+use crate::spec::container_path::ContainerPath;
 use crate::spec::exit_status::ExitStatus;
 use crate::sys::tty::WindowSize;
+
+/// Where root is at home among programs of the host.
+const HOME: &str = "/root";
 
 /// A command to be run in a running container; made by [`Container::exec`](super::Container::exec).
 ///
@@ -28,6 +32,8 @@ pub struct Exec {
     env: Vec<Variable>,
     user: Option<String>,
     workdir: Option<String>,
+    /// Whether it is a program of the host.
+    enters: bool,
     privileged: bool,
     detached: bool,
     terminal: Option<WindowSize>,
@@ -69,6 +75,7 @@ impl Exec {
             env: Vec::new(),
             user: None,
             workdir: None,
+            enters: false,
             privileged: false,
             detached: false,
             terminal: None,
@@ -76,6 +83,11 @@ impl Exec {
             stdout: None,
             stderr: None,
         }
+    }
+
+    /// A program of the host, with the container's user 0 and nothing of its environment.
+    pub(crate) fn entering(handle: Arc<Handle>, argv: Vec<String>) -> Self {
+        Self { enters: true, user: Some("0".to_owned()), ..Self::new(handle, argv) }
     }
 
     /// Sets an environment variable.
@@ -210,9 +222,27 @@ impl Exec {
     fn join(&self, target: &Target<'_>, writable: &WritableLayer, streams: &Streams) -> Result<(Process, Ends)> {
         let spec = self.spec(writable)?;
         let (stdio, mut ends) = streams.open(None, self.terminal)?;
-        let process = runtime::exec(*target, &spec, stdio)?;
+        let process = match self.enters {
+            false => runtime::exec(*target, &spec, stdio)?,
+            true => self.enter(target, spec, stdio)?,
+        };
         ends.connect(&process)?;
         Ok((process, ends))
+    }
+
+    fn enter(&self, target: &Target<'_>, mut spec: ProcessSpec, stdio: runtime::Stdio) -> Result<Process> {
+        let (tools, path) = super::enter::tools(self.argv.first().map_or("", String::as_str))?;
+        let mut variables = vec![Variable::Set("PATH".to_owned(), path)];
+        variables.extend(self.env.iter().cloned());
+        let hostname = &self.handle.files()?.config.config.hostname;
+        let env = environment::merge(&[], &variables);
+        spec.env = environment::complete(&env, hostname, HOME, self.terminal.is_some());
+        let container = ContainerPath::root().join(runtime::CONTAINER)?;
+        spec.cwd = match &self.workdir {
+            Some(path) => container.join(path)?,
+            None => container,
+        };
+        runtime::enter(target, &spec, stdio, &tools)
     }
 
     fn spec(&self, writable: &WritableLayer) -> Result<ProcessSpec> {

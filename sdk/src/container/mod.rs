@@ -24,6 +24,7 @@ pub(crate) mod config;
 mod copy;
 pub(crate) mod create;
 mod definition;
+mod enter;
 mod environment;
 mod events;
 mod exec;
@@ -348,6 +349,16 @@ impl<D> Container<D> {
     /// [`Unsupported`](crate::ErrorKind::Unsupported) if a file became shorter while it was read.
     pub fn export(&self, mut writer: impl std::io::Write) -> Result<()> {
         self.handle.export(&mut writer)
+    }
+
+    /// Begins a command of the *host* in the namespaces of the running container: a shell even where the image has none.
+    ///
+    /// The program and the usual ones beside it are copied into memory, which only this command and its children see
+    /// as their root directory; the container's is at `/container`, where it starts. It runs as root of the container,
+    /// with the container's restrictions, `/proc`, `/sys`, `/dev` and network. Nothing of the container changes by it,
+    /// and no other file of the host is there.
+    pub fn enter<S: Into<String>>(&self, argv: impl IntoIterator<Item = S>) -> Exec {
+        Exec::entering(Arc::clone(&self.handle), argv.into_iter().map(Into::into).collect())
     }
 
     /// Begins to read what it has written.

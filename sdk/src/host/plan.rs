@@ -58,6 +58,13 @@ pub(crate) enum HostFile {
     Text(&'static str),
 }
 
+impl Plan {
+    /// The files, each after the directory that holds it.
+    pub(crate) fn files(&self) -> impl Iterator<Item = (&PathBuf, &HostFile)> {
+        self.files.iter()
+    }
+}
+
 /// Finds the programs, by name on the `PATH` of this process or by absolute path, and all they need to start.
 pub(crate) fn plan(programs: &[String]) -> Result<Plan> {
     plan_with(programs, &std::env::var_os("PATH").unwrap_or_else(|| DEFAULT_PATH.into()))

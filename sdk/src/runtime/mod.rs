@@ -20,6 +20,7 @@ mod stdio;
 mod supervisor;
 mod target;
 mod terminal;
+mod tools;
 
 pub(crate) use bundle::{
     Bundle, BundleMount, BundleSource, DEFAULT_PATH, NetworkMode, ProcessSpec, ResolvedUser, Rootfs,
@@ -27,9 +28,10 @@ pub(crate) use bundle::{
 pub(crate) use process::Process;
 pub(crate) use rootfs::{MountedRoot, mount as mount_root};
 pub(crate) use seccomp::SeccompProfile;
-pub(crate) use spawn::{Hook, Hooks, exec, start, start_with};
+pub(crate) use spawn::{Hook, Hooks, enter, exec, start, start_with};
 pub(crate) use stdio::{Input, Output, Sink, Stdio};
 pub(crate) use target::Target;
+pub(crate) use tools::{CONTAINER, Tool, Tools};
 
 use crate::spec::ExitStatus;
 

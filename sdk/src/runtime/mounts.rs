@@ -97,7 +97,7 @@ fn directory(script: &mut Script, path: &Path) -> Result<Register> {
 }
 
 /// Attaches the root over `/`; paths of the host still lead below it.
-fn cover(script: &mut Script, root: Register) -> Result<()> {
+pub(super) fn cover(script: &mut Script, root: Register) -> Result<()> {
     let (empty, slash) = (script.empty, script.text("/")?);
     let flags = MOVE_MOUNT_F_EMPTY_PATH.into();
     let arguments = [root.into(), empty.into(), libc::AT_FDCWD.into(), slash.into(), flags];

@@ -9,6 +9,7 @@ use super::script::{Lookup, Script};
 use super::security;
 use super::target::Target;
 use super::terminal::{self, Wish};
+use super::tools::{self, Tools};
 use crate::error::{Attempt, Error, Result};
 use crate::sys::clone::Failure;
 use crate::sys::helper::{self, Handover, Role};
@@ -156,7 +157,7 @@ pub(super) fn exec(
     spec: &ProcessSpec,
     streams: &[Stream; 3],
     terminal: Option<Wish>,
-    user_namespace: bool,
+    tools: Option<&Tools>,
 ) -> Result<Prepared> {
     let mut script = Script::new();
     let found = script.plan.register();
@@ -183,8 +184,18 @@ pub(super) fn exec(
         let peer = terminal::make(&mut script, root, wish)?;
         terminal::take(&mut script, peer);
     }
+    let root = match tools {
+        None => root,
+        Some(tools) => {
+            script.close(root);
+            tools::enter(&mut script, tools)?;
+            script.step("open the root of the programs");
+            script.get(libc::SYS_openat, &[libc::AT_FDCWD.into(), slash.into(), flags.into()])
+        }
+    };
     script.step(format!("use the working directory {:?} of the container", spec.cwd));
     let (_, cwd) = script.look_up(root, spec.cwd.relative(), Lookup::Directory)?;
+    let user_namespace = target.namespaces() & namespace::USER != 0;
     settle(&mut script, spec, cwd, FIRST_FREE, user_namespace)?;
     finish(script, spec, found)
 }

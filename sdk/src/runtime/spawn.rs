@@ -13,6 +13,7 @@ use super::stdio::{Input, Output, Sink, Stdio};
 use super::supervisor::Supervisor;
 use super::target::Target;
 use super::terminal::{Opening, Wish};
+use super::tools::Tools;
 use crate::error::{Attempt, Error, ErrorKind, Result};
 use crate::sys::clone::{self, Child, Failure, Options};
 use crate::sys::helper::{Line, Role};
@@ -133,12 +134,22 @@ fn end(pidfd: &OwnedFd) {
 /// # Errors
 /// As [`start`]; [`NotFound`](ErrorKind::NotFound) as well if the container has ended.
 pub(crate) fn exec<'a>(target: impl Into<Target<'a>>, spec: &ProcessSpec, stdio: Stdio) -> Result<Process> {
-    let target = &target.into();
-    let user_namespace = target.namespaces() & namespace::USER != 0;
+    join(&target.into(), spec, stdio, None)
+}
+
+/// The same with programs of the host, in a root directory of their own, where the container's is [`CONTAINER`](super::CONTAINER).
+///
+/// # Errors
+/// As [`exec`].
+pub(crate) fn enter(target: &Target<'_>, spec: &ProcessSpec, stdio: Stdio, tools: &Tools) -> Result<Process> {
+    join(target, spec, stdio, Some(tools))
+}
+
+fn join(target: &Target<'_>, spec: &ProcessSpec, stdio: Stdio, tools: Option<&Tools>) -> Result<Process> {
     let supervisor = Supervisor::get()?;
     let Wired { streams, ours } = wire(stdio)?;
     let wish = ours.wish(spec);
-    let mut prepared = plan::exec(target, spec, &streams, wish, user_namespace)?;
+    let mut prepared = plan::exec(target, spec, &streams, wish, tools)?;
     let options = Options { namespaces: 0, forks: true, visibility: Visibility::Hidden };
     let child = clone::spawn(&mut prepared.blob, options, |_, _| Ok(())).map_err(|failure| match failure {
         Failure::Step { step, errno }

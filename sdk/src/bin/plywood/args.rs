@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-pub use crate::args_containers::{Attach, Events, Exec};
+pub use crate::args_containers::{Attach, Enter, Events, Exec};
 pub use crate::args_run::{Create, Run, Start};
 
 /// Containers, images and volumes without a daemon.
@@ -72,6 +72,8 @@ pub enum Command {
     Start(Start),
     /// Show what a running container writes from now on, and pass on signals
     Attach(Attach),
+    /// Run a shell or another command of the host in the namespaces of a running container
+    Enter(Enter),
     /// Run a further command in a running container
     Exec(Exec),
     /// List containers

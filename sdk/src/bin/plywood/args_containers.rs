@@ -37,6 +37,21 @@ pub struct Exec {
     pub words: Vec<String>,
 }
 
+/// What `enter` takes.
+#[derive(Debug, Args)]
+#[command(override_usage = "plywood enter [OPTIONS] CONTAINER [COMMAND] [ARG...]")]
+pub struct Enter {
+    /// Set an environment variable: KEY=VALUE, or KEY for the caller's value
+    #[arg(short, long, value_name = "KEY[=VALUE]")]
+    pub env: Vec<String>,
+    /// Give it all capabilities
+    #[arg(long)]
+    pub privileged: bool,
+    /// The container, then the command of the host and its arguments; default: sh
+    #[arg(trailing_var_arg = true, required = true, value_name = "CONTAINER [COMMAND] [ARG...]")]
+    pub words: Vec<String>,
+}
+
 /// What `attach` takes.
 #[derive(Debug, Args)]
 pub struct Attach {

@@ -102,6 +102,7 @@ fn act(session: &Session, command: Command) -> Outcome<ExitCode> {
         Command::Create(create) => done(run::create(session, create)),
         Command::Start(start) => run::start(session, &start),
         Command::Attach(attach) => exec::attach(session, attach),
+        Command::Enter(enter) => exec::enter(session, &enter),
         Command::Events(wanted) => done(events::print(session, &wanted)),
         Command::Exec(exec) => exec::exec(session, &exec),
         Command::Ps(list) => done(ps::list(session, &list)),
