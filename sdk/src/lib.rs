@@ -58,7 +58,8 @@
 //! # What it does not do
 //!
 //! It runs Linux programs on Linux, with the kernel of the host. It does not guard against a kernel that is broken into, and
-//! it changes nothing on the host outside its data root: no firewall rules, no settings of the kernel.
+//! it changes nothing on the host outside its data root but the cgroups of its containers: no firewall rules, no settings of
+//! the kernel.
 //!
 //! # Environment variables
 //!

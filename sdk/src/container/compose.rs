@@ -88,6 +88,7 @@ pub(super) fn compose<D>(
     if let Some(argument) = argv.iter().find(|argument| argument.contains('\0')) {
         return Err(ComposeFault::Argument(argument.clone()).into());
     }
+    settings.resources.check(settings.mistake.as_deref())?;
     let mut mounts = Mounts::default();
     for mount in &settings.mounts {
         mounts.add(mount)?;
@@ -144,6 +145,7 @@ pub(super) fn compose<D>(
         readonly_rootfs: settings.read_only,
         console_size: settings.tty_size.map(|(rows, columns)| [rows, columns]),
         tmpfs: Some(mounts.tmpfs).filter(|tmpfs| !tmpfs.is_empty()),
+        resources: settings.resources.clone(),
         ..HostConfig::default()
     };
     security::record(&settings.security, &mut host)?;
@@ -157,7 +159,8 @@ pub(super) fn compose<D>(
     if settings.privileged {
         (host.masked_paths, host.readonly_paths) = (Some(Vec::new()), Some(Vec::new()));
     }
-    Ok(Files { config, host, record: Some(Record::new(settings.network)) })
+    let record = Record { statistics: settings.statistics, ..Record::new(settings.network) };
+    Ok(Files { config, host, record: Some(record) })
 }
 
 /// Whether anything will be handed to it: as Docker has it, by one client, at whose end the input ends.

@@ -6,7 +6,9 @@ use super::create::attempted;
 use super::environment::{self, Variable};
 use super::exec_process::ExecProcess;
 use super::handle::Handle;
+use super::pause::recorded;
 use super::start::{Command, process_spec};
+use super::state::State;
 use super::stdio::{Ends, Output, Stdio, Streams};
 use crate::error::{ErrorKind, Fault, Result};
 use crate::layer::WritableLayer;
@@ -46,6 +48,8 @@ pub struct Exec {
 enum ExecFault {
     #[error("it is not running")]
     NotRunning,
+    #[error("it is paused")]
+    Paused,
     #[error("use a stream of this program: a detached command has none")]
     Detached,
     #[error("there is nothing to run")]
@@ -63,6 +67,13 @@ impl Fault for ExecFault {
         match self {
             Self::NoLayer => ErrorKind::Corrupt,
             _ => ErrorKind::InvalidArgument,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Paused => Some("resume it first".to_owned()),
+            _ => None,
         }
     }
 }
@@ -204,13 +215,18 @@ impl Exec {
     fn try_start(&self, streams: &Streams) -> Result<(Process, Ends)> {
         self.check(streams)?;
         let handle = &self.handle;
+        if handle.state()?.0 == State::Paused {
+            return Err(ExecFault::Paused.into());
+        }
         if let Some(process) = handle.process().filter(Process::is_running) {
             let writable = handle.lock().writable.clone().ok_or(ExecFault::NoLayer)?;
             return self.join(&Target::from(&process), &writable, streams);
         }
-        let run = handle.files()?.record.and_then(|record| record.run).ok_or(ExecFault::NotRunning)?;
+        let files = handle.files()?;
+        let group = runtime::cgroup::find(handle.id().as_str(), &recorded(&files));
+        let run = files.record.and_then(|record| record.run).ok_or(ExecFault::NotRunning)?;
         let pidfd = run.open()?.ok_or(ExecFault::NotRunning)?;
-        let target = Target::foreign(run.pid, &pidfd);
+        let target = Target::foreign(run.pid, &pidfd, group);
         // What was found under its number may have been another process, or none.
         if !run.is_alive() {
             return Err(ExecFault::NotRunning.into());
@@ -223,7 +239,7 @@ impl Exec {
         let spec = self.spec(writable)?;
         let (stdio, mut ends) = streams.open(None, self.terminal)?;
         let process = match self.enters {
-            false => runtime::exec(*target, &spec, stdio)?,
+            false => runtime::exec(target.clone(), &spec, stdio)?,
             true => self.enter(target, spec, stdio)?,
         };
         ends.connect(&process)?;

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::config;
 use super::events::Action;
+use super::pause::running_state;
 use super::reaper::Reaper;
 use super::record::{Run, lost};
 use super::rename::Name;
@@ -67,7 +68,7 @@ pub(super) enum Phase {
 }
 
 #[derive(Debug, thiserror::Error)]
-enum HandleFault {
+pub(super) enum HandleFault {
     #[error("use {title}: it was removed")]
     Removed { title: String },
     #[error("use {title}: another program owns it")]
@@ -76,6 +77,8 @@ enum HandleFault {
     NeverStarted { title: String },
     #[error("send {title} a signal: it is not running")]
     NotRunning { title: String },
+    #[error("{verb} {title}: it is not running")]
+    NotRunningTo { verb: &'static str, title: String },
 }
 
 impl Fault for HandleFault {
@@ -83,7 +86,9 @@ impl Fault for HandleFault {
         match self {
             Self::Removed { .. } => ErrorKind::NotFound,
             Self::Owned { .. } => ErrorKind::InUse,
-            Self::NeverStarted { .. } | Self::NotRunning { .. } => ErrorKind::InvalidArgument,
+            Self::NeverStarted { .. } | Self::NotRunning { .. } | Self::NotRunningTo { .. } => {
+                ErrorKind::InvalidArgument
+            }
         }
     }
 }
@@ -185,6 +190,7 @@ impl Handle {
             Phase::Started(process) => {
                 return Ok(match process.try_wait() {
                     Some(status) => (State::Exited, Some(status)),
+                    None if process.group().is_some_and(|group| group.is_frozen()) => (State::Paused, None),
                     None => (State::Running, None),
                 });
             }
@@ -276,8 +282,13 @@ impl Handle {
         }
     }
 
-    /// Sends a signal to the process, whichever program runs it.
+    /// Sends a signal to the process, whichever program runs it. A paused one that is to be killed goes on first.
     pub(crate) fn signal(&self, signal: super::Signal) -> Result<()> {
+        self.send(signal)?;
+        if signal == super::Signal::KILL { self.thaw() } else { Ok(()) }
+    }
+
+    fn send(&self, signal: super::Signal) -> Result<()> {
         let not_running = || Error::from(HandleFault::NotRunning { title: self.title() });
         if let Some(process) = self.process() {
             match process.signal(signal.number()) {
@@ -408,7 +419,7 @@ pub(crate) fn state_of(files: &Files) -> (State, Option<ExitStatus>) {
         status.unwrap_or_else(|| ExitStatus::exited(state.exit_code))
     };
     match files.record.as_ref().and_then(|record| record.run.as_ref()) {
-        Some(run) if run.is_alive() => (State::Running, None),
+        Some(run) if run.is_alive() => (running_state(files), None),
         Some(_) => (State::Exited, Some(lost())),
         None if state.dead || state.removal_in_progress => (State::Dead, Some(recorded())),
         None if state.started().is_none() && files.record.as_ref().is_none_or(|record| record.exit.is_none()) => {

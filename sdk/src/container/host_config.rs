@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::resources::Resources;
+
 /// `ShmSize` in bytes: 64 MiB, Docker's default.
 const SHM_SIZE: u64 = 64 << 20;
 
@@ -44,6 +46,8 @@ pub(crate) struct HostConfig {
     pub(crate) masked_paths: Option<Vec<String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) readonly_paths: Option<Vec<String>>,
+    #[serde(flatten)]
+    pub(crate) resources: Resources,
     #[serde(flatten)]
     pub(crate) other: Map<String, Value>,
 }
@@ -88,6 +92,7 @@ impl Default for HostConfig {
             tmpfs: None,
             masked_paths: None,
             readonly_paths: None,
+            resources: Resources::default(),
             other: Map::new(),
         }
     }
@@ -149,6 +154,22 @@ mod tests {
         assert_eq!(written["LogConfig"]["Type"], "json-file");
         assert_eq!(written["ShmSize"], 67_108_864);
         assert!(written.get("MaskedPaths").is_none());
+    }
+
+    #[test]
+    fn limits_stand_where_docker_has_them_and_other_keys_survive() {
+        let text = r#"{"Memory":67108864,"MemorySwap":-1,"NanoCpus":1500000000,"PidsLimit":null,"CpusetCpus":"0-1",
+            "BlkioDeviceReadBps":[{"Path":"/dev/sda","Rate":1024}],"BlkioWeightDevice":[],"OomScoreAdj":5}"#;
+        let host: HostConfig = serde_json::from_str(text).unwrap();
+        assert_eq!((host.resources.memory, host.resources.memory_swap), (67_108_864, -1));
+        assert_eq!(host.resources.pids_limit, None);
+        let written = serde_json::to_value(&host).unwrap();
+        assert_eq!(written["Memory"], 67_108_864);
+        assert_eq!(written["NanoCpus"], 1_500_000_000);
+        assert_eq!(written["CpusetCpus"], "0-1");
+        assert_eq!(written["BlkioDeviceReadBps"][0]["Rate"], 1024);
+        assert_eq!(written["BlkioDeviceReadIOps"], Value::Null);
+        assert_eq!((&written["OomScoreAdj"], &written["BlkioWeightDevice"]), (&5.into(), &Value::Array(Vec::new())));
     }
 
     #[test]

@@ -35,15 +35,18 @@ mod host_config;
 mod inspect;
 mod logs;
 mod network;
+mod pause;
 mod reaper;
 mod record;
 mod rename;
 pub(crate) mod remove;
+mod resources;
 mod security;
 mod root;
 mod signal;
 mod start;
 mod state;
+mod stats;
 pub(crate) mod stdio;
 mod stop;
 pub(crate) mod store;
@@ -54,6 +57,7 @@ pub(crate) mod user;
 pub use crate::layer::changes::{Change, ChangeKind};
 pub use crate::logs::Stream;
 pub use crate::logs::read::LogLine;
+pub use crate::runtime::stats::{Cpu, Io, Memory, Network, Pids, Stats};
 pub use attach::{AttachedOutput, Attachment};
 pub use capability::Capability;
 pub use commit::Commit;
@@ -215,6 +219,39 @@ impl<D> Container<D> {
     /// [`NotFound`](crate::ErrorKind::NotFound) if it was removed.
     pub fn stop(&self, timeout: Duration) -> Result<ExitStatus> {
         self.handle.stop(timeout)
+    }
+
+    /// Freezes all of its processes, and returns once they stand still. One that is paused is left as it is.
+    ///
+    /// Killing and stopping it work all the same; a signal of another kind arrives when it goes on.
+    ///
+    /// # Errors
+    /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) if it is not running,
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) if it has no cgroup and cannot get one: as an ordinary user it takes
+    /// version 2 and a cgroup that was handed to the user.
+    #[doc(alias = "freezer")]
+    pub fn pause(&self) -> Result<()> {
+        self.handle.pause()
+    }
+
+    /// Lets a paused container go on. One that is not paused is left as it is.
+    ///
+    /// # Errors
+    /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) if it is not running.
+    #[doc(alias = "unpause")]
+    pub fn resume(&self) -> Result<()> {
+        self.handle.resume()
+    }
+
+    /// What it has used up to now, and what it may use.
+    ///
+    /// What its cgroup counts (memory, block devices) is there if it has one: see
+    /// [`statistics`](Definition::statistics).
+    ///
+    /// # Errors
+    /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) if it is not running.
+    pub fn stats(&self) -> Result<Stats> {
+        self.handle.stats()
     }
 
     /// Begins a further process in the running container: program and arguments.

@@ -4,6 +4,8 @@
 //! here is believed about a living process: a run counts as alive only while a process of that ID and that start time
 //! exists since the same boot.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Attempt, Error, Result};
@@ -24,6 +26,12 @@ pub(crate) struct Record {
     pub(crate) guard: bool,
     #[serde(default)]
     pub(crate) network: NetworkMode,
+    /// Whether it is counted what it uses, whatever that costs.
+    #[serde(default)]
+    pub(crate) statistics: bool,
+    /// The directories of its cgroup while it runs, for whoever has to remove them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) cgroup: Vec<PathBuf>,
     /// The process, from its start until its end is recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) run: Option<Run>,
@@ -54,7 +62,7 @@ pub(crate) struct Exit {
 impl Record {
     /// The record of a new container.
     pub(crate) fn new(network: NetworkMode) -> Self {
-        Self { version: VERSION, guard: true, network, run: None, exit: None }
+        Self { version: VERSION, guard: true, network, statistics: false, cgroup: Vec::new(), run: None, exit: None }
     }
 }
 
@@ -69,6 +77,7 @@ impl Record {
         config.state.error.clear();
         config.has_been_started_before = true;
         self.run = None;
+        self.cgroup.clear();
         self.exit = Some(exit);
     }
 }

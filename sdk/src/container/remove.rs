@@ -3,15 +3,18 @@
 //! In this order, so that what remains after an interruption still names what is to go. The journal entry of the owner
 //! goes last.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::config::Config;
 use super::events::Action;
 use super::handle::Handle;
+use super::pause::recorded;
 use super::record::Run;
 use super::signal::Signal;
 use super::store::Store;
 use crate::error::{Error, ErrorKind, Fault, Result};
+use crate::runtime;
 use crate::spec::id::ContainerId;
 use crate::spec::name::VolumeName;
 
@@ -88,7 +91,7 @@ impl Handle {
             if force == Force::No {
                 return Err(RemoveFault::Running { title: self.title() }.into());
             }
-            end(&run)?;
+            end(&run, self.id(), &recorded(&self.files()?))?;
         }
         self.own()
     }
@@ -103,6 +106,8 @@ impl Handle {
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
             _ => {}
         }
+        // With version 1 a process that stands still does not end.
+        self.thaw()?;
         match process.wait_timeout(KILL_PATIENCE) {
             Some(_) => Ok(()),
             None => Err(RemoveFault::Unkillable { pid: process.pid() }.into()),
@@ -110,9 +115,13 @@ impl Handle {
     }
 }
 
-/// Kills a process that no program of ours watches, and waits for its end.
-pub(super) fn end(run: &Run) -> Result<()> {
-    if run.signal(Signal::KILL)? && !run.wait(Some(KILL_PATIENCE))? {
+/// Kills a process that no program of ours watches, and waits for its end. It may be paused.
+pub(super) fn end(run: &Run, id: &ContainerId, cgroup: &[PathBuf]) -> Result<()> {
+    if !run.signal(Signal::KILL)? {
+        return Ok(());
+    }
+    runtime::cgroup::resume(id.as_str(), cgroup)?;
+    if !run.wait(Some(KILL_PATIENCE))? {
         return Err(RemoveFault::Unkillable { pid: run.pid }.into());
     }
     Ok(())

@@ -21,6 +21,7 @@ use crate::error::{ErrorKind, Fault, Result};
 use crate::layer::WritableLayer;
 use crate::layer::view::View;
 use crate::logs::json_file::{LogConfig, Writer};
+use crate::runtime::cgroup::Cgroup;
 use crate::runtime::{self, Bundle, BundleMount, BundleSource, Hooks, Process, ProcessSpec, Rootfs};
 use crate::spec::byte_size::ByteSize;
 use crate::spec::container_path::ContainerPath;
@@ -29,6 +30,7 @@ use crate::spec::id::ContainerId;
 use crate::spec::name::VolumeName;
 use crate::spec::time::Timestamp;
 use crate::sys::capability::CapabilitySet;
+use crate::sys::cgroup::Group;
 use crate::sys::tty::WindowSize;
 
 /// The mode of a tmpfs whose options do not say it, as in Docker.
@@ -174,11 +176,14 @@ impl Handle {
 
     fn record_start(&self, inner: &mut Inner, process: Process, ends: Ends, started_at: Timestamp) -> Result<()> {
         let run = Run::of(process.pid(), process.start_time(), started_at);
+        let group = process.group();
+        let cgroup = group.iter().flat_map(Group::directories).map(ToOwned::to_owned).collect();
         inner.phase = Phase::Started(process);
         inner.ends = ends;
         let Some(files) = &mut inner.files else { return Ok(()) };
         if let Some(record) = &mut files.record {
             record.run = Some(run);
+            record.cgroup = cgroup;
             record.exit = None;
         }
         files.config.state.started_at = started_at.to_string();
@@ -233,6 +238,11 @@ fn bundle(store: &Store, id: &ContainerId, files: &Files, writable: &WritableLay
     bundle.read_only_rootfs = files.host.readonly_rootfs;
     bundle.privileged = files.host.privileged;
     bundle.init = files.host.init.unwrap_or(true);
+    bundle.cgroup = Some(Cgroup {
+        name: id.as_str().to_owned(),
+        limits: files.host.resources.limits()?,
+        statistics: record.is_some_and(|record| record.statistics),
+    });
     let command = Command { argv: files.config.argv(), tty: config.tty, ..Command::default() };
     bundle.process = process_spec(store, files, writable, &command)?;
     Ok(bundle)

@@ -6,6 +6,7 @@ use super::events::Action;
 use super::handle::Handle;
 use super::remove::KILL_PATIENCE;
 use super::signal::Signal;
+use super::state::State;
 use crate::error::{ErrorKind, Fault, Result};
 use crate::spec::exit_status::ExitStatus;
 
@@ -32,16 +33,19 @@ impl Handle {
         if !state.is_running() {
             return Ok(status.unwrap_or(ExitStatus::exited(0)));
         }
-        let status = self.end_by_signal(timeout)?;
+        let status = self.end_by_signal(state, timeout)?;
         self.tell(Action::Stop);
         Ok(status)
     }
 
-    fn end_by_signal(&self, timeout: Duration) -> Result<ExitStatus> {
+    fn end_by_signal(&self, state: State, timeout: Duration) -> Result<ExitStatus> {
         let wanted = self.files()?.config.config.stop_signal;
         // An image may say anything; what is no signal is not worth failing over when something has to stop.
         let signal = wanted.and_then(|text| text.parse().ok()).unwrap_or(Signal::TERM);
         self.signal_if_running(signal)?;
+        if state == State::Paused {
+            self.thaw()?;
+        }
         if let Some(status) = self.wait(Some(timeout))? {
             return Ok(status);
         }

@@ -318,11 +318,14 @@ impl Store {
         let Some(mut files) = self.read(id)? else {
             return super::remove::erase(self, id);
         };
+        let cgroup = super::pause::recorded(&files);
         let run = files.record.as_ref().and_then(|record| record.run.clone());
         if let Some(run) = &run {
             // A program that changes its user is no longer killed with its parent (prctl(2), PR_SET_PDEATHSIG).
-            super::remove::end(run)?;
+            super::remove::end(run, id, &cgroup)?;
         }
+        // Made before the process was recorded, and there as long as anything of the container is.
+        crate::runtime::cgroup::sweep(id.as_str(), &cgroup)?;
         let (name, image) = (files.config.plain_name().to_owned(), files.config.config.image.clone());
         let tell = |action, attribute| self.tell(id, &name, &image, action, attribute);
         if run.is_some() {

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::cgroup::Cgroup;
 use super::seccomp::SeccompProfile;
 use crate::spec::container_path::ContainerPath;
 use crate::sys::capability::CapabilitySet;
@@ -28,6 +29,8 @@ pub(crate) struct Bundle {
     pub privileged: bool,
     /// Puts the helper in front of the process as process 1: it passes signals on and reaps orphans.
     pub init: bool,
+    /// What it may take of the host. Without, it has no cgroup of its own.
+    pub cgroup: Option<Cgroup>,
 }
 
 impl Bundle {
@@ -42,6 +45,7 @@ impl Bundle {
             read_only_rootfs: false,
             privileged: false,
             init: true,
+            cgroup: None,
         }
     }
 }

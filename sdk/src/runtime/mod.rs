@@ -7,7 +7,10 @@
 //! they end. Nothing polls.
 
 mod bundle;
+pub(crate) mod cgroup;
+mod cgroup_mounts;
 mod fault;
+pub(crate) mod limits;
 mod mounts;
 mod plan;
 mod process;
@@ -16,6 +19,7 @@ mod script;
 mod seccomp;
 mod security;
 mod spawn;
+pub(crate) mod stats;
 mod stdio;
 mod supervisor;
 mod target;

@@ -18,7 +18,7 @@ use crate::sys::mount::{
 use crate::sys::plan::{ANY, Register};
 use crate::sys::probe;
 
-const CLOSED: u64 = ATTR_NOSUID | ATTR_NODEV | ATTR_NOEXEC;
+pub(super) const CLOSED: u64 = ATTR_NOSUID | ATTR_NODEV | ATTR_NOEXEC;
 
 /// Name, major and minor number of the devices every container has.
 const DEVICES: [(&str, u32, u32); 6] =
@@ -205,7 +205,7 @@ pub(super) fn defaults(script: &mut Script, root: Register, bundle: &Bundle, use
 }
 
 /// Mounts on a directory of the root; one that is missing is made, a link is refused.
-fn attach_default(script: &mut Script, root: Register, path: &str, mount: Register) -> Result<()> {
+pub(super) fn attach_default(script: &mut Script, root: Register, path: &str, mount: Register) -> Result<()> {
     script.step(format!("use /{path} of the root file system")).hint = Some("it must be a directory and no link");
     let (found, target) = script.look_up(root, path, Lookup::RealDirectory)?;
     script.plan.tolerate(found, &[libc::ENOENT]);

@@ -3,6 +3,7 @@
 use std::os::fd::{AsRawFd, OwnedFd};
 
 use super::bundle::{Bundle, DEFAULT_PATH, NetworkMode, ProcessSpec};
+use super::cgroup_mounts;
 use super::fault::{Fault, Search};
 use super::mounts;
 use super::script::{Lookup, Script};
@@ -11,6 +12,7 @@ use super::target::Target;
 use super::terminal::{self, Wish};
 use super::tools::{self, Tools};
 use crate::error::{Attempt, Error, Result};
+use crate::sys::cgroup::Group;
 use crate::sys::clone::Failure;
 use crate::sys::helper::{self, Handover, Role};
 use crate::sys::mount::{AT_EMPTY_PATH, RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, open_how};
@@ -81,6 +83,7 @@ pub(super) fn start(
     terminal: Option<Wish>,
     user_namespace: bool,
     handover: Option<Handover>,
+    group: Option<&Group>,
 ) -> Result<Prepared> {
     let mut script = Script::new();
     let found = script.plan.register();
@@ -99,6 +102,7 @@ pub(super) fn start(
     mounts::isolate(&mut script)?;
     let root = mounts::root(&mut script, &bundle.rootfs, user_namespace)?;
     let dev = mounts::defaults(&mut script, root, bundle, user_namespace)?;
+    cgroup_mounts::mount(&mut script, root, bundle, group)?;
     // Before anything else is mounted: what leads to the devpts is ours so far.
     let peer = terminal.map(|wish| terminal::make(&mut script, root, wish)).transpose()?;
     if let Some(peer) = peer {
@@ -125,14 +129,17 @@ pub(super) fn start(
         script.plan.call(libc::SYS_sethostname, &[name.into(), length.into()]);
     }
     settle(&mut script, spec, cwd, first_free, user_namespace)?;
-    match handover {
-        Some(_) => {
-            become_helper(&mut script, spec)?;
-            let (blob, steps) = script.seal()?;
-            Ok(Prepared { blob, steps, search: None })
-        }
-        None => finish(script, spec, found),
+    end(script, spec, found, handover)
+}
+
+/// The helper, if there is a handover, else the program.
+fn end(mut script: Script, spec: &ProcessSpec, found: Register, handover: Option<Handover>) -> Result<Prepared> {
+    if handover.is_none() {
+        return finish(script, spec, found);
     }
+    become_helper(&mut script, spec)?;
+    let (blob, steps) = script.seal()?;
+    Ok(Prepared { blob, steps, search: None })
 }
 
 /// The plan that the helper walks, in a child if it stays as process 1.
@@ -158,13 +165,18 @@ pub(super) fn exec(
     streams: &[Stream; 3],
     terminal: Option<Wish>,
     tools: Option<&Tools>,
+    handover: Option<Handover>,
 ) -> Result<Prepared> {
     let mut script = Script::new();
     let found = script.plan.register();
     begin(&mut script);
+    // Its cgroup comes before all else.
+    script.plan.gate();
     standard_streams(&mut script, streams)?;
     script.step(JOIN);
     script.plan.call(libc::SYS_setns, &[target.pidfd().as_raw_fd().into(), target.namespaces().into()]);
+    // Only now: the container's descriptor may have one of these numbers.
+    let first_free = handover.map_or(FIRST_FREE, |handover| keep_for_helper(&mut script, handover));
     // A pid namespace holds the children of the one that joins it, and refuses them once its first process has ended.
     script.plan.fork(0);
     begin(&mut script);
@@ -196,8 +208,8 @@ pub(super) fn exec(
     script.step(format!("use the working directory {:?} of the container", spec.cwd));
     let (_, cwd) = script.look_up(root, spec.cwd.relative(), Lookup::Directory)?;
     let user_namespace = target.namespaces() & namespace::USER != 0;
-    settle(&mut script, spec, cwd, FIRST_FREE, user_namespace)?;
-    finish(script, spec, found)
+    settle(&mut script, spec, cwd, first_free, user_namespace)?;
+    end(script, spec, found, handover)
 }
 
 /// What is attempted when a process joins a container; with `ESRCH` or `ENOMEM` there is none any more.

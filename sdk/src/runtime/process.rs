@@ -5,9 +5,10 @@ use std::os::fd::OwnedFd;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::cgroup;
 use crate::error::{Attempt, Error, ErrorKind, Result};
 use crate::spec::ExitStatus;
-
+use crate::sys::cgroup::Group;
 use crate::sys::{helper, signal, wait};
 
 /// A process that was started; clones share it. It ends with the host program.
@@ -24,6 +25,9 @@ struct Shared {
     terminal: Option<OwnedFd>,
     /// To the init of a container, which tells how the payload has ended.
     line: Option<OwnedFd>,
+    /// The name of the container's cgroup, if this is its first process, and the cgroup, if it has one yet.
+    cgroup: Option<String>,
+    group: Mutex<Option<Group>>,
     end: Arc<End>,
 }
 
@@ -34,6 +38,13 @@ struct End {
     known: Condvar,
 }
 
+/// The cgroup that goes with a process: none for one that has merely joined a container.
+#[derive(Debug, Default)]
+pub(super) struct Membership {
+    pub name: Option<String>,
+    pub group: Option<Group>,
+}
+
 impl Process {
     pub(super) fn new(
         pid: u32,
@@ -42,8 +53,11 @@ impl Process {
         namespaces: u64,
         terminal: Option<OwnedFd>,
         line: Option<OwnedFd>,
+        cgroup: Membership,
     ) -> Self {
-        Self(Arc::new(Shared { pid, start_time, pidfd, namespaces, terminal, line, end: Arc::default() }))
+        let (cgroup, group) = (cgroup.name, Mutex::new(cgroup.group));
+        let end = Arc::default();
+        Self(Arc::new(Shared { pid, start_time, pidfd, namespaces, terminal, line, cgroup, group, end }))
     }
 
     /// Its number in the pid namespace of the host program.
@@ -111,6 +125,20 @@ impl Process {
     /// The host's end of its terminal.
     pub(crate) fn terminal(&self) -> Option<&OwnedFd> {
         self.0.terminal.as_ref()
+    }
+
+    /// The cgroup of its container, if that has one.
+    pub(crate) fn group(&self) -> Option<Group> {
+        let known = self.0.group.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        // One that was paused by another program has got its group there.
+        known.or_else(|| Group::find(self.0.cgroup.as_deref()?))
+    }
+
+    /// What the kernel says at the end of a container; its cgroup goes.
+    pub(super) fn conclude(&self, status: ExitStatus) -> ExitStatus {
+        let Some(name) = &self.0.cgroup else { return status };
+        let group = self.0.group.lock().unwrap_or_else(PoisonError::into_inner).take();
+        cgroup::conclude(group, name, status)
     }
 
     /// Readable once it has ended.

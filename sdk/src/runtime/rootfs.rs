@@ -65,7 +65,7 @@ pub(crate) fn mount(bundle: &Bundle) -> Result<MountedRoot> {
         true => (namespace::MOUNT | namespace::USER, Visibility::Kept),
         false => (namespace::MOUNT, Visibility::Hidden),
     };
-    let options = Options { namespaces, forks: false, visibility };
+    let options = Options { namespaces, forks: false, visibility, cgroup: None };
     let child = clone::spawn(&mut blob, options, |pid, _| match user_namespace {
         true => clone::map_single(pid, 0, 0),
         false => Ok(()),

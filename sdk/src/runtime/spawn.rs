@@ -7,14 +7,16 @@ use rustix::pipe::{PipeFlags, pipe_with};
 
 use super::OnExit;
 use super::bundle::{Bundle, NetworkMode, ProcessSpec};
+use super::cgroup;
 use super::plan::{self, JOIN, Prepared, Stream, beyond_standard};
-use super::process::Process;
+use super::process::{Membership, Process};
 use super::stdio::{Input, Output, Sink, Stdio};
 use super::supervisor::Supervisor;
 use super::target::Target;
 use super::terminal::{Opening, Wish};
 use super::tools::Tools;
 use crate::error::{Attempt, Error, ErrorKind, Result};
+use crate::sys::cgroup::Group;
 use crate::sys::clone::{self, Child, Failure, Options};
 use crate::sys::helper::{Line, Role};
 use crate::sys::probe::{Privilege, privilege};
@@ -47,18 +49,35 @@ pub(crate) fn start(bundle: &Bundle, stdio: Stdio, on_exit: OnExit) -> Result<Pr
 
 /// The same, with the caller's part in it.
 pub(crate) fn start_with(bundle: &Bundle, stdio: Stdio, hooks: Hooks<'_>, on_exit: OnExit) -> Result<Process> {
+    let group = cgroup::create(bundle)?;
+    start_in(group.as_ref(), bundle, stdio, hooks, on_exit).map_err(|error| match &group {
+        Some(group) => cgroup::discard(group, error),
+        None => error,
+    })
+}
+
+fn start_in(
+    group: Option<&Group>,
+    bundle: &Bundle,
+    stdio: Stdio,
+    hooks: Hooks<'_>,
+    on_exit: OnExit,
+) -> Result<Process> {
     let user_namespace = privilege() == Privilege::User;
     let supervisor = Supervisor::get()?;
-    let Wired { streams, ours } = wire(stdio)?;
+    let Wired { streams, mut ours } = wire(stdio)?;
     let wish = ours.wish(&bundle.process);
-    let role = match (bundle.init, &hooks.held) {
+    // With a limit of memory that acts from the first instruction of the payload on.
+    let limits = bundle.cgroup.as_ref().map(|cgroup| &cgroup.limits);
+    let limited = group.zip(limits).filter(|(_, limits)| limits.has_memory());
+    let role = match (bundle.init, hooks.held.is_some() || limited.is_some()) {
         (true, _) => Some(Role::Init),
-        (false, Some(_)) => Some(Role::Trampoline),
-        (false, None) => None,
+        (false, true) => Some(Role::Trampoline),
+        (false, false) => None,
     };
     let helped = role.map(|role| Helped::new(role, &bundle.process)).transpose()?;
     let handover = helped.as_ref().map(|helped| helped.line.handover().attempt(|| HAND_OVER)).transpose()?;
-    let mut prepared = plan::start(bundle, &streams, wish, user_namespace, handover)?;
+    let mut prepared = plan::start(bundle, &streams, wish, user_namespace, handover, group)?;
     let mut namespaces = namespace::MOUNT | namespace::PID | namespace::IPC | namespace::UTS;
     if bundle.network != NetworkMode::Host {
         namespaces |= namespace::NETWORK;
@@ -68,16 +87,14 @@ pub(crate) fn start_with(bundle: &Bundle, stdio: Stdio, hooks: Hooks<'_>, on_exi
         namespaces |= namespace::USER;
         visibility = Visibility::Kept;
     }
-    let options = Options { namespaces, forks: false, visibility };
+    let directory = open_group(group)?;
+    let options = Options { namespaces, forks: false, visibility, cgroup: directory.as_ref().map(AsFd::as_fd) };
     let user = &bundle.process.user;
     let mut refused = None;
     let spawned = clone::spawn(&mut prepared.blob, options, |pid, pidfd| {
-        if let Some(created) = hooks.created {
-            created(pid, pidfd).map_err(|error| {
-                refused = Some(error);
-                io::ErrorKind::Other
-            })?;
-        }
+        let joined = group.map_or(Ok(()), |group| cgroup::join(group, pid));
+        let created = joined.and_then(|()| hooks.created.map_or(Ok(()), |created| created(pid, pidfd)));
+        keep(created, &mut refused)?;
         match user_namespace {
             true => clone::map_single(pid, user.uid, user.gid),
             false => Ok(()),
@@ -86,11 +103,29 @@ pub(crate) fn start_with(bundle: &Bundle, stdio: Stdio, hooks: Hooks<'_>, on_exi
     let child = spawned.map_err(|failure| refused.unwrap_or_else(|| prepared.error(failure)))?;
     // The container's ends of the pipes: their last copies here, so that a read sees the end.
     drop(streams);
-    let line = match helped {
-        Some(helped) => helped.go_on(&child, hooks.held)?,
-        None => None,
+    let held = |pid, pidfd: BorrowedFd<'_>| {
+        limited.map_or(Ok(()), |(group, limits)| cgroup::limit_memory(group, limits))?;
+        hooks.held.map_or(Ok(()), |held| held(pid, pidfd))
     };
-    watch(&supervisor, child, namespaces | namespace::CGROUP, ours, false, line, on_exit)
+    if let Some(helped) = helped {
+        ours.line = helped.go_on(&child, held)?;
+    }
+    let membership = Membership { name: bundle.cgroup.as_ref().map(|it| it.name.clone()), group: group.cloned() };
+    watch(&supervisor, child, namespaces | namespace::CGROUP, membership, ours, false, on_exit)
+}
+
+/// The directory of version 2 of a group.
+fn open_group(group: Option<&Group>) -> Result<Option<OwnedFd>> {
+    let directory = group.map_or(Ok(None), Group::open_unified);
+    directory.attempt(|| "open the cgroup of the container")
+}
+
+/// Keeps an error of ours for the caller of a function that hands `io::Error` on.
+fn keep(done: Result<()>, refused: &mut Option<Error>) -> io::Result<()> {
+    done.map_err(|error| {
+        *refused = Some(error);
+        io::ErrorKind::Other.into()
+    })
 }
 
 const HAND_OVER: &str = "hand a process over to the helper";
@@ -108,9 +143,9 @@ impl Helped {
         Ok(Self { line, payload })
     }
 
-    /// Lets the payload begin; the line to an init.
-    fn go_on(mut self, child: &Child, held: Option<Hook<'_>>) -> Result<Option<OwnedFd>> {
-        let held = held.map_or(Ok(()), |held| held(child.pid, child.pidfd.as_fd()));
+    /// Lets the payload begin, after `held` has been called; the line to an init.
+    fn go_on(mut self, child: &Child, held: impl FnOnce(u32, BorrowedFd<'_>) -> Result<()>) -> Result<Option<OwnedFd>> {
+        let held = held(child.pid, child.pidfd.as_fd());
         let begun =
             held.and_then(|()| self.line.go_on(&mut self.payload.blob).map_err(|failure| self.payload.error(failure)));
         if begun.is_err() {
@@ -149,9 +184,21 @@ fn join(target: &Target<'_>, spec: &ProcessSpec, stdio: Stdio, tools: Option<&To
     let supervisor = Supervisor::get()?;
     let Wired { streams, ours } = wire(stdio)?;
     let wish = ours.wish(spec);
-    let mut prepared = plan::exec(target, spec, &streams, wish, tools)?;
-    let options = Options { namespaces: 0, forks: true, visibility: Visibility::Hidden };
-    let child = clone::spawn(&mut prepared.blob, options, |_, _| Ok(())).map_err(|failure| match failure {
+    let group = target.group();
+    // Where memory is limited, it comes under the limit when it shares memory with the helper's program only: the kernel
+    // would kill this program with it.
+    let limited = group.filter(|group| cgroup::is_memory_limited(group));
+    let helped = limited.map(|_| Helped::new(Role::Trampoline, spec)).transpose()?;
+    let handover = helped.as_ref().map(|helped| helped.line.handover().attempt(|| HAND_OVER)).transpose()?;
+    let mut prepared = plan::exec(target, spec, &streams, wish, tools, handover)?;
+    let directory = open_group(if limited.is_some() { None } else { group })?;
+    let cgroup = directory.as_ref().map(AsFd::as_fd);
+    let options = Options { namespaces: 0, forks: true, visibility: Visibility::Hidden, cgroup };
+    let mut refused = None;
+    let spawned = clone::spawn(&mut prepared.blob, options, |pid, _| {
+        keep(group.map_or(Ok(()), |group| cgroup::join_early(group, pid)), &mut refused)
+    });
+    let child = spawned.map_err(|failure| match failure {
         Failure::Step { step, errno }
             if prepared.steps.is(step, JOIN) && [libc::ESRCH, libc::ENOMEM].contains(&errno) =>
         {
@@ -159,10 +206,13 @@ fn join(target: &Target<'_>, spec: &ProcessSpec, stdio: Stdio, tools: Option<&To
         }
         // The kernel has killed it together with the container's first process.
         Failure::Killed if target.has_ended() => ended(target),
-        failure => prepared.error(failure),
+        failure => refused.unwrap_or_else(|| prepared.error(failure)),
     })?;
     drop(streams);
-    watch(&supervisor, child, target.namespaces(), ours, true, None, Box::new(|_| ()))
+    if let Some(helped) = helped {
+        helped.go_on(&child, |pid, _| limited.map_or(Ok(()), |group| cgroup::join_late(group, pid)))?;
+    }
+    watch(&supervisor, child, target.namespaces(), Membership::default(), ours, true, Box::new(|_| ()))
 }
 
 fn ended(target: &Target<'_>) -> Error {
@@ -174,9 +224,9 @@ fn watch(
     supervisor: &Supervisor,
     child: Child,
     namespaces: u64,
+    membership: Membership,
     ours: Ours,
     keeps_outputs: bool,
-    line: Option<OwnedFd>,
     on_exit: OnExit,
 ) -> Result<Process> {
     // Nobody but us frees its number, so the file is its own, even if it has ended already.
@@ -185,7 +235,7 @@ fn watch(
         end(pidfd);
         Err(error)
     };
-    let Ours { mut outputs, terminal } = ours;
+    let Ours { mut outputs, terminal, line } = ours;
     let terminal = match terminal.map(Opening::receive).transpose() {
         Ok(received) => received.map(|(master, drained)| {
             outputs.extend(drained);
@@ -193,7 +243,7 @@ fn watch(
         }),
         Err(error) => return give_up(&child.pidfd, error),
     };
-    let process = Process::new(child.pid, start_time, child.pidfd, namespaces, terminal, line);
+    let process = Process::new(child.pid, start_time, child.pidfd, namespaces, terminal, line, membership);
     match supervisor.watch(&process, outputs, keeps_outputs, on_exit) {
         Ok(()) => Ok(process),
         Err(error) => give_up(process.pidfd(), error),
@@ -210,6 +260,8 @@ struct Wired {
 struct Ours {
     outputs: Vec<(OwnedFd, Box<dyn Sink>)>,
     terminal: Option<Opening>,
+    /// To an init.
+    line: Option<OwnedFd>,
 }
 
 impl Ours {
@@ -226,7 +278,7 @@ fn wire(stdio: Stdio) -> Result<Wired> {
         Input::Fd(fd) => Stream::Fd(beyond_standard(fd)?),
         Input::Terminal { size, output } => {
             let (socket, theirs) = tty::channel().attempt(|| "create a socket for a terminal")?;
-            let ours = Ours { outputs: Vec::new(), terminal: Some(Opening { socket, size, output }) };
+            let ours = Ours { outputs: Vec::new(), terminal: Some(Opening { socket, size, output }), line: None };
             return Ok(Wired { streams: [Stream::Fd(beyond_standard(theirs)?), Stream::Null, Stream::Null], ours });
         }
     };
@@ -246,7 +298,7 @@ fn wire(stdio: Stdio) -> Result<Wired> {
         })
     };
     let (stdout, stderr) = (output(stdio.stdout)?, output(stdio.stderr)?);
-    Ok(Wired { streams: [stdin, stdout, stderr], ours: Ours { outputs, terminal: None } })
+    Ok(Wired { streams: [stdin, stdout, stderr], ours: Ours { outputs, terminal: None, line: None } })
 }
 
 fn set_nonblocking(fd: impl AsFd) -> Result<()> {

@@ -167,6 +167,7 @@ impl Supervisor {
                 for key in outputs {
                     self.drain(key, keeps_outputs, buffer);
                 }
+                let status = process.conclude(status);
                 guarded("the callback at the end of a container", || on_exit(&status));
                 process.set_ended(status);
             }

@@ -6,14 +6,16 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::process::Process;
 use crate::error::{Attempt, Result};
+use crate::sys::cgroup::Group;
 use crate::sys::namespace;
 
 /// The first process of a running container, whichever program started it.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Target<'a> {
     pid: u32,
     pidfd: BorrowedFd<'a>,
     namespaces: u64,
+    group: Option<Group>,
 }
 
 impl<'a> Target<'a> {
@@ -22,9 +24,9 @@ impl<'a> Target<'a> {
     ///
     /// # Errors
     /// [`PermissionDenied`](crate::ErrorKind::PermissionDenied) if it is another user's.
-    pub(crate) fn foreign(pid: u32, pidfd: &'a impl AsFd) -> Result<Self> {
+    pub(crate) fn foreign(pid: u32, pidfd: &'a impl AsFd, group: Option<Group>) -> Result<Self> {
         let namespaces = namespace::foreign(pid).attempt(|| format!("look at the namespaces of process {pid}"))?;
-        Ok(Self { pid, pidfd: pidfd.as_fd(), namespaces })
+        Ok(Self { pid, pidfd: pidfd.as_fd(), namespaces, group })
     }
 
     pub(super) fn pid(&self) -> u32 {
@@ -40,6 +42,11 @@ impl<'a> Target<'a> {
         self.namespaces
     }
 
+    /// The cgroup of the container.
+    pub(super) fn group(&self) -> Option<&Group> {
+        self.group.as_ref()
+    }
+
     pub(super) fn has_ended(&self) -> bool {
         let now = Timespec { tv_sec: 0, tv_nsec: 0 };
         poll(&mut [PollFd::new(&self.pidfd, PollFlags::IN)], Some(&now)).is_ok_and(|ready| ready > 0)
@@ -48,6 +55,7 @@ impl<'a> Target<'a> {
 
 impl<'a> From<&'a Process> for Target<'a> {
     fn from(process: &'a Process) -> Self {
-        Self { pid: process.pid(), pidfd: process.pidfd().as_fd(), namespaces: process.namespaces() }
+        let (pid, pidfd) = (process.pid(), process.pidfd().as_fd());
+        Self { pid, pidfd, namespaces: process.namespaces(), group: process.group() }
     }
 }

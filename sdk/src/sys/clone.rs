@@ -14,7 +14,7 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
@@ -54,14 +54,19 @@ pub(crate) enum Failure {
 
 /// How a child is started.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Options {
+pub(crate) struct Options<'a> {
     /// `CLONE_NEW*` bits.
     pub namespaces: u64,
     /// The plan forks: the second child is the one wanted.
     pub forks: bool,
     /// Whether other processes could look at the child, and thus at our memory, before it is another program.
     pub visibility: Visibility,
+    /// The cgroup of version 2 it is born in, which has no limit of memory: the kernel would kill us with the child.
+    pub cgroup: Option<BorrowedFd<'a>>,
 }
+
+/// `CLONE_INTO_CGROUP`, Linux 5.7.
+const INTO_CGROUP: u64 = 0x2_0000_0000;
 
 /// `CLONE_CLEAR_SIGHAND`, Linux 5.5: no handler of this program survives in the child.
 const CLEAR_SIGHAND: u64 = 0x1_0000_0000;
@@ -76,7 +81,7 @@ const GUARD: usize = 64 * 1024;
 /// `prepare` is called with its number and pidfd, while it waits at its gate, on this thread.
 pub(crate) fn spawn(
     blob: &mut Blob,
-    options: Options,
+    options: Options<'_>,
     prepare: impl FnOnce(u32, BorrowedFd<'_>) -> io::Result<()>,
 ) -> Result<Child, Failure> {
     let _visibility = hold(options.visibility);
@@ -125,16 +130,16 @@ fn reap(pidfd: Option<OwnedFd>) {
 }
 
 /// A child that uses our memory, and the memory it uses.
-struct Running {
+struct Running<'a> {
     control: Box<Control>,
     frame: Box<Frame>,
     memory: Memory,
-    options: Options,
+    options: Options<'a>,
     pidfd: Option<OwnedFd>,
 }
 
-impl Running {
-    fn new(blob: &Blob, options: Options) -> io::Result<Self> {
+impl<'a> Running<'a> {
+    fn new(blob: &Blob, options: Options<'a>) -> io::Result<Self> {
         let control = Box::<Control>::default();
         let memory = Memory::new(blob)?;
         let frame = Box::new(Frame {
@@ -153,12 +158,14 @@ impl Running {
     fn begin(&mut self) -> io::Result<u32> {
         let shared = (libc::CLONE_VM | libc::CLONE_PIDFD | libc::CLONE_CHILD_CLEARTID) as u64;
         let address = |word: &AtomicU32| std::ptr::from_ref(word).expose_provenance() as u64;
+        let into_cgroup = if self.options.cgroup.is_some() { INTO_CGROUP } else { 0 };
         let args = CloneArgs {
-            flags: shared | CLEAR_SIGHAND | self.options.namespaces,
+            flags: shared | CLEAR_SIGHAND | into_cgroup | self.options.namespaces,
             pidfd: address(&self.control.pidfd),
             child_tid: address(&self.control.alive),
             stack: self.memory.first_stack() as u64,
             stack_size: STACK as u64,
+            cgroup: self.options.cgroup.map_or(0, |group| group.as_raw_fd() as u64),
             ..CloneArgs::default()
         };
         self.control.alive.store(1, Ordering::Release);
@@ -194,7 +201,7 @@ impl Running {
     }
 }
 
-impl Drop for Running {
+impl Drop for Running<'_> {
     fn drop(&mut self) {
         // Left early: the child still waits at its gate.
         self.open_gate(2);

@@ -156,7 +156,7 @@ fn start() -> io::Result<OwnedFd> {
     let (argv, envp) = (plan.pointers(&[name]), plan.pointers(&[]));
     let arguments = [EXECUTABLE.into(), empty.into(), argv.into(), envp.into(), AT_EMPTY_PATH.into()];
     plan.call(libc::SYS_execveat, &arguments);
-    let options = Options { namespaces: 0, forks: false, visibility: Visibility::Kept };
+    let options = Options { namespaces: 0, forks: false, visibility: Visibility::Kept, cgroup: None };
     let child = clone::spawn(&mut plan.seal()?, options, |_, _| Ok(())).map_err(|failure| match failure {
         Failure::Clone(error) | Failure::Prepare(error) => error,
         Failure::Step { errno, .. } => io::Error::from_raw_os_error(errno),

@@ -1,5 +1,6 @@
 //! What is to run: a container as a value.
 
+mod resources;
 mod security;
 
 use std::collections::BTreeMap;
@@ -9,6 +10,7 @@ use std::time::Duration;
 
 use super::environment::Variable;
 use super::network::NetworkMode;
+use super::resources::Resources;
 use super::signal::Signal;
 use super::stdio::Stdio;
 use crate::image::{Image, ImageDefinition, Layers};
@@ -84,6 +86,10 @@ pub(crate) struct Settings {
     /// In bytes.
     pub(crate) log_max_size: Option<u64>,
     pub(crate) log_max_files: Option<u32>,
+    pub(crate) resources: Resources,
+    pub(crate) statistics: bool,
+    /// The first value that could not be read.
+    pub(crate) mistake: Option<String>,
 }
 
 /// What a container can be made of: a stored image, a declared one (it is built first), or the reference of a stored one.

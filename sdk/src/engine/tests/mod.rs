@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used)]
 
+mod cgroups;
 mod changes;
 mod commit;
 mod containers;
