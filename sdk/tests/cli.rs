@@ -215,6 +215,57 @@ fn another_program_stops_kills_and_follows_a_container() {
 }
 
 #[test]
+fn limits_are_docker_flags_and_say_why_they_cannot_be() {
+    require_busybox!();
+    let bench = Bench::with_image();
+    let flags = ["run", "--rm", "-m", "64m", "--cpus", "0.5", "--pids-limit", "7", "box:1"];
+    let show = ["sh", "-c", "cat /sys/fs/cgroup/pids.max /sys/fs/cgroup/pids/pids.max 2>/dev/null"];
+    let output = bench.run(&[&flags[..], &show].concat());
+    let errors = String::from_utf8_lossy(&output.stderr);
+    match rustix::process::geteuid().is_root() {
+        true => assert_eq!(String::from_utf8_lossy(&output.stdout), "7\n", "{errors}"),
+        // What was handed to the user decides.
+        false => assert!(output.stdout == b"7\n" || errors.contains("limit memory to 64MiB: "), "{errors}"),
+    }
+    for (flags, message) in [
+        (["--memory", "1m"], "limit memory to 1MiB: the least is 6MiB"),
+        (["--memory-swap", "8m"], "limit memory and swap to 8MiB: that needs a limit of memory"),
+        (["--pids-limit", "-2"], "invalid --pids-limit -2"),
+        (["--cpus", "0"], "limit CPU time: the least is 0.01 CPUs"),
+        (["--cpuset-cpus", "a"], "choose CPUs \"a\": they read like 0-2,4"),
+        (["--device-read-bps", "1m"], "invalid --device-read-bps \"1m\": it reads DEVICE:RATE"),
+    ] {
+        let (code, text) = bench.fails(&["run", flags[0], flags[1], "box:1"]);
+        assert!(code == 125 && text.contains(message), "{text}");
+    }
+}
+
+#[test]
+fn a_container_is_paused_measured_and_goes_on() {
+    require_busybox!();
+    let bench = Bench::with_image();
+    let mut running = bench.start(&["run", "--name", "web", "box:1", "sh", "-c", "echo ready; exec sleep 1000"]);
+    assert_eq!(running.read_line(), "ready");
+    let rows = bench.ok(&["stats", "--no-stream"]);
+    assert!(rows.starts_with("CONTAINER ID   NAME   CPU %   MEM USAGE / LIMIT"), "{rows}");
+    let stats = bench.json(&["stats", "--no-stream", "--format", "json", "web"]);
+    assert_eq!((&stats[0]["Name"], stats[0]["PIDs"]["Current"].as_u64()), (&"web".into(), Some(2)), "and the init");
+    if !rustix::process::geteuid().is_root() && !bench.run(&["pause", "web"]).status.success() {
+        return;
+    }
+    assert_eq!(bench.ok(&["pause", "web"]), "web\n");
+    assert!(bench.ok(&["ps"]).contains("(Paused)"));
+    assert_eq!(bench.json(&["inspect", "web"])[0]["State"]["Paused"], true);
+    assert_eq!(bench.ok(&["unpause", "web"]), "web\n");
+    assert_eq!(bench.json(&["ps", "--format", "json"])[0]["State"], "running");
+    bench.ok(&["pause", "web"]);
+    bench.ok(&["kill", "web"]);
+    assert_eq!(running.end().0, 137);
+    let (code, text) = bench.fails(&["pause", "web"]);
+    assert!(code == 125 && text.contains("it is not running"), "{text}");
+}
+
+#[test]
 fn archives_go_through_files_and_pipes() {
     require_busybox!();
     let bench = Bench::with_image();

@@ -124,6 +124,20 @@ pub enum Command {
         #[arg(required = true, value_name = "CONTAINER")]
         containers: Vec<String>,
     },
+    /// Freeze all processes of containers
+    Pause {
+        /// Names or IDs
+        #[arg(required = true, value_name = "CONTAINER")]
+        containers: Vec<String>,
+    },
+    /// Let paused containers go on
+    Unpause {
+        /// Names or IDs
+        #[arg(required = true, value_name = "CONTAINER")]
+        containers: Vec<String>,
+    },
+    /// Show what running containers use, again each second
+    Stats(Stats),
     /// Wait until containers have ended, and print their exit codes
     Wait {
         /// Names or IDs
@@ -287,6 +301,23 @@ pub struct Ps {
     /// Only those that fit: id=, name=, status=, ancestor=, label=, exited=, volume=
     #[arg(short, long, value_name = "KEY=VALUE")]
     pub filter: Vec<String>,
+}
+
+/// What `stats` takes.
+#[derive(Debug, Args)]
+pub struct Stats {
+    /// Once, and no more
+    #[arg(long)]
+    pub no_stream: bool,
+    /// Whole IDs
+    #[arg(long)]
+    pub no_trunc: bool,
+    /// Those that do not run, too
+    #[arg(short, long)]
+    pub all: bool,
+    /// Names or IDs; default: all that run
+    #[arg(value_name = "CONTAINER")]
+    pub containers: Vec<String>,
 }
 
 /// What `logs` takes.

@@ -122,6 +122,8 @@ pub struct Definition {
     pub log_opt: Vec<String>,
     #[command(flatten)]
     pub security: Security,
+    #[command(flatten)]
+    pub limits: crate::limits::Limits,
     /// The image, then the command and its arguments. Everything after the image belongs to the command.
     #[arg(trailing_var_arg = true, required = true, value_name = "IMAGE [COMMAND] [ARG...]")]
     pub words: Vec<String>,
@@ -136,12 +138,6 @@ pub struct Later {
     publish_all: bool,
     #[arg(short, long, hide = true)]
     publish: Vec<String>,
-    #[arg(short, long, hide = true)]
-    memory: Option<String>,
-    #[arg(long, hide = true)]
-    cpus: Option<String>,
-    #[arg(long, hide = true)]
-    pids_limit: Option<String>,
     #[arg(long, hide = true)]
     device: Vec<String>,
     #[arg(long, hide = true)]
@@ -171,9 +167,6 @@ impl Later {
             (self.detach, "--detach", "let the shell put it into the background: plywood run … &"),
             (self.publish_all, "--publish-all", "use --network host"),
             (!self.publish.is_empty(), "--publish", "use --network host"),
-            (self.memory.is_some(), "--memory", ""),
-            (self.cpus.is_some(), "--cpus", ""),
-            (self.pids_limit.is_some(), "--pids-limit", ""),
             (!self.device.is_empty(), "--device", ""),
             (!self.ulimit.is_empty(), "--ulimit", ""),
             (!self.add_host.is_empty(), "--add-host", ""),

@@ -1,4 +1,4 @@
-//! `kill`, `stop`, `wait`, `top`, `rename`, `rm`.
+//! `kill`, `stop`, `pause`, `unpause`, `wait`, `top`, `rename`, `rm`.
 
 use std::time::Duration;
 
@@ -32,6 +32,22 @@ pub fn wait(session: &Session, names: &[String]) -> Outcome<()> {
     session.output.each(names, |name| {
         let status = engine.container(name)?.wait()?;
         Ok(Some((status.code().to_string(), json!({ "Name": name, "ExitCode": status.code() }))))
+    })
+}
+
+pub fn pause(session: &Session, names: &[String]) -> Outcome<()> {
+    let engine = session.engine()?;
+    session.output.each(names, |name| {
+        engine.container(name)?.pause()?;
+        Ok(Some((name.to_owned(), json!({ "Paused": name }))))
+    })
+}
+
+pub fn resume(session: &Session, names: &[String]) -> Outcome<()> {
+    let engine = session.engine()?;
+    session.output.each(names, |name| {
+        engine.container(name)?.resume()?;
+        Ok(Some((name.to_owned(), json!({ "Resumed": name }))))
     })
 }
 

@@ -15,10 +15,7 @@ const LATER: &[(&str, &str)] = &[
     ("push", "save the image, and load it there"),
     ("login", ""),
     ("logout", ""),
-    ("pause", ""),
-    ("unpause", ""),
     ("restart", "stop it, then start it with --attach"),
-    ("stats", ""),
 ];
 
 /// Why these words are no command.

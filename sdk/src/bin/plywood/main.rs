@@ -24,12 +24,14 @@ mod hygiene;
 mod images;
 mod inspect;
 mod later;
+mod limits;
 mod logs;
 mod mounts;
 mod output;
 mod ps;
 mod run;
 mod signals;
+mod stats;
 mod terminal;
 mod transfer;
 mod volumes;
@@ -114,6 +116,9 @@ fn act(session: &Session, command: Command) -> Outcome<ExitCode> {
         Command::Inspect(inspect) => done(inspect::print(session, &inspect)),
         Command::Kill { signal, containers } => done(containers::kill(session, &containers, &signal)),
         Command::Stop { time, containers } => done(containers::stop(session, &containers, time)),
+        Command::Pause { containers } => done(containers::pause(session, &containers)),
+        Command::Unpause { containers } => done(containers::resume(session, &containers)),
+        Command::Stats(stats) => done(stats::print(session, &stats)),
         Command::Wait { containers } => done(containers::wait(session, &containers)),
         Command::Rm { force, volumes: _, containers } => done(containers::remove(session, &containers, force)),
         Command::Top { container } => done(containers::top(session, &container)),

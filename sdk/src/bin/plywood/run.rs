@@ -162,7 +162,7 @@ fn definition(flags: &args_run::Definition) -> Outcome<Definition> {
     for option in &flags.log_opt {
         definition = log_option(definition, option)?;
     }
-    flags.security.apply(definition)
+    flags.limits.apply(flags.security.apply(definition)?)
 }
 
 fn log_option(definition: Definition, text: &str) -> Outcome<Definition> {
