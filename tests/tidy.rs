@@ -26,6 +26,7 @@ const MAY_USE: &[(&str, &str)] = &[
     ("build", "error spec sys logs runtime data_root archive driver layer image volume host container"),
     ("prune", "error spec sys logs runtime data_root archive driver layer image volume host container build"),
     ("engine", "error spec sys logs runtime data_root archive driver layer image volume host container build prune"),
+    ("doctor", "error sys runtime engine"),
 ];
 
 const LONGEST_FILE: usize = 500;

@@ -84,9 +84,11 @@ pub mod container;
 pub mod build;
 pub mod prune;
 mod engine;
+pub mod doctor;
 
 pub use container::Container;
 pub use data_root::Durability;
+pub use doctor::doctor;
 pub use engine::Engine;
 pub use error::{Error, ErrorKind, Result};
 pub use image::{Base, Image, ImageDefinition, Layers};

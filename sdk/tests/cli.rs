@@ -383,3 +383,22 @@ fn cp_copies_both_ways_and_as_a_tar() {
     assert_eq!((code, said.contains("there is no \"/none\"")), (125, true), "{said}");
     assert_eq!(bench.fails(&["cp", "a", "b"]).0, 125);
 }
+
+#[test]
+fn doctor_says_whether_containers_can_run() {
+    let bench = Bench::new();
+    let said = bench.ok(&["doctor"]);
+    assert!(said.ends_with("containers can run here\n"), "{said}");
+    let report = bench.json(&["doctor", "--format", "json"]);
+    assert_eq!(report["CanRun"], true);
+    let subjects: Vec<_> = report["Findings"].as_array().unwrap().iter().map(|it| it["Subject"].clone()).collect();
+    assert!(
+        subjects.contains(&serde_json::Value::from("kernel")) && subjects.contains(&serde_json::Value::from("overlay")),
+        "{subjects:?}"
+    );
+    // On proc nothing can be made.
+    let output = bench.run(&["doctor", "--root", "/proc/nothing"]);
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(said.contains("missing  data root: \"/proc/nothing\"\n         cause: "), "{said}");
+}

@@ -11,6 +11,7 @@ use crate::archive::XattrKind;
 use crate::data_root::DataRoot;
 use crate::error::{ErrorKind, Fault, Result};
 use crate::spec::id::CacheId;
+use crate::sys::probe;
 
 pub(crate) mod overlay2;
 
@@ -60,7 +61,7 @@ pub(crate) enum Overlay {
 /// # Errors
 /// `Unsupported` on a kernel without overlay.
 pub(crate) fn choose(root: &DataRoot, overlay: Overlay) -> Result<Box<dyn Driver>> {
-    if overlay == Overlay::Missing || overlay2::is_missing() {
+    if overlay == Overlay::Missing || probe::overlay_is_missing() {
         return Err(NoOverlay.into());
     }
     Ok(Box::new(overlay2::Overlay2::open(root)?))

@@ -36,13 +36,6 @@ pub(crate) struct Overlay2 {
     xattrs: XattrKind,
 }
 
-/// Whether this kernel certainly lacks overlay. A process that may not ask is told by its first mount.
-pub(crate) fn is_missing() -> bool {
-    use rustix::mount::{FsOpenFlags, fsopen};
-    // It loads the module if there is one. An ordinary user gets EPERM.
-    matches!(fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC), Err(rustix::io::Errno::NODEV))
-}
-
 impl Overlay2 {
     /// Opens the driver's home.
     pub(crate) fn open(root: &DataRoot) -> Result<Self> {

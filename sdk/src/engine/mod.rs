@@ -85,8 +85,13 @@ impl Engine {
     /// # Errors
     /// As for [`open`](Self::open).
     pub fn open_default() -> Result<Self> {
+        Self::open(Self::default_path()?)
+    }
+
+    /// Where the user's data root is.
+    pub(crate) fn default_path() -> Result<PathBuf> {
         let is_root = rustix::process::geteuid().is_root();
-        Self::open(default_root(|name| std::env::var_os(name), is_root)?)
+        default_root(|name| std::env::var_os(name), is_root)
     }
 
     /// Makes a data root of its own under the directory for temporary files, and removes it when the last clone of the

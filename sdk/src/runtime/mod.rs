@@ -30,7 +30,7 @@ pub(crate) use bundle::{
     Bundle, BundleMount, BundleSource, DEFAULT_PATH, NetworkMode, ProcessSpec, ResolvedUser, Rootfs,
 };
 pub(crate) use process::Process;
-pub(crate) use rootfs::{MountedRoot, mount as mount_root};
+pub(crate) use rootfs::{MountedRoot, mount as mount_root, try_namespaces};
 pub(crate) use seccomp::SeccompProfile;
 pub(crate) use spawn::{Hook, Hooks, enter, exec, start, start_with};
 pub(crate) use stdio::{Input, Output, Sink, Stdio};

@@ -76,3 +76,28 @@ pub(crate) fn mount(bundle: &Bundle) -> Result<MountedRoot> {
     let directory = tty::receive(&socket).attempt(attempt)?;
     Ok(MountedRoot { directory, _namespace: tty::receive(&socket).attempt(attempt)? })
 }
+
+/// Creates the namespaces of a container, in a child that ends at once.
+///
+/// # Errors
+/// They say why it cannot be done.
+pub(crate) fn try_namespaces() -> Result<()> {
+    let user_namespace = privilege() == Privilege::User;
+    let mut script = Script::new();
+    script.plan.gate();
+    script.step("create a cgroup namespace");
+    script.plan.call(libc::SYS_unshare, &[namespace::CGROUP.into()]);
+    let (mut blob, steps) = script.seal()?;
+    let all = namespace::MOUNT | namespace::PID | namespace::IPC | namespace::UTS | namespace::NETWORK;
+    let (namespaces, visibility) = match user_namespace {
+        true => (all | namespace::USER, Visibility::Kept),
+        false => (all, Visibility::Hidden),
+    };
+    let options = Options { namespaces, forks: false, visibility, cgroup: None };
+    let child = clone::spawn(&mut blob, options, |pid, _| match user_namespace {
+        true => clone::map_single(pid, 0, 0),
+        false => Ok(()),
+    });
+    let child = child.map_err(|failure| steps.error(&blob, failure))?;
+    wait::reap(child.pidfd).attempt(|| "wait for a child").map(drop)
+}

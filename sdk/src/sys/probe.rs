@@ -6,6 +6,13 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use super::capability;
 
+mod host;
+
+pub(crate) use host::{
+    CgroupVersion, Cgroups, Ids, cgroups, file_system, kernel_release, lacking_capabilities, resolves_inside,
+    seccomp_actions, setting, surroundings,
+};
+
 const CAP_SYS_ADMIN: u32 = 21;
 
 /// How containers are started and which extended attributes overlayfs uses.
@@ -43,7 +50,7 @@ fn is_initial(map: &str) -> bool {
 pub(crate) fn overlay_takes_single_lowers() -> bool {
     match SINGLE_LOWERS.load(Ordering::Relaxed) {
         UNKNOWN => {
-            let release = release(rustix::system::uname().release().to_string_lossy().as_ref());
+            let release = parse_release(&kernel_release());
             let takes = release.is_some_and(|it| it >= (6, 7));
             SINGLE_LOWERS.store(takes.into(), Ordering::Relaxed);
             takes
@@ -61,8 +68,30 @@ pub(crate) fn force_single_lowers(takes: bool) {
     SINGLE_LOWERS.store(takes.into(), Ordering::Relaxed);
 }
 
+/// Whether this kernel certainly lacks overlay. A process that may not ask is told by its first mount.
+pub(crate) fn overlay_is_missing() -> bool {
+    use rustix::mount::{FsOpenFlags, fsopen};
+    #[cfg(test)]
+    if OVERLAY_IS_MISSING.get() {
+        return true;
+    }
+    // It loads the module if there is one. An ordinary user gets EPERM.
+    matches!(fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC), Err(rustix::io::Errno::NODEV))
+}
+
+#[cfg(test)]
+thread_local! {
+    static OVERLAY_IS_MISSING: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
+}
+
+/// Lets a test have a kernel without overlay, in its thread.
+#[cfg(test)]
+pub(crate) fn force_missing_overlay(is_missing: bool) {
+    OVERLAY_IS_MISSING.set(is_missing);
+}
+
 /// Major and minor number of `6.18.44-fc`.
-fn release(text: &str) -> Option<(u32, u32)> {
+pub(crate) fn parse_release(text: &str) -> Option<(u32, u32)> {
     let mut numbers = text.split(|c: char| !c.is_ascii_digit());
     Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
 }
@@ -79,7 +108,7 @@ mod tests {
             ("5.15-rc1", Some((5, 15))),
             ("six", None),
         ] {
-            assert_eq!(release(text), parsed);
+            assert_eq!(parse_release(text), parsed);
         }
     }
 

@@ -166,6 +166,9 @@ pub enum Command {
     /// Manage volumes
     #[command(subcommand)]
     Volume(Volume),
+    /// Say what this host offers to containers, and what to do about what it lacks
+    #[command(after_help = "Exit code 0 if containers can run here, else 1.")]
+    Doctor,
     /// Show what takes space
     Df,
     /// Remove what nothing uses: ended containers, dangling images, unused volumes, the build cache

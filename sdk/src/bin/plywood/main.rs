@@ -17,6 +17,7 @@ mod args_security;
 mod containers;
 mod events;
 mod exec;
+mod doctor;
 mod failure;
 mod files;
 mod human;
@@ -124,6 +125,7 @@ fn act(session: &Session, command: Command) -> Outcome<ExitCode> {
         Command::Top { container } => done(containers::top(session, &container)),
         Command::Rename { container, name } => done(containers::rename(session, &container, &name)),
         Command::Volume(volume) => done(volumes::act(session, volume)),
+        Command::Doctor => doctor::examine(session),
         Command::Df => done(hygiene::df(session)),
         Command::Prune { dry_run, force: _ } => done(hygiene::prune(session, dry_run)),
         Command::Later(words) => Err(later::refuse(&words)),
