@@ -100,6 +100,7 @@ pub(super) fn compose<D>(
     labels.extend(settings.labels.clone());
     let process = Process {
         hostname: hostname(id, settings)?,
+        domainname: domainname(settings)?,
         user: user(settings, &defaults.user)?,
         tty: settings.tty,
         open_stdin: takes_input(settings),
@@ -188,6 +189,16 @@ fn hostname(id: &ContainerId, settings: &Settings) -> Result<String> {
         return Err(ComposeFault::Hostname(hostname.clone()).into());
     }
     Ok(hostname.clone())
+}
+
+fn domainname(settings: &Settings) -> Result<String> {
+    let Some(name) = &settings.security.domainname else { return Ok(String::new()) };
+    // The kernel takes 64 bytes of it.
+    security::word("domain name", name)?;
+    match name.len() > HOSTNAME_MAX {
+        true => Err(ComposeFault::Hostname(name.clone()).into()),
+        false => Ok(name.clone()),
+    }
 }
 
 fn user(settings: &Settings, image: &str) -> Result<String> {

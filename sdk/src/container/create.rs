@@ -163,7 +163,7 @@ fn stage(store: &Store, id: &ContainerId, name: Option<&ContainerName>, files: &
     write(&directory.join("hostconfig.json"), &to_json(&files.host)?, 0o644)?;
     if let Some(record) = &files.record {
         write(&directory.join("plywood.json"), &to_json(record)?, 0o600)?;
-        let contents = files::contents(record.network, &files.config.config.hostname);
+        let contents = files::contents(record.network, &files.config.config.hostname, &files.host);
         for ((file, _), content) in files::MOUNTED.iter().zip(contents) {
             write(&directory.join(file), content.as_bytes(), 0o644)?;
         }

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::Read;
 
+use super::host_config::HostConfig;
 use super::network::NetworkMode;
 
 /// Nobody's `hosts` or `resolv.conf` is larger; what is, is cut.
@@ -13,14 +14,35 @@ pub(crate) const MOUNTED: [(&str, &str); 3] =
     [("hostname", "/etc/hostname"), ("hosts", "/etc/hosts"), ("resolv.conf", "/etc/resolv.conf")];
 
 /// The content of each, in the order of [`MOUNTED`].
-pub(crate) fn contents(network: NetworkMode, hostname: &str) -> [String; 3] {
+pub(crate) fn contents(network: NetworkMode, hostname: &str, host: &HostConfig) -> [String; 3] {
     let (hosts, resolver) = match network {
         NetworkMode::Host => (of_host("/etc/hosts"), of_host("/etc/resolv.conf")),
         // Without a name server in the file, libraries ask 127.0.0.1, which refuses at once: no waiting for a time limit.
         _ => (None, Some("# This container's network reaches no name server.\n".to_owned())),
     };
-    let hosts = hosts.unwrap_or_else(|| own_hosts(hostname));
-    [format!("{hostname}\n"), hosts, resolver.unwrap_or_default()]
+    let mut hosts = hosts.unwrap_or_else(|| own_hosts(hostname));
+    for (name, address) in host.extra_hosts.iter().flatten().filter_map(|entry| entry.split_once(':')) {
+        hosts.push_str(&format!("{address}\t{name}\n"));
+    }
+    [format!("{hostname}\n"), hosts, own_resolver(resolver.unwrap_or_default(), host)]
+}
+
+/// Replaces the lines of each kind that the definition has.
+fn own_resolver(text: String, host: &HostConfig) -> String {
+    let kinds = [("nameserver", &host.dns), ("search", &host.dns_search), ("options", &host.dns_options)];
+    let given = |line: &str| {
+        let word = line.split_ascii_whitespace().next();
+        kinds.iter().any(|(kind, values)| values.is_some() && word == Some(kind))
+    };
+    let mut lines: Vec<String> = text.lines().filter(|line| !given(line)).map(str::to_owned).collect();
+    if host.dns.is_some() {
+        lines.retain(|line| !line.starts_with('#'));
+    }
+    lines.extend(host.dns.iter().flatten().map(|server| format!("nameserver {server}")));
+    for (kind, values) in &kinds[1..] {
+        lines.extend(values.as_ref().map(|values| format!("{kind} {}", values.join(" "))));
+    }
+    lines.iter().map(|line| format!("{line}\n")).collect()
 }
 
 fn own_hosts(hostname: &str) -> String {
@@ -48,9 +70,27 @@ mod tests {
 
     #[test]
     fn a_private_container_knows_itself_and_no_name_server() {
-        let [hostname, hosts, resolver] = contents(NetworkMode::Private, "box");
+        let [hostname, hosts, resolver] = contents(NetworkMode::Private, "box", &HostConfig::default());
         assert_eq!(hostname, "box\n");
         assert!(hosts.contains("127.0.0.1\tlocalhost\n") && hosts.ends_with("127.0.0.1\tbox\n"));
         assert!(!resolver.contains("nameserver"));
+    }
+
+    #[test]
+    fn what_a_definition_says_replaces_lines_of_its_kind() {
+        let some = |words: &[&str]| Some(words.iter().map(|word| (*word).to_owned()).collect());
+        let host = HostConfig {
+            dns: some(&["9.9.9.9", "::1"]),
+            dns_options: some(&["ndots:2", "rotate"]),
+            extra_hosts: some(&["db:10.0.0.2", "six:fe80::1"]),
+            ..HostConfig::default()
+        };
+        let text = "# comment\nnameserver 1.1.1.1\nsearch a b\noptions x\n".to_owned();
+        assert_eq!(
+            own_resolver(text, &host),
+            "search a b\nnameserver 9.9.9.9\nnameserver ::1\noptions ndots:2 rotate\n"
+        );
+        let [_, hosts, _] = contents(NetworkMode::Private, "box", &host);
+        assert!(hosts.ends_with("10.0.0.2\tdb\nfe80::1\tsix\n"), "{hosts}");
     }
 }

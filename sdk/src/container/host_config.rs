@@ -32,6 +32,16 @@ pub(crate) struct HostConfig {
     pub(crate) cap_add: Option<Vec<String>>,
     pub(crate) cap_drop: Option<Vec<String>>,
     pub(crate) security_opt: Option<Vec<String>>,
+    pub(crate) ulimits: Option<Vec<Ulimit>>,
+    pub(crate) oom_score_adj: i32,
+    pub(crate) group_add: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) sysctls: Option<BTreeMap<String, String>>,
+    /// `name:address`.
+    pub(crate) extra_hosts: Option<Vec<String>>,
+    pub(crate) dns: Option<Vec<String>>,
+    pub(crate) dns_search: Option<Vec<String>>,
+    pub(crate) dns_options: Option<Vec<String>>,
     pub(crate) readonly_rootfs: bool,
     pub(crate) shm_size: u64,
     /// Rows and columns of the terminal at the start.
@@ -50,6 +60,15 @@ pub(crate) struct HostConfig {
     pub(crate) resources: Resources,
     #[serde(flatten)]
     pub(crate) other: Map<String, Value>,
+}
+
+/// One of `Ulimits`; -1 is no limit.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub(crate) struct Ulimit {
+    pub(crate) name: String,
+    pub(crate) hard: i64,
+    pub(crate) soft: i64,
 }
 
 /// `LogConfig`.
@@ -85,6 +104,14 @@ impl Default for HostConfig {
             cap_add: None,
             cap_drop: None,
             security_opt: None,
+            ulimits: None,
+            oom_score_adj: 0,
+            group_add: None,
+            sysctls: None,
+            extra_hosts: None,
+            dns: None,
+            dns_search: None,
+            dns_options: None,
             readonly_rootfs: false,
             shm_size: SHM_SIZE,
             console_size: None,

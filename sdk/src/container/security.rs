@@ -2,13 +2,16 @@
 
 use std::fs::File;
 use std::io::Read;
+use std::net::IpAddr;
 use std::path::Path;
 
 use super::capability::{self, Capability};
 use super::definition::{Seccomp, Security};
-use super::host_config::HostConfig;
+use super::host_config::{HostConfig, Ulimit};
+use super::network::NetworkMode;
+use super::resource::Resource;
 use crate::error::{Attempt, Error, ErrorKind, Fault, Result};
-use crate::runtime::{ProcessSpec, SeccompProfile};
+use crate::runtime::{Isolation, Limit, ProcessSpec, SeccompProfile};
 use crate::sys::capability::{CapabilitySet, effective};
 use crate::sys::probe::{Privilege, privilege};
 
@@ -25,6 +28,20 @@ enum SecurityFault {
     Large(std::path::PathBuf),
     #[error("security option {0:?} is unknown")]
     Option(String),
+    #[error("set {0}: it is a parameter of the host, not of the container")]
+    HostParameter(String),
+    #[error("set {0}: the container has the network of the host")]
+    HostNetwork(String),
+    #[error("limit {0}: the soft limit is above the hard one")]
+    Limit(Resource),
+    #[error("set the OOM score to {0}: it is -1000 to 1000")]
+    OomScore(i32),
+    #[error("invalid {0} {1:?}: it is empty, or holds white space or a control character")]
+    Word(&'static str, String),
+    #[error("invalid path {0:?}: it is absolute, and has no `..`")]
+    Path(String),
+    #[error("add groups to its user: in a container of an ordinary user one group exists")]
+    OneGroup,
 }
 
 impl Fault for SecurityFault {
@@ -32,7 +49,8 @@ impl Fault for SecurityFault {
         match self {
             Self::Lacking(_) => ErrorKind::PermissionDenied,
             Self::Large(_) => ErrorKind::LimitExceeded,
-            Self::Option(_) => ErrorKind::Unsupported,
+            Self::Option(_) | Self::OneGroup => ErrorKind::Unsupported,
+            _ => ErrorKind::InvalidArgument,
         }
     }
 
@@ -62,8 +80,114 @@ pub(super) fn record(security: &Security, host: &mut HostConfig) -> Result<()> {
         Seccomp::Profile(text) => options.push(profile_option(text)?),
         Seccomp::File(path) => options.push(profile_option(&read(path)?)?),
     }
-    host.security_opt = Some(options).filter(|options| !options.is_empty());
+    host.security_opt = some(options);
+    record_process(security, host)?;
+    record_surroundings(security, host)
+}
+
+fn some<T>(list: Vec<T>) -> Option<Vec<T>> {
+    Some(list).filter(|list| !list.is_empty())
+}
+
+fn record_process(security: &Security, host: &mut HostConfig) -> Result<()> {
+    let mut ulimits = Vec::new();
+    for (resource, (soft, hard)) in &security.limits {
+        if soft > hard {
+            return Err(SecurityFault::Limit(*resource).into());
+        }
+        // Docker's numbers are signed: -1 is no limit, and so is anything beyond.
+        let signed = |value: u64| i64::try_from(value).unwrap_or(-1);
+        ulimits.push(Ulimit { name: resource.to_string(), hard: signed(*hard), soft: signed(*soft) });
+    }
+    host.ulimits = some(ulimits);
+    if let Some(score) = security.oom_score_adj {
+        if !(-1000..=1000).contains(&score) {
+            return Err(SecurityFault::OomScore(score).into());
+        }
+        host.oom_score_adj = score;
+    }
+    for group in &security.groups {
+        word("group", group)?;
+    }
+    host.group_add = some(security.groups.clone());
     Ok(())
+}
+
+fn record_surroundings(security: &Security, host: &mut HostConfig) -> Result<()> {
+    for (name, value) in &security.sysctls {
+        check_sysctl(name, NetworkMode::of_docker(&host.network_mode))?;
+        if value.contains('\0') {
+            return Err(SecurityFault::Word("value", value.clone()).into());
+        }
+    }
+    host.sysctls = Some(security.sysctls.clone()).filter(|sysctls| !sysctls.is_empty());
+    host.shm_size = security.shm_size.unwrap_or(host.shm_size);
+    for path in security.masked_paths.iter().chain(&security.read_only_paths).flatten() {
+        let is_plain = path.starts_with('/') && path.len() > 1 && !path.split('/').any(|part| part == "..");
+        if !is_plain || path.contains('\0') {
+            return Err(SecurityFault::Path(path.clone()).into());
+        }
+    }
+    host.masked_paths = security.masked_paths.clone();
+    host.readonly_paths = security.read_only_paths.clone();
+    for (name, _) in &security.hosts {
+        word("host name", name)?;
+    }
+    host.extra_hosts = some(security.hosts.iter().map(|(name, address)| format!("{name}:{address}")).collect());
+    host.dns = some(security.dns.iter().map(IpAddr::to_string).collect());
+    for search in &security.dns_search {
+        word("domain", search)?;
+    }
+    for option in &security.dns_options {
+        word("resolver option", option)?;
+    }
+    host.dns_search = some(security.dns_search.clone());
+    host.dns_options = some(security.dns_options.clone());
+    Ok(())
+}
+
+/// One word of a line in a file.
+pub(super) fn word(what: &'static str, text: &str) -> Result<()> {
+    match text.is_empty() || text.contains(|char: char| char.is_whitespace() || char.is_control()) {
+        true => Err(SecurityFault::Word(what, text.to_owned()).into()),
+        false => Ok(()),
+    }
+}
+
+/// Only what belongs to a namespace of the container.
+fn check_sysctl(name: &str, network: NetworkMode) -> Result<()> {
+    const IPC: [&str; 9] = [
+        "kernel.msgmax",
+        "kernel.msgmnb",
+        "kernel.msgmni",
+        "kernel.sem",
+        "kernel.shmall",
+        "kernel.shmmax",
+        "kernel.shmmni",
+        "kernel.shm_rmid_forced",
+        "kernel.domainname",
+    ];
+    // Slashes and `..` would lead elsewhere in /proc.
+    let is_plain = name.split('.').all(|part| !part.is_empty())
+        && name.chars().all(|char| char.is_ascii_alphanumeric() || "._-".contains(char));
+    match () {
+        () if !is_plain => Err(SecurityFault::Word("parameter", name.to_owned()).into()),
+        () if IPC.contains(&name) || name.starts_with("fs.mqueue.") => Ok(()),
+        () if !name.starts_with("net.") => Err(SecurityFault::HostParameter(name.to_owned()).into()),
+        () if network == NetworkMode::Host => Err(SecurityFault::HostNetwork(name.to_owned()).into()),
+        () => Ok(()),
+    }
+}
+
+/// How the container differs from the default isolation.
+pub(super) fn isolation(host: &HostConfig, domainname: &str) -> Isolation {
+    Isolation {
+        masked_paths: host.masked_paths.clone(),
+        read_only_paths: host.readonly_paths.clone(),
+        shm_size: Some(host.shm_size).filter(|size| *size > 0),
+        sysctls: host.sysctls.clone().into_iter().flatten().collect(),
+        domainname: domainname.to_owned(),
+    }
 }
 
 fn profile_option(text: &str) -> Result<String> {
@@ -97,6 +221,15 @@ pub(super) fn restrict(spec: &mut ProcessSpec, host: &HostConfig) -> Result<()> 
             _ => return Err(SecurityFault::Option(option.clone()).into()),
         }
     }
+    for ulimit in host.ulimits.iter().flatten() {
+        let resource: Resource = ulimit.name.parse()?;
+        // Every negative number is no limit, as in Docker.
+        let unsigned = |value: i64| u64::try_from(value).unwrap_or(u64::MAX);
+        let (soft, hard) = (unsigned(ulimit.soft), unsigned(ulimit.hard));
+        spec.limits.push(Limit { name: resource.name(), resource: resource.number(), soft, hard });
+    }
+    // 0 is what Docker writes when nothing was asked for.
+    spec.oom_score_adj = Some(host.oom_score_adj).filter(|score| *score != 0);
     if host.privileged {
         spec.capabilities = CapabilitySet::ALL;
         spec.seccomp = SeccompProfile::Unconfined;
@@ -107,6 +240,14 @@ pub(super) fn restrict(spec: &mut ProcessSpec, host: &HostConfig) -> Result<()> 
 
 fn parse(names: Option<&[String]>) -> Result<Vec<Capability>> {
     names.unwrap_or_default().iter().map(|name| name.parse()).collect()
+}
+
+/// Refuses groups that would be left out.
+pub(super) fn check_groups(groups: &[String]) -> Result<()> {
+    match privilege() == Privilege::User && !groups.is_empty() {
+        true => Err(SecurityFault::OneGroup.into()),
+        false => Ok(()),
+    }
 }
 
 /// What was asked for by name is given or refused. In a user namespace all are there to give.

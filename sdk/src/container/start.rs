@@ -15,7 +15,7 @@ use super::record::Run;
 use super::security;
 use super::stdio::{Ends, Streams};
 use super::store::{Files, Store};
-use super::user::resolve_user;
+use super::user::{resolve_groups, resolve_user};
 use crate::data_root::Durability;
 use crate::error::{ErrorKind, Fault, Result};
 use crate::layer::WritableLayer;
@@ -237,6 +237,7 @@ fn bundle(store: &Store, id: &ContainerId, files: &Files, writable: &WritableLay
     };
     bundle.read_only_rootfs = files.host.readonly_rootfs;
     bundle.privileged = files.host.privileged;
+    bundle.isolation = security::isolation(&files.host, &config.domainname);
     bundle.init = files.host.init.unwrap_or(true);
     bundle.cgroup = Some(Cgroup {
         name: id.as_str().to_owned(),
@@ -273,6 +274,9 @@ pub(super) fn process_spec(
     let mut spec = ProcessSpec::new(command.argv.iter().cloned());
     spec.env = environment::complete(&recorded, &config.hostname, &identity.home, command.tty);
     spec.user = identity.user;
+    let groups = files.host.group_add.as_deref().unwrap_or_default();
+    security::check_groups(groups)?;
+    spec.user.groups.extend(resolve_groups(&view(store, writable), groups)?);
     let own = ContainerPath::root().join(&config.working_dir)?;
     spec.cwd = match command.workdir {
         Some(path) => own.join(path)?,

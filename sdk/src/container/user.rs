@@ -61,6 +61,26 @@ pub(crate) fn resolve_user(view: &View, user: &str) -> Result<Identity> {
     resolve(&passwd, &group, &user)
 }
 
+/// Looks groups up in a container's files; numbers are taken as they are.
+pub(crate) fn resolve_groups(view: &View, groups: &[String]) -> Result<Vec<u32>> {
+    let mut found = Vec::new();
+    if groups.is_empty() {
+        return Ok(found);
+    }
+    let file = read(view, "/etc/group")?;
+    for wanted in groups {
+        found.push(match User::parse(&format!("0:{wanted}"))?.group() {
+            Some(Account::Id(id)) => *id,
+            _ => lines("/etc/group", &file)?
+                .filter_map(Group::parse)
+                .find(|group| group.name == wanted)
+                .map(|group| group.gid)
+                .ok_or_else(|| UserFault::NoGroup(wanted.clone()))?,
+        });
+    }
+    Ok(found)
+}
+
 fn read(view: &View, path: &'static str) -> Result<Vec<u8>> {
     match view.read_capped(path, MAX_FILE) {
         Ok(bytes) => Ok(bytes.unwrap_or_default()),

@@ -27,6 +27,8 @@ pub(crate) struct Bundle {
     pub read_only_rootfs: bool,
     /// All capabilities, nothing masked, `/proc` and `/sys` writable.
     pub privileged: bool,
+    /// How it differs from the default isolation.
+    pub isolation: Isolation,
     /// Puts the helper in front of the process as process 1: it passes signals on and reaps orphans.
     pub init: bool,
     /// What it may take of the host. Without, it has no cgroup of its own.
@@ -44,10 +46,37 @@ impl Bundle {
             network: NetworkMode::Private,
             read_only_rootfs: false,
             privileged: false,
+            isolation: Isolation::default(),
             init: true,
             cgroup: None,
         }
     }
+}
+
+/// How a container differs from the default isolation.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Isolation {
+    /// Absolute paths that are hidden; the documented ones by default.
+    pub masked_paths: Option<Vec<String>>,
+    /// Absolute paths that refuse writes; the documented ones by default.
+    pub read_only_paths: Option<Vec<String>>,
+    /// Of `/dev/shm`, in bytes; 64 MiB by default.
+    pub shm_size: Option<u64>,
+    /// Below `/proc/sys`, with dots for slashes, and what is written there. Each belongs to a namespace of the container.
+    pub sysctls: Vec<(String, String)>,
+    /// The NIS domain name in the UTS namespace; empty leaves the kernel's.
+    pub domainname: String,
+}
+
+/// A limit of a process: setrlimit(2).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Limit {
+    /// For errors.
+    pub name: &'static str,
+    /// `RLIMIT_*`.
+    pub resource: u32,
+    pub soft: u64,
+    pub hard: u64,
 }
 
 /// Where the root file system comes from.
@@ -124,6 +153,10 @@ pub(crate) struct ProcessSpec {
     pub ends_with_program: bool,
     /// Which system calls it may make.
     pub seccomp: SeccompProfile,
+    /// Limits that differ from the default.
+    pub limits: Vec<Limit>,
+    /// How readily the kernel kills it when memory runs out, -1000 to 1000; that of the host program by default.
+    pub oom_score_adj: Option<i32>,
 }
 
 impl ProcessSpec {
@@ -138,6 +171,8 @@ impl ProcessSpec {
             no_new_privileges: true,
             ends_with_program: true,
             seccomp: SeccompProfile::Default,
+            limits: Vec::new(),
+            oom_score_adj: None,
         }
     }
 

@@ -11,7 +11,9 @@ pub(crate) mod cgroup;
 mod cgroup_mounts;
 mod fault;
 pub(crate) mod limits;
+mod masks;
 mod mounts;
+mod outside;
 mod plan;
 mod process;
 mod rootfs;
@@ -27,7 +29,7 @@ mod terminal;
 mod tools;
 
 pub(crate) use bundle::{
-    Bundle, BundleMount, BundleSource, DEFAULT_PATH, NetworkMode, ProcessSpec, ResolvedUser, Rootfs,
+    Bundle, BundleMount, BundleSource, DEFAULT_PATH, Isolation, Limit, NetworkMode, ProcessSpec, ResolvedUser, Rootfs,
 };
 pub(crate) use process::Process;
 pub(crate) use rootfs::{MountedRoot, mount as mount_root, try_namespaces};

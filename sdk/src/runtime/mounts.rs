@@ -7,13 +7,13 @@
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
-use super::bundle::{Bundle, BundleMount, BundleSource, NetworkMode, Rootfs};
+use super::bundle::{Bundle, BundleMount, BundleSource, Isolation, NetworkMode, Rootfs};
+use super::masks;
 use super::script::{Lookup, Script};
-use super::security::{MASKED_DIRECTORIES, MASKED_FILES, READ_ONLY};
 use crate::error::{Attempt, Error, ErrorKind, Result};
 use crate::sys::mount::{
-    AT_EMPTY_PATH, AT_RECURSIVE, ATTR_NODEV, ATTR_NOEXEC, ATTR_NOSUID, ATTR_RDONLY, ATTR_STRICTATIME,
-    FSCONFIG_STRING_MAX, MOVE_MOUNT_F_EMPTY_PATH,
+    AT_RECURSIVE, ATTR_NODEV, ATTR_NOEXEC, ATTR_NOSUID, ATTR_RDONLY, ATTR_STRICTATIME, FSCONFIG_STRING_MAX,
+    MOVE_MOUNT_F_EMPTY_PATH,
 };
 use crate::sys::plan::{ANY, Register};
 use crate::sys::probe;
@@ -34,7 +34,7 @@ const LINKS: [(&str, &str); 5] = [
 ];
 
 /// `/dev/shm`, as in Docker.
-const SHM_SIZE: &str = "67108864";
+const SHM_SIZE: u64 = 64 << 20;
 
 /// What is mounted where no words of the kernel help.
 const PROC_HINT: &str = "the program itself runs in a container that hides parts of /proc or /sys: run that privileged";
@@ -194,13 +194,14 @@ pub(super) fn defaults(script: &mut Script, root: Register, bundle: &Bundle, use
     if bundle.network != NetworkMode::Host {
         network_settings(script, proc, bundle)?;
     }
+    sysctls(script, proc, &bundle.isolation)?;
     script.close(proc);
     sys(script, root, bundle)?;
     let dev = dev(script, root, user_namespace)?;
     if !bundle.privileged {
-        mask(script, root, dev)?;
+        masks::hide(script, root, dev, &bundle.isolation)?;
     }
-    below_dev(script, root, user_namespace)?;
+    below_dev(script, root, bundle, user_namespace)?;
     Ok(dev)
 }
 
@@ -240,6 +241,20 @@ fn network_settings(script: &mut Script, proc: Register, bundle: &Bundle) -> Res
         script.attempt(libc::SYS_write, &[file.into(), value.into(), length.into()], &[ANY]);
         script.close(file);
         script.plan.on_failure_go_on_here(opened);
+    }
+    Ok(())
+}
+
+/// What the caller wants to be set. Where that cannot be, the container does not start.
+fn sysctls(script: &mut Script, proc: Register, isolation: &Isolation) -> Result<()> {
+    for (name, value) in &isolation.sysctls {
+        script.step(format!("set {name} to {value:?}")).hint = Some("this kernel, or this user, cannot set it");
+        let path = script.text(format!("sys/{}", name.replace('.', "/")))?;
+        let flags = libc::O_WRONLY | libc::O_CLOEXEC;
+        let file = script.get(libc::SYS_openat, &[proc.into(), path.into(), flags.into()]);
+        let (length, value) = (value.len() as u64, script.text(value)?);
+        script.plan.call(libc::SYS_write, &[file.into(), value.into(), length.into()]);
+        script.close(file);
     }
     Ok(())
 }
@@ -299,56 +314,21 @@ fn dev(script: &mut Script, root: Register, user_namespace: bool) -> Result<Regi
     Ok(dev)
 }
 
-fn below_dev(script: &mut Script, root: Register, user_namespace: bool) -> Result<()> {
+fn below_dev(script: &mut Script, root: Register, bundle: &Bundle, user_namespace: bool) -> Result<()> {
+    let shm_size = bundle.isolation.shm_size.unwrap_or(SHM_SIZE).to_string();
     let mut pts = vec![("ptmxmode", "0666"), ("mode", "0620")];
     // Group 5 is "tty" everywhere, but an ordinary user's container has one group.
     pts.extend((!user_namespace).then_some(("gid", "5")));
     let pts_attributes = ATTR_NOSUID | ATTR_NOEXEC;
     for (path, kind, options, attributes) in [
         ("dev/pts", "devpts", pts, pts_attributes),
-        ("dev/shm", "tmpfs", vec![("mode", "1777"), ("size", SHM_SIZE)], CLOSED),
+        ("dev/shm", "tmpfs", vec![("mode", "1777"), ("size", shm_size.as_str())], CLOSED),
         ("dev/mqueue", "mqueue", vec![], CLOSED),
     ] {
         script.step(format!("mount /{path}"));
         let mount = script.file_system(kind, &options, attributes)?;
         attach_default(script, root, path, mount)?;
         script.close(mount);
-    }
-    Ok(())
-}
-
-/// Hides what would tell about or change the host. Comes before `/dev/shm` is mounted: the empty directory below it
-/// stands for the hidden ones.
-fn mask(script: &mut Script, root: Register, dev: Register) -> Result<()> {
-    let (null, shm) = (script.text("null")?, script.text("shm")?);
-    let throttles = (0..).map(|cpu| format!("sys/devices/system/cpu/cpu{cpu}/thermal_throttle"));
-    let throttles = throttles.take_while(|path| Path::new("/").join(path).exists());
-    let files = MASKED_FILES.iter().map(|path| ((*path).to_owned(), null));
-    let directories = MASKED_DIRECTORIES.iter().map(|path| (*path).to_owned()).chain(throttles);
-    for (path, source) in files.chain(directories.map(|path| (path, shm))) {
-        script.step(format!("mask /{path}"));
-        let (found, target) = script.look_up(root, &path, Lookup::Real)?;
-        script.plan.tolerate(found, &[libc::ENOENT]);
-        let empty = script.copy_tree(dev, source, 0);
-        if source == shm {
-            script.set_attributes(empty, CLOSED | ATTR_RDONLY, 0);
-        }
-        script.attach(empty, target);
-        script.close(empty);
-        script.close(target);
-        script.plan.on_failure_go_on_here(found);
-    }
-    for path in READ_ONLY {
-        script.step(format!("make /{path} read-only"));
-        let (found, target) = script.look_up(root, path, Lookup::Real)?;
-        script.plan.tolerate(found, &[libc::ENOENT]);
-        let empty = script.empty;
-        let copy = script.copy_tree(target, empty, AT_EMPTY_PATH | AT_RECURSIVE);
-        script.set_attributes(copy, ATTR_RDONLY, AT_RECURSIVE);
-        script.attach(copy, target);
-        script.close(copy);
-        script.close(target);
-        script.plan.on_failure_go_on_here(found);
     }
     Ok(())
 }

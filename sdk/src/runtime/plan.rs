@@ -128,6 +128,11 @@ pub(super) fn start(
         let (length, name) = (bundle.hostname.len() as u64, script.text(&bundle.hostname)?);
         script.plan.call(libc::SYS_sethostname, &[name.into(), length.into()]);
     }
+    if !bundle.isolation.domainname.is_empty() {
+        script.step(format!("set the domain name {:?}", bundle.isolation.domainname));
+        let (length, name) = (bundle.isolation.domainname.len() as u64, script.text(&bundle.isolation.domainname)?);
+        script.plan.call(libc::SYS_setdomainname, &[name.into(), length.into()]);
+    }
     settle(&mut script, spec, cwd, first_free, user_namespace)?;
     end(script, spec, found, handover)
 }

@@ -4,27 +4,9 @@ use crate::sys::capability::{self, CapabilitySet};
 use crate::sys::plan::{ANY, Word};
 use crate::sys::seccomp::{INSTRUCTION_SIZE, SET_MODE_FILTER};
 
-use super::bundle::ProcessSpec;
+use super::bundle::{Limit, ProcessSpec};
 use super::script::Script;
 use crate::error::{Attempt, Result};
-
-/// Files that read as empty. Docker's list and Podman's, of July 2026.
-pub(super) const MASKED_FILES: [&str; 7] = [
-    "proc/interrupts",
-    "proc/kcore",
-    "proc/keys",
-    "proc/latency_stats",
-    "proc/sched_debug",
-    "proc/timer_list",
-    "proc/timer_stats",
-];
-
-/// Directories that are empty.
-pub(super) const MASKED_DIRECTORIES: [&str; 6] =
-    ["proc/acpi", "proc/asound", "proc/scsi", "sys/devices/virtual/powercap", "sys/firmware", "sys/fs/selinux"];
-
-/// Paths that refuse writes.
-pub(super) const READ_ONLY: [&str; 5] = ["proc/bus", "proc/fs", "proc/irq", "proc/sys", "proc/sysrq-trigger"];
 
 /// Most open files a process may ask for without raising its own limit, as Podman has it.
 const OPEN_FILES: u64 = 1_048_576;
@@ -39,7 +21,7 @@ const AMBIENT: [i32; 2] = [47, 4];
 
 /// Gives up what the process shall not have, becomes its user, and gives up the rest.
 pub(super) fn restrict(script: &mut Script, spec: &ProcessSpec, user_namespace: bool) -> Result<()> {
-    limits(script);
+    limits(script, &spec.limits);
     bounding(script, spec.capabilities);
     // As root: a user's keys are few (kernel.keys.maxkeys), and the filter forbids the call.
     keyring(script);
@@ -88,17 +70,22 @@ fn load(script: &mut Script, spec: &ProcessSpec) -> Result<()> {
     Ok(())
 }
 
-fn limits(script: &mut Script) {
-    script.step("set the limits of the process");
+fn limits(script: &mut Script, own: &[Limit]) {
     let files = rustix::process::getrlimit(rustix::process::Resource::Nofile);
     let hard = files.maximum.unwrap_or(u64::MAX);
-    let files = script.plan.words(&[hard.min(OPEN_FILES), hard]);
-    let core = script.plan.words(&[0, 0]);
-    for (resource, limit) in [(libc::RLIMIT_NOFILE, files), (libc::RLIMIT_CORE, core)] {
-        // The C library declares the numbers as unsigned here and as signed there.
-        #[allow(clippy::unnecessary_cast)]
-        let resource = resource as u32;
-        script.plan.call(libc::SYS_prlimit64, &[0.into(), resource.into(), limit.into(), 0.into()]);
+    // The C library declares the numbers as unsigned here and as signed there.
+    #[allow(clippy::unnecessary_cast)]
+    let (open_files, core) = (libc::RLIMIT_NOFILE as u32, libc::RLIMIT_CORE as u32);
+    let defaults = [
+        Limit { name: "nofile", resource: open_files, soft: hard.min(OPEN_FILES), hard },
+        Limit { name: "core", resource: core, soft: 0, hard: 0 },
+    ];
+    let is_own = |limit: &&Limit| own.iter().any(|own| own.resource == limit.resource);
+    for limit in defaults.iter().filter(|limit| !is_own(limit)).chain(own) {
+        script.step(format!("set the limit {} of the process", limit.name)).hint =
+            Some("no more than the hard limit of this program can be given without CAP_SYS_RESOURCE");
+        let words = script.plan.words(&[limit.soft, limit.hard]);
+        script.plan.call(libc::SYS_prlimit64, &[0.into(), limit.resource.into(), words.into(), 0.into()]);
     }
 }
 

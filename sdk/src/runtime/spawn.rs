@@ -8,6 +8,7 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use super::OnExit;
 use super::bundle::{Bundle, NetworkMode, ProcessSpec};
 use super::cgroup;
+use super::outside;
 use super::plan::{self, JOIN, Prepared, Stream, beyond_standard};
 use super::process::{Membership, Process};
 use super::stdio::{Input, Output, Sink, Stdio};
@@ -70,7 +71,8 @@ fn start_in(
     // With a limit of memory that acts from the first instruction of the payload on.
     let limits = bundle.cgroup.as_ref().map(|cgroup| &cgroup.limits);
     let limited = group.zip(limits).filter(|(_, limits)| limits.has_memory());
-    let role = match (bundle.init, hooks.held.is_some() || limited.is_some()) {
+    let role = match (bundle.init, hooks.held.is_some() || limited.is_some() || bundle.process.oom_score_adj.is_some())
+    {
         (true, _) => Some(Role::Init),
         (false, true) => Some(Role::Trampoline),
         (false, false) => None,
@@ -108,7 +110,7 @@ fn start_in(
         hooks.held.map_or(Ok(()), |held| held(pid, pidfd))
     };
     if let Some(helped) = helped {
-        ours.line = helped.go_on(&child, held)?;
+        ours.line = helped.go_on(&child, &bundle.process, held)?;
     }
     let membership = Membership { name: bundle.cgroup.as_ref().map(|it| it.name.clone()), group: group.cloned() };
     watch(&supervisor, child, namespaces | namespace::CGROUP, membership, ours, false, on_exit)
@@ -144,8 +146,15 @@ impl Helped {
     }
 
     /// Lets the payload begin, after `held` has been called; the line to an init.
-    fn go_on(mut self, child: &Child, held: impl FnOnce(u32, BorrowedFd<'_>) -> Result<()>) -> Result<Option<OwnedFd>> {
-        let held = held(child.pid, child.pidfd.as_fd());
+    fn go_on(
+        mut self,
+        child: &Child,
+        spec: &ProcessSpec,
+        held: impl FnOnce(u32, BorrowedFd<'_>) -> Result<()>,
+    ) -> Result<Option<OwnedFd>> {
+        let held = outside::verify(child.pid, spec)
+            .and_then(|()| outside::set_oom_score(child.pid, spec))
+            .and_then(|()| held(child.pid, child.pidfd.as_fd()));
         let begun =
             held.and_then(|()| self.line.go_on(&mut self.payload.blob).map_err(|failure| self.payload.error(failure)));
         if begun.is_err() {
@@ -209,8 +218,12 @@ fn join(target: &Target<'_>, spec: &ProcessSpec, stdio: Stdio, tools: Option<&To
         failure => refused.unwrap_or_else(|| prepared.error(failure)),
     })?;
     drop(streams);
-    if let Some(helped) = helped {
-        helped.go_on(&child, |pid, _| limited.map_or(Ok(()), |group| cgroup::join_late(group, pid)))?;
+    match helped {
+        Some(helped) => {
+            let held = |pid, _: BorrowedFd<'_>| limited.map_or(Ok(()), |group| cgroup::join_late(group, pid));
+            helped.go_on(&child, spec, held)?;
+        }
+        None => outside::set_oom_score(child.pid, spec).inspect_err(|_| end(&child.pidfd))?,
     }
     watch(&supervisor, child, target.namespaces(), Membership::default(), ours, true, Box::new(|_| ()))
 }

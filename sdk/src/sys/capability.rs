@@ -78,6 +78,11 @@ impl CapabilitySet {
         NAMES.iter().position(|known| *known == name).map(|number| Self(1 << number))
     }
 
+    /// Those with this number or a lower one.
+    pub(crate) const fn up_to(last: u32) -> Self {
+        Self(u64::MAX >> (63 - if last > 63 { 63 } else { last }))
+    }
+
     /// Those in either.
     pub(crate) const fn with(self, other: Self) -> Self {
         Self(self.0 | other.0)

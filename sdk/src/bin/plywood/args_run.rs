@@ -141,14 +141,6 @@ pub struct Later {
     #[arg(long, hide = true)]
     device: Vec<String>,
     #[arg(long, hide = true)]
-    ulimit: Vec<String>,
-    #[arg(long, hide = true)]
-    add_host: Vec<String>,
-    #[arg(long, hide = true)]
-    dns: Vec<String>,
-    #[arg(long, hide = true)]
-    shm_size: Option<String>,
-    #[arg(long, hide = true)]
     restart: Option<String>,
     #[arg(long, hide = true)]
     health_cmd: Option<String>,
@@ -168,10 +160,6 @@ impl Later {
             (self.publish_all, "--publish-all", "use --network host"),
             (!self.publish.is_empty(), "--publish", "use --network host"),
             (!self.device.is_empty(), "--device", ""),
-            (!self.ulimit.is_empty(), "--ulimit", ""),
-            (!self.add_host.is_empty(), "--add-host", ""),
-            (!self.dns.is_empty(), "--dns", ""),
-            (self.shm_size.is_some(), "--shm-size", "use --tmpfs /dev/shm:size=…"),
             (self.restart.as_deref().is_some_and(|policy| policy != "no"), "--restart", ""),
             (self.health_cmd.is_some(), "--health-cmd", ""),
             (self.userns.is_some(), "--userns", ""),

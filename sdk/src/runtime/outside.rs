@@ -1,0 +1,95 @@
+//! What is done to a process from outside, once it no longer shares memory with this program.
+
+use std::fs;
+
+use super::bundle::ProcessSpec;
+use crate::error::{Attempt, Error, ErrorKind, Fault, Result};
+use crate::sys::capability::{self, CapabilitySet};
+
+#[derive(Debug, thiserror::Error)]
+enum OutsideFault {
+    #[error("isolate the container: its process has {name} {found} instead of {expected}")]
+    Loose { name: &'static str, found: String, expected: String },
+}
+
+impl Fault for OutsideFault {
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::Unsupported
+    }
+
+    fn hint(&self) -> Option<String> {
+        Some("this kernel does not do what it is told; nothing was started".to_owned())
+    }
+}
+
+/// Looks whether the kernel has restricted a process as it was told, before the payload's first instruction.
+pub(super) fn verify(pid: u32, spec: &ProcessSpec) -> Result<()> {
+    let path = format!("/proc/{pid}/status");
+    let status = fs::read_to_string(&path).attempt(|| format!("read {path} of the container's process"))?;
+    check(&status, spec).map_err(Error::from)
+}
+
+fn check(status: &str, spec: &ProcessSpec) -> std::result::Result<(), OutsideFault> {
+    let value = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(":\t"));
+    let loose = |name, expected: String| {
+        let found = value(name).unwrap_or("nothing").to_owned();
+        Err(OutsideFault::Loose { name, found, expected })
+    };
+    if spec.no_new_privileges && value("NoNewPrivs") != Some("1") {
+        return loose("NoNewPrivs", "1".to_owned());
+    }
+    let is_filtered = !matches!(spec.seccomp.filter(spec.capabilities), Ok(None));
+    if is_filtered && value("Seccomp") != Some("2") {
+        return loose("Seccomp", "2".to_owned());
+    }
+    // Fewer than asked for are no danger: the host program may lack some itself.
+    let most = spec.capabilities.within(CapabilitySet::up_to(capability::last()));
+    let effective = if spec.user.uid == 0 { most } else { CapabilitySet::NONE };
+    let sets =
+        [("CapInh", CapabilitySet::NONE), ("CapEff", effective), ("CapBnd", most), ("CapAmb", CapabilitySet::NONE)];
+    for (name, most) in sets {
+        let found = value(name).and_then(|text| u64::from_str_radix(text, 16).ok());
+        if found.is_none_or(|found| found & !most.bits() != 0) {
+            return loose(name, format!("{:016x}", most.bits()));
+        }
+    }
+    Ok(())
+}
+
+/// Sets how readily the kernel kills a process. Not from inside: it would count for all that share its memory.
+pub(super) fn set_oom_score(pid: u32, spec: &ProcessSpec) -> Result<()> {
+    let Some(score) = spec.oom_score_adj else { return Ok(()) };
+    fs::write(format!("/proc/{pid}/oom_score_adj"), score.to_string())
+        .attempt(|| format!("set the OOM score of the container to {score}"))
+        .map_err(|error| error.with_hint("less than that of this program takes CAP_SYS_RESOURCE"))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    const STATUS: &str = "Name:\tx\nCapInh:\t0000000000000000\nCapPrm:\t00000000800405fb\nCapEff:\t00000000800405fb\n\
+        CapBnd:\t00000000800405fb\nCapAmb:\t0000000000000000\nNoNewPrivs:\t1\nSeccomp:\t2\nSeccomp_filters:\t1\n";
+
+    #[test]
+    fn r29_a_restriction_that_is_missing_is_an_error() {
+        let spec = ProcessSpec::new(["true"]);
+        check(STATUS, &spec).unwrap();
+        for (from, to, name) in [
+            ("NoNewPrivs:\t1", "NoNewPrivs:\t0", "NoNewPrivs"),
+            ("Seccomp:\t2", "Seccomp:\t0", "Seccomp"),
+            ("Seccomp:\t2\n", "", "Seccomp"),
+            ("CapInh:\t0000000000000000", "CapInh:\t0000000000000001", "CapInh"),
+            ("CapBnd:\t00000000800405fb", "CapBnd:\t00000000a80425fb", "CapBnd"),
+            ("CapEff:\t00000000800405fb", "CapEff:\t000001ffffffffff", "CapEff"),
+        ] {
+            let error = Error::from(check(&STATUS.replace(from, to), &spec).unwrap_err());
+            assert!(error.to_string().contains(name), "{error}");
+            assert_eq!(error.kind(), ErrorKind::Unsupported);
+        }
+        let mut user = ProcessSpec::new(["true"]);
+        user.user.uid = 1000;
+        assert!(check(STATUS, &user).unwrap_err().to_string().contains("CapEff"));
+    }
+}
