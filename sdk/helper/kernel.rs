@@ -344,6 +344,13 @@ pub fn read(fd: i32, buffer: &mut [u8]) -> Result<usize, i32> {
     unsafe { call(SYS_read, [fd as u64, begin, length, 0, 0, 0]) }.map(|read| read as usize)
 }
 
+/// Writes to a file in one call; what fails has no consequence but that.
+pub fn write(fd: i32, bytes: &[u8]) {
+    let (begin, length) = (bytes.as_ptr().expose_provenance() as u64, bytes.len() as u64);
+    // SAFETY: the bytes are borrowed meanwhile.
+    let _ = unsafe { call(SYS_write, [fd as u64, begin, length, 0, 0, 0]) };
+}
+
 /// Goes to the beginning of a directory.
 pub fn rewind(directory: i32) {
     // SAFETY: takes no pointer.

@@ -9,6 +9,7 @@ macro_rules! system_calls {
 
 system_calls! {
     SYS_read 0 63
+    SYS_write 1 64
     SYS_close 3 57
     SYS_lseek 8 62
     SYS_mmap 9 222

@@ -9,7 +9,7 @@
 //!
 //! A message begins with its letter and seven bytes of nothing, then the key in eight bytes. Orders are a letter and a
 //! text each, and end with a zero byte. The first descriptor is a process for [`KILL`], else the data root, to which all
-//! paths are relative; a second one is merely held: the lock that tells others that somebody cares for the container.
+//! paths but those of cgroups are relative; a second one is merely held: the lock that tells others that somebody cares for the container.
 //!
 //! Trees are moved to the trash by one rename before they are deleted, as the SDK does it: what is left if the reaper is
 //! killed too, the next program that opens the store deletes.
@@ -24,6 +24,10 @@ const PROGRAM: i32 = 4;
 
 /// Kills the process behind the first descriptor and everything in its container, and waits for that.
 const KILL: u8 = b'K';
+/// `freezer.state` of a cgroup of version 1, where one is: a process that stands still is not killed.
+const THAW: u8 = b'Z';
+/// Cgroup that goes when the processes have ended, or the one above it with the last of them.
+const GROUP: u8 = b'G';
 /// Where trees are moved to.
 const TRASH: u8 = b'B';
 /// Lock of the names of containers, to be held while it is decided whether a volume is used.
@@ -76,10 +80,15 @@ fn next(buffer: &mut [u8]) -> Option<Message<'_>> {
 
 fn reap(kept: &chunk::List) {
     kept.each(|chunk| {
-        chunk.orders(|letter, _| {
-            if letter == KILL {
-                kernel::kill_by_pidfd(chunk.first);
+        chunk.orders(|letter, path| match letter {
+            KILL => kernel::kill_by_pidfd(chunk.first),
+            THAW => {
+                if let Ok(file) = kernel::open(AT_FDCWD, path, O_RDWR) {
+                    kernel::write(file, b"THAWED");
+                    kernel::close(file);
+                }
             }
+            _ => {}
         });
     });
     kept.each(|chunk| {
@@ -89,13 +98,27 @@ fn reap(kept: &chunk::List) {
             }
         });
     });
+    remove_groups(kept);
     let mut trash = tree::Trash::new();
     kept.each(|chunk| discard(chunk, &mut trash));
     trash.empty();
+    // Once more: the kernel may take a moment to count an ended process out.
+    remove_groups(kept);
     kept.each(|chunk| {
         chunk.orders(|letter, path| {
             if letter == ENTRY {
                 let _ = kernel::unlink(chunk.first, path, 0);
+            }
+        });
+    });
+}
+
+/// Removes cgroups; those that are used by others, and that were never made, are no failure.
+fn remove_groups(kept: &chunk::List) {
+    kept.each(|chunk| {
+        chunk.orders(|letter, path| {
+            if letter == GROUP {
+                let _ = kernel::unlink(AT_FDCWD, path, AT_REMOVEDIR);
             }
         });
     });

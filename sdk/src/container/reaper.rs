@@ -15,6 +15,7 @@ use crate::data_root::{InFlight, Lock};
 use crate::error::{Attempt, Result};
 use crate::spec::id::{CacheId, ContainerId};
 use crate::spec::name::VolumeName;
+use crate::sys::cgroup::Group;
 use crate::sys::reaper::Registration;
 
 /// What of one container the reaper knows.
@@ -47,14 +48,15 @@ impl Reaper {
     }
 
     /// Prepares to tell of a process that is about to be started.
-    pub(super) fn expect_process(&mut self) -> Option<ProcessToBe> {
+    pub(super) fn expect_process(&mut self, id: &ContainerId) -> Option<ProcessToBe> {
         self.process = None;
-        heard(Registration::new().attempt(|| "start the reaper")).map(ProcessToBe)
+        let registration = heard(Registration::new().attempt(|| "start the reaper"))?;
+        Some(ProcessToBe { registration, cgroups: Group::candidates(id.as_str()) })
     }
 
     /// Goes on with what was told of the process.
     pub(super) fn has_process(&mut self, process: Option<ProcessToBe>) {
-        self.process = process.map(|process| process.0);
+        self.process = process.map(|process| process.registration);
     }
 
     /// The process has ended.
@@ -70,12 +72,22 @@ impl Reaper {
 
 /// A process that is about to be started.
 #[derive(Debug)]
-pub(super) struct ProcessToBe(Registration);
+pub(super) struct ProcessToBe {
+    registration: Registration,
+    /// Where its container has a cgroup, or may get one when it is paused.
+    cgroups: Vec<PathBuf>,
+}
 
 impl ProcessToBe {
     /// Tells of it, once it is there.
     pub(super) fn tell(&self, pidfd: BorrowedFd<'_>) {
-        heard(self.0.add(&[(b'K', b"")], &[pidfd]).attempt(|| "tell the reaper of a process"));
+        let mut orders = vec![(b'K', PathBuf::new())];
+        for group in &self.cgroups {
+            orders.push((b'Z', group.join("freezer.state")));
+            orders.extend(group.ancestors().take(2).map(|group| (b'G', group.to_owned())));
+        }
+        let orders: Vec<_> = orders.iter().map(|(letter, path)| (*letter, path.as_os_str().as_bytes())).collect();
+        heard(self.registration.add(&orders, &[pidfd]).attempt(|| "tell the reaper of a process"));
     }
 }
 

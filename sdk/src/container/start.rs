@@ -73,7 +73,7 @@ impl Handle {
 
     fn try_start(self: &Arc<Self>, streams: &Streams) -> Result<()> {
         let (files, writable) = self.take_over()?;
-        let doomed = self.lock().reaper.expect_process();
+        let doomed = self.lock().reaper.expect_process(self.id());
         let started_at = Timestamp::now();
         let started = self.launch(&files, &writable, streams, doomed.as_ref());
         let mut inner = self.lock();

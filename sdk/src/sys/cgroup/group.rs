@@ -176,6 +176,17 @@ impl Group {
         (group.unified.is_some() || !group.legacy.is_empty()).then_some(group)
     }
 
+    /// Every directory that a group of this name could have, whether it is there or not.
+    pub(crate) fn candidates(name: &str) -> Vec<PathBuf> {
+        let Ok(hierarchies) = hierarchies() else { return Vec::new() };
+        let unified = hierarchies.unified.iter();
+        let above: Vec<PathBuf> = match privilege() {
+            Privilege::User => unified.flat_map(delegated).collect(),
+            Privilege::Root => hierarchies.legacy.iter().chain(unified).map(|it| it.mount.clone()).collect(),
+        };
+        above.into_iter().map(|above| above.join(PARENT).join(name)).collect()
+    }
+
     /// The group of this name with these directories, as a record has them. Others than `plywood/<name>` of a hierarchy are
     /// not it, whatever the record says.
     pub(crate) fn open(name: &str, directories: &[PathBuf]) -> Option<Self> {
