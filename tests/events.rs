@@ -75,13 +75,14 @@ fn the_past_is_told_from_the_time_asked_for_to_the_time_asked_for() {
 fn victim() {
     let Some(directory) = victim::directory() else { return };
     let engine = Engine::open(directory.join("root")).unwrap();
-    let container = sh(&image(&engine), "sleep 1000").name("web").start(&engine).unwrap();
+    let mut container = sh(&image(&engine), "sleep 1000").name("web").start(&engine).unwrap();
+    container.persist().unwrap();
     victim::tell(container.id());
     let _ = container.wait();
 }
 
 #[test]
-fn the_end_of_what_a_killed_program_ran_is_told_by_the_next_one() {
+fn the_end_of_what_stays_of_a_killed_program_is_told_by_the_next_one() {
     let directory = Directory::new();
     let mut victim = Victim::start("victim", directory.path());
     victim.hear().unwrap();
@@ -89,7 +90,7 @@ fn the_end_of_what_a_killed_program_ran_is_told_by_the_next_one() {
     let engine = Engine::open(directory.path().join("root")).unwrap();
     let events = engine.events().since(Timestamp::UNIX_EPOCH).until(Timestamp::now()).read().unwrap();
     let told: Vec<Event> = events.collect();
-    let expected = [Action::Create, Action::Start, Action::Die, Action::Destroy];
+    let expected = [Action::Create, Action::Start, Action::Die];
     assert_eq!(actions(told.clone()), expected.map(|action| ("web".to_owned(), action)));
     assert_eq!(told[2].attributes["exitCode"], (128 + Signal::KILL.number()).to_string());
 }

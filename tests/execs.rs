@@ -44,7 +44,7 @@ fn a_further_process_may_do_what_the_first_one_may_whoever_starts_it() {
     let (container, other) = waiting(&engine, &image);
     let found = other.container(container.id().as_str()).unwrap();
     let matters = |text: &str| {
-        let kept = ["Cap", "NoNewPrivs", "Seccomp", "Uid", "Gid", "Groups", "Sig", "Max"];
+        let kept = ["Cap", "NoNewPrivs", "Seccomp", "Uid", "Gid", "Groups", "SigBlk", "SigIgn", "SigCgt", "Max"];
         let lines = text.lines().filter(|line| kept.iter().any(|word| line.starts_with(word)));
         lines.map(str::to_owned).collect::<Vec<_>>().join("\n")
     };

@@ -100,8 +100,9 @@ fn a_shell_in_a_running_container_has_the_callers_terminal() {
     seat.type_in("busybox tty; busybox stty size; echo $TERM\n");
     seat.wait_for("/dev/pts/0\r\n30 90\r\nxterm\r\n");
     // Ctrl-C ends the command in the foreground, and neither the shell nor plywood.
-    seat.type_in("echo started; sleep 1000\n");
-    seat.wait_for("\nstarted");
+    // What says so is in the foreground already.
+    seat.type_in("sh -c 'echo star\"\"ted; exec sleep 1000'\n");
+    seat.wait_for("started");
     seat.type_in("\x03");
     seat.wait_for("# ");
     seat.type_in("echo \"code $?\"; exit 7\n");
@@ -147,6 +148,22 @@ fn the_terminal_is_given_back_when_plywood_is_told_to_end() {
         seat.signal(signal);
         let code = seat.end();
         assert!(code > 128, "{arguments:?}: {code}");
+    }
+}
+
+#[test]
+fn a_container_that_was_created_with_a_terminal_is_started_at_one() {
+    require_busybox!();
+    let bench = Bench::with_image();
+    bench.ok(&["create", "-it", "--name", "later", "box:1", "sh"]);
+    let document = &bench.json(&["inspect", "later"])[0]["Config"];
+    assert_eq!([&document["Tty"], &document["OpenStdin"]], [true, true]);
+    for code in [6, 7] {
+        let mut seat = Seat::new(bench.command(&["start", "-ai", "later"]));
+        seat.wait_for("# ");
+        seat.type_in(&format!("busybox stty size; exit {code}\n"));
+        seat.wait_for("30 90");
+        assert_eq!(seat.end(), code);
     }
 }
 

@@ -41,7 +41,8 @@ pub enum Action {
     Create,
     /// Its process was started.
     Start,
-    /// Its process has ended. If its program was killed, this is told by the next one that opens the data root.
+    /// Its process has ended. If its program was killed, this is told of what stays by the next one that opens the data
+    /// root.
     Die,
     /// It was sent a signal.
     Kill,
@@ -53,7 +54,7 @@ pub enum Action {
     Unpause,
     /// It was given another name.
     Rename,
-    /// It was removed.
+    /// It was removed. Nobody tells of a guard whose program was killed.
     Destroy,
 }
 
