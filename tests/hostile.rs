@@ -1,0 +1,167 @@
+//! What hostile images, and programs in containers, cannot do to the host. The names begin with the cases of the design.
+
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeSet;
+use std::io::Read;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use plywood::container::NetworkMode;
+use plywood::{Base, Container, ErrorKind, Layers, Mount};
+use support::{engine, image, sh, text};
+
+/// An image with more programs than the usual one.
+fn with(programs: &[&'static str]) -> Layers {
+    Layers::new().from(Base::host(support::PROGRAMS.iter().chain(programs).copied().collect::<Vec<_>>()))
+}
+
+#[test]
+fn i03_devices_are_the_documented_ones_and_none_can_be_made() {
+    let engine = engine();
+    let image = engine.build(&with(&["mknod"])).unwrap();
+    let listed =
+        text(sh(&image, "cd /dev; stat -c '%n %F %a' null zero full random urandom tty").output(&engine).unwrap());
+    for line in listed.lines() {
+        assert!(line.ends_with("character special file 666"), "{line}");
+    }
+    let script = "mknod /dev/mem c 1 1; mknod /tmp/kmem c 1 2; mknod /loop b 7 0; mknod /fuse c 10 229; true";
+    let done = sh(&image, script).output(&engine).unwrap();
+    let refused = String::from_utf8_lossy(&done.stderr).matches("Operation not permitted").count();
+    assert_eq!(refused, 4, "{done:?}");
+}
+
+/// A process of the host, ended with the test.
+struct Bystander(Child);
+
+impl Drop for Bystander {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn i11_signals_mounts_and_names_stay_in_the_container() {
+    let engine = engine();
+    let image = engine.build(&with(&["mount", "hostname"])).unwrap();
+    let mut bystander = Bystander(Command::new("sleep").arg("1000").stdin(Stdio::null()).spawn().unwrap());
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
+    let pattern = std::fs::read_to_string("/proc/sys/kernel/core_pattern").unwrap();
+    let script = "sleep 1000 & kill -9 -1; kill -9 1; mount -t tmpfs none /tmp; hostname taken; \
+                  echo x >/proc/sys/kernel/core_pattern";
+    let done = sh(&image, script).output(&engine).unwrap();
+    assert!(bystander.0.try_wait().unwrap().is_none(), "{done:?}");
+    assert_eq!(std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap(), host);
+    let refused = String::from_utf8_lossy(&done.stderr);
+    assert!(!done.status.success(), "{done:?}");
+    assert!(refused.contains("mount") && refused.contains("hostname"), "{refused}");
+    assert!(refused.contains("core_pattern"), "{refused}");
+    assert_eq!(std::fs::read_to_string("/proc/sys/kernel/core_pattern").unwrap(), pattern);
+}
+
+#[test]
+fn r6_a_swapped_mount_target_leads_nowhere_else() {
+    let engine = engine();
+    let image = image(&engine);
+    let volume = Mount::volume("shared", "/vol");
+    let swap = "cd /vol; echo ready; while :; do ln -s / a; rm a; mkdir a; rm -r a; done 2>/dev/null";
+    let swapping = sh(&image, swap).mount(volume.clone()).stdout(plywood::container::Stdio::piped());
+    let swapping = swapping.start(&engine).unwrap();
+    swapping.take_stdout().unwrap().read_exact(&mut [0; 6]).unwrap();
+    let marker = "plywood-mount-target";
+    let mut started = 0;
+    for _ in 0..40 {
+        let target = format!("/vol/a/{marker}");
+        let victim = sh(&image, "cat /proc/self/mountinfo").mount(volume.clone()).mount(Mount::tmpfs(target));
+        match victim.output(&engine) {
+            Ok(done) => {
+                started += 1;
+                let mounts = text(done);
+                let own: Vec<&str> = mounts.lines().filter(|line| line.contains(marker)).collect();
+                assert!(own.iter().all(|line| line.contains(" - tmpfs ")), "{own:?}");
+            }
+            Err(error) => assert!(error.to_string().contains("start container"), "{error}"),
+        }
+        assert!(!Path::new("/").join(marker).exists());
+    }
+    assert!(started > 0);
+    drop(swapping);
+}
+
+#[test]
+fn r11_a_user_that_is_no_user_never_becomes_root() {
+    let engine = engine();
+    let image = image(&engine);
+    for user in ["4294967296", "2147483648", "-1", "+0", " 0", "0x0", "no-such-user", ":0", "0:-1", "0:4294967296"] {
+        let error = sh(&image, "id -u").user(user).output(&engine).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{user:?}: {error}");
+    }
+    assert!(engine.containers().unwrap().is_empty());
+}
+
+#[test]
+fn r12_a_huge_passwd_or_group_is_an_error_and_a_pipe_blocks_nobody() {
+    let engine = engine();
+    for (make, kind) in [
+        ("head -c 3000000 /dev/zero >/etc/passwd", ErrorKind::LimitExceeded),
+        ("head -c 100000 /dev/zero >/etc/passwd", ErrorKind::LimitExceeded),
+        ("head -c 3000000 /dev/zero >/etc/group", ErrorKind::LimitExceeded),
+        ("ln -s /dev/zero /etc/passwd", ErrorKind::InvalidArgument),
+        ("mkfifo /etc/passwd", ErrorKind::InvalidArgument),
+    ] {
+        let image = engine.build(&with(&["mkfifo"]).run(format!("mkdir -p /etc; rm -f /etc/passwd; {make}"))).unwrap();
+        let error = sh(&image, "true").user("somebody").output(&engine).unwrap_err();
+        assert_eq!(error.kind(), kind, "{make}: {error:?}");
+    }
+}
+
+/// The numbers of the sockets that listen, as `/proc/net` has them.
+fn listening() -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for (file, column, state, inode) in [("unix", 3, "00010000", 6), ("tcp", 3, "0A", 9), ("tcp6", 3, "0A", 9)] {
+        let text = std::fs::read_to_string(format!("/proc/self/net/{file}")).unwrap_or_default();
+        for line in text.lines().skip(1) {
+            let words: Vec<&str> = line.split_ascii_whitespace().collect();
+            if words.get(column) == Some(&state) {
+                found.extend(words.get(inode).map(|number| format!("socket:[{number}]")));
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn r21_r28_nothing_of_ours_listens() {
+    let engine = engine();
+    let image = image(&engine);
+    let container = sh(&image, "sleep 1000").network(NetworkMode::Host).start(&engine).unwrap();
+    assert!(container.exec(["true"]).output().unwrap().status.success());
+    let listening = listening();
+    let own =
+        std::fs::read_dir("/proc/self/fd").unwrap().filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok());
+    let ours: Vec<_> = own.filter(|target| listening.contains(&*target.to_string_lossy())).collect();
+    assert!(ours.is_empty(), "{ours:?}");
+    drop(container);
+}
+
+#[test]
+fn r36_a_command_is_looked_for_in_the_container_alone() {
+    let engine = engine();
+    let image = image(&engine);
+    // On the host's PATH, and not in the image.
+    let error = Container::of(&image).cmd(["grep", "x"]).output(&engine).unwrap_err();
+    assert_eq!((error.kind(), error.exit_code()), (ErrorKind::NotFound, Some(127)), "{error}");
+}
+
+#[test]
+fn a_program_that_cannot_be_reached_or_is_given_too_much_is_told() {
+    let engine = engine();
+    let image = engine.build(&support::base().run("mkdir -p /opt; ln -s b /opt/a; ln -s a /opt/b")).unwrap();
+    let error = Container::of(&image).cmd(["/opt/a"]).output(&engine).unwrap_err();
+    assert!(error.to_string().contains("/opt/a"), "{error}");
+    assert!(format!("{error:?}").contains("symbolic links"), "{error:?}");
+    let error = Container::of(&image).cmd(["true", &"x".repeat(3 << 20)]).output(&engine).unwrap_err();
+    assert!(format!("{error:?}").to_lowercase().contains("argument list too long"), "{error}");
+    assert!(engine.containers().unwrap().is_empty());
+}
