@@ -19,7 +19,9 @@ pub(super) struct Facts {
     pub(super) max_user_namespaces: Option<u64>,
     pub(super) apparmor_restricts: Option<u64>,
     pub(super) ids: Ids,
-    pub(super) cgroups: probe::Cgroups,
+    pub(super) cgroups: probe::CgroupVersion,
+    /// A cgroup with limits, tried.
+    pub(super) limits: Result<(), Error>,
     pub(super) lacking: Vec<&'static str>,
     pub(super) seccomp_actions: Option<String>,
     pub(super) container: Option<String>,
@@ -41,6 +43,7 @@ impl Facts {
             apparmor_restricts: probe::setting("kernel/apparmor_restrict_unprivileged_userns"),
             ids: Ids::of_this_user(),
             cgroups: probe::cgroups(),
+            limits: runtime::cgroup::try_limits(),
             lacking: probe::lacking_capabilities(),
             seccomp_actions: probe::seccomp_actions(),
             container: probe::surroundings(),
@@ -121,24 +124,9 @@ impl Facts {
     }
 
     fn cgroups(&self) -> Finding {
-        let subject = "cgroups";
-        let probe::Cgroups { version, is_writable } = &self.cgroups;
-        let seen = version.to_string();
-        let lost = "limits on memory, CPU and processes cannot be set";
-        match (version, is_writable) {
-            (probe::CgroupVersion::None, _) => Finding::limited(subject, seen)
-                .because(format!("no cgroup file system is mounted; {lost}"))
-                .remedied("mount cgroup2 at /sys/fs/cgroup"),
-            (_, true) => Finding::ok(subject, seen),
-            (_, false) if self.is_root() => Finding::limited(subject, seen)
-                .because(format!("/sys/fs/cgroup cannot be written; {lost}"))
-                .remedied("mount it read-write: in a container, run that with --cgroupns=host or privileged"),
-            (probe::CgroupVersion::V2, false) => Finding::limited(subject, seen)
-                .because(format!("no cgroup is delegated to this user; {lost}"))
-                .remedied("run the program with `systemd-run --user --scope -p Delegate=yes`"),
-            (_, false) => Finding::limited(subject, seen)
-                .because(format!("cgroup v1 is not delegated to ordinary users; {lost}"))
-                .remedied("boot with systemd.unified_cgroup_hierarchy=1, or run as root"),
+        match &self.limits {
+            Ok(()) => Finding::ok("cgroups", self.cgroups.to_string()),
+            Err(error) => Finding::limited("cgroups", self.cgroups.to_string()).failed(error),
         }
     }
 

@@ -3,7 +3,7 @@
 use super::host::Facts;
 use super::*;
 use crate::error::ErrorKind;
-use crate::sys::probe::{self, CgroupVersion, Cgroups, Ids, Privilege};
+use crate::sys::probe::{self, CgroupVersion, Ids, Privilege};
 
 /// A host on which everything is there.
 fn good(privilege: Privilege) -> Facts {
@@ -16,7 +16,8 @@ fn good(privilege: Privilege) -> Facts {
         max_user_namespaces: Some(1000),
         apparmor_restricts: Some(0),
         ids: Ids { user: "ann".into(), uids: Some(65536), gids: Some(65536), tools: Ok(()) },
-        cgroups: Cgroups { version: CgroupVersion::V2, is_writable: true },
+        cgroups: CgroupVersion::V2,
+        limits: Ok(()),
         lacking: Vec::new(),
         seccomp_actions: Some("kill_process kill_thread trap errno trace log allow".into()),
         container: None,
@@ -48,7 +49,6 @@ fn each_lack_has_its_state_cause_and_remedy() {
     use State::{Limited, Missing};
     let user = || good(Privilege::User);
     let ids = |uids, tools: Result<(), String>| Ids { uids, tools, ..good(Privilege::User).ids };
-    let cgroups = |version, is_writable| Cgroups { version, is_writable };
     let table = [
         (Facts { release: "5.4.0".into(), ..user() }, "kernel", Missing, "lacks overlay", "6.1"),
         (Facts { release: "5.15.0".into(), ..user() }, "kernel", Limited, "tested", "6.1"),
@@ -83,34 +83,7 @@ fn each_lack_has_its_state_cause_and_remedy() {
             "newuidmap is not installed",
             "uidmap",
         ),
-        (
-            Facts { cgroups: cgroups(CgroupVersion::V2, false), ..user() },
-            "cgroups",
-            Limited,
-            "no cgroup is delegated",
-            "Delegate=yes",
-        ),
-        (
-            Facts { cgroups: cgroups(CgroupVersion::Hybrid, false), ..user() },
-            "cgroups",
-            Limited,
-            "not delegated to ordinary users",
-            "run as root",
-        ),
-        (
-            Facts { cgroups: cgroups(CgroupVersion::V1, false), ..good(Privilege::Root) },
-            "cgroups",
-            Limited,
-            "cannot be written",
-            "privileged",
-        ),
-        (
-            Facts { cgroups: cgroups(CgroupVersion::None, false), ..user() },
-            "cgroups",
-            Limited,
-            "no cgroup file system",
-            "mount cgroup2",
-        ),
+        (Facts { limits: refused(), ..user() }, "cgroups", Limited, "refused", "run as root"),
         (
             Facts { lacking: vec!["SYS_RESOURCE"], ..good(Privilege::Root) },
             "capabilities",

@@ -207,6 +207,15 @@ fn explain_join(refused: Refused) -> Error {
     }
 }
 
+/// Makes a group for limits on memory and processes, and removes it: whether such limits can be set, and if not, why.
+pub(crate) fn try_limits() -> Result<()> {
+    let name = format!("doctor-{}", std::process::id());
+    let kind = cgroup::kind().unwrap_or(Kind::None);
+    let attempt = |_: &str| "set limits".to_owned();
+    let group = Group::create(&name, &["memory", "pids"]).map_err(|refused| explain(refused, kind, attempt))?;
+    group.remove().map_err(|error| Error::os("remove a cgroup", error))
+}
+
 /// The error of a group that could not be made.
 fn explain(refused: Refused, kind: Kind, attempt: impl Fn(&str) -> String) -> Error {
     let refuse = |controller: &str, why: String| {

@@ -9,8 +9,8 @@ use super::capability;
 mod host;
 
 pub(crate) use host::{
-    CgroupVersion, Cgroups, Ids, cgroups, file_system, kernel_release, lacking_capabilities, resolves_inside,
-    seccomp_actions, setting, surroundings,
+    CgroupVersion, Ids, cgroups, file_system, kernel_release, lacking_capabilities, resolves_inside, seccomp_actions,
+    setting, surroundings,
 };
 
 const CAP_SYS_ADMIN: u32 = 21;

@@ -55,13 +55,6 @@ pub(crate) fn seccomp_actions() -> Option<String> {
     fs::read_to_string("/proc/sys/kernel/seccomp/actions_avail").ok()
 }
 
-/// Which cgroups there are, and whether this process may make some.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Cgroups {
-    pub version: CgroupVersion,
-    pub is_writable: bool,
-}
-
 /// Which hierarchies are mounted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum CgroupVersion {
@@ -82,18 +75,9 @@ impl fmt::Display for CgroupVersion {
     }
 }
 
-/// Looks at the mounts, and at the group this process is in.
-pub(crate) fn cgroups() -> Cgroups {
-    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-    let version = cgroup_version(&mounts);
-    let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
-    let path = match version {
-        // An ordinary user may only have the group that this process is in.
-        CgroupVersion::V2 => Path::new("/sys/fs/cgroup").join(unified_group(&own).trim_start_matches('/')),
-        _ => "/sys/fs/cgroup/memory".into(),
-    };
-    let is_writable = rustix::fs::access(&path, rustix::fs::Access::WRITE_OK).is_ok();
-    Cgroups { version, is_writable }
+/// Which versions of cgroups are mounted.
+pub(crate) fn cgroups() -> CgroupVersion {
+    cgroup_version(&fs::read_to_string("/proc/self/mountinfo").unwrap_or_default())
 }
 
 /// Reads `/proc/self/mountinfo`.
@@ -110,11 +94,6 @@ fn cgroup_version(mountinfo: &str) -> CgroupVersion {
         (true, true) => CgroupVersion::Hybrid,
         (false, true) => CgroupVersion::V2,
     }
-}
-
-/// The group of version 2 in `/proc/self/cgroup`.
-fn unified_group(text: &str) -> &str {
-    text.lines().find_map(|line| line.strip_prefix("0::")).unwrap_or("/")
 }
 
 /// The ids that this user may map, and whether the programs that map them are there.
@@ -222,8 +201,6 @@ mod tests {
         ] {
             assert_eq!(cgroup_version(&text), version);
         }
-        assert_eq!(unified_group("12:memory:/a\n0::/user.slice/x\n"), "/user.slice/x");
-        assert_eq!(unified_group(""), "/");
     }
 
     #[test]
