@@ -67,6 +67,10 @@ mod every_call {
     #[test]
     fn of_a_program_of_32_bits_answers_as_documented() {
         require_containers!();
+        // User-Mode Linux, where CI tries another kernel, takes calls of 32 bits for its own.
+        if std::fs::read_to_string("/proc/cpuinfo").unwrap().contains("User Mode Linux") {
+            return;
+        }
         check("compatible");
     }
 
