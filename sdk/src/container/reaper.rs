@@ -8,6 +8,7 @@ use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::config::Config;
 use super::store::{CONFIG_FILE, Store};
@@ -25,6 +26,8 @@ pub(super) struct Reaper {
     files: Option<Registration>,
     /// The process.
     process: Option<Registration>,
+    /// Where the container may get a cgroup; looked up once.
+    cgroups: Option<Arc<[PathBuf]>>,
 }
 
 impl Reaper {
@@ -36,22 +39,26 @@ impl Reaper {
         layer: &CacheId,
         owner: &InFlight,
     ) -> Self {
+        let cgroups: Arc<[PathBuf]> = Group::candidates(id.as_str()).into();
         let tell = || -> Result<Registration> {
             let root = File::open(store.root().path()).attempt(|| format!("open {:?}", store.root().path()))?;
             let registration = Registration::new().attempt(|| "start the reaper")?;
-            let orders = orders(store, id, config, layer, owner);
+            let mut orders = orders(store, id, config, layer, owner);
+            // The group is made before the process that is told of.
+            orders.extend(removals(&cgroups));
             let orders: Vec<_> = orders.iter().map(|(letter, path)| (*letter, path.as_os_str().as_bytes())).collect();
             registration.add(&orders, &[root.as_fd(), owner.lock()]).attempt(|| "tell the reaper of a container")?;
             Ok(registration)
         };
-        Self { files: heard(tell()), process: None }
+        Self { files: heard(tell()), process: None, cgroups: Some(cgroups) }
     }
 
     /// Prepares to tell of a process that is about to be started.
     pub(super) fn expect_process(&mut self, id: &ContainerId) -> Option<ProcessToBe> {
         self.process = None;
         let registration = heard(Registration::new().attempt(|| "start the reaper"))?;
-        Some(ProcessToBe { registration, cgroups: Group::candidates(id.as_str()) })
+        let cgroups = self.cgroups.get_or_insert_with(|| Group::candidates(id.as_str()).into());
+        Some(ProcessToBe { registration, cgroups: Arc::clone(cgroups) })
     }
 
     /// Goes on with what was told of the process.
@@ -75,20 +82,23 @@ impl Reaper {
 pub(super) struct ProcessToBe {
     registration: Registration,
     /// Where its container has a cgroup, or may get one when it is paused.
-    cgroups: Vec<PathBuf>,
+    cgroups: Arc<[PathBuf]>,
 }
 
 impl ProcessToBe {
     /// Tells of it, once it is there.
     pub(super) fn tell(&self, pidfd: BorrowedFd<'_>) {
         let mut orders = vec![(b'K', PathBuf::new())];
-        for group in &self.cgroups {
-            orders.push((b'Z', group.join("freezer.state")));
-            orders.extend(group.ancestors().take(2).map(|group| (b'G', group.to_owned())));
-        }
+        orders.extend(self.cgroups.iter().map(|group| (b'Z', group.join("freezer.state"))));
+        orders.extend(removals(&self.cgroups));
         let orders: Vec<_> = orders.iter().map(|(letter, path)| (*letter, path.as_os_str().as_bytes())).collect();
         heard(self.registration.add(&orders, &[pidfd]).attempt(|| "tell the reaper of a process"));
     }
+}
+
+/// Of each cgroup, and of the one above it with the last of them.
+fn removals(cgroups: &[PathBuf]) -> impl Iterator<Item = (u8, PathBuf)> {
+    cgroups.iter().flat_map(|group| group.ancestors().take(2)).map(|group| (b'G', group.to_owned()))
 }
 
 fn heard<T>(told: Result<T>) -> Option<T> {
