@@ -337,6 +337,12 @@ pub fn lock(fd: i32) -> bool {
     unsafe { call(SYS_flock, [fd as u64, LOCK_EX, 0, 0, 0, 0]) }.is_ok()
 }
 
+/// Locks a file if nobody else holds it.
+pub fn lock_at_once(fd: i32) -> bool {
+    // SAFETY: takes no pointer.
+    unsafe { call(SYS_flock, [fd as u64, LOCK_EX | LOCK_NB, 0, 0, 0, 0]) }.is_ok()
+}
+
 /// Reads what there is; how many bytes.
 pub fn read(fd: i32, buffer: &mut [u8]) -> Result<usize, i32> {
     let (begin, length) = (buffer.as_mut_ptr().expose_provenance() as u64, buffer.len() as u64);

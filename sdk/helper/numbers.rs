@@ -62,6 +62,7 @@ pub const AT_REMOVEDIR: u64 = 0x200;
 pub const AT_EMPTY_PATH: u64 = 0x1000;
 pub const STATX_INO: u64 = 0x100;
 pub const LOCK_EX: u64 = 2;
+pub const LOCK_NB: u64 = 4;
 pub const POLLIN: u64 = 1;
 pub const SOL_SOCKET: u64 = 1;
 pub const SCM_RIGHTS: u64 = 1;

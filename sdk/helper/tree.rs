@@ -6,11 +6,13 @@ use crate::numbers::*;
 /// How many characters of the name of a symlink of the storage driver are read.
 const LINK: usize = 64;
 
+/// How often the trash is read: a directory that changes meanwhile may not tell everything, and what resists is left.
+const PASSES: u32 = 4;
+
 /// Where trees go before they are deleted.
 pub struct Trash {
     directory: i32,
     count: u32,
-    deleted: u32,
 }
 
 /// The name of a tree in the trash: `reaped-`, our process number, `-`, a counter, in hexadecimal.
@@ -18,7 +20,7 @@ type Name = [u8; 26];
 
 impl Trash {
     pub fn new() -> Self {
-        Self { directory: -1, count: 0, deleted: 0 }
+        Self { directory: -1, count: 0 }
     }
 
     /// Uses the trash of another store, and empties the one so far.
@@ -41,12 +43,23 @@ impl Trash {
         }
     }
 
-    /// Deletes what was moved here.
+    /// Deletes what was moved here, and what a removal of the killed program has left here. Whoever deletes a tree holds a
+    /// lock on it: those of others stay.
     pub fn empty(&mut self) {
-        while self.deleted < self.count {
-            let name = name_of(self.deleted);
-            remove(self.directory, kernel::address(&name));
-            self.deleted = self.deleted.wrapping_add(1);
+        for _ in 0..PASSES {
+            let mut found = false;
+            any_entry(self.directory, |name| {
+                let tree = open(self.directory, name);
+                if tree.is_none_or(kernel::lock_at_once) {
+                    remove(self.directory, name);
+                    found = true;
+                }
+                tree.map(kernel::close);
+                false
+            });
+            if !found {
+                break;
+            }
         }
         kernel::close(self.directory);
         self.directory = -1;
