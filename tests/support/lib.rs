@@ -76,6 +76,18 @@ macro_rules! require_program {
     };
 }
 
+/// Whether files in containers can belong to several users: for root, and where this user has subordinate ids.
+///
+/// # Panics
+/// If `PLYWOOD_TEST_IDS=several` says that they can, and they cannot.
+pub fn has_several_ids(engine: &Engine) -> bool {
+    let map = run(engine, &image(engine), "cat /proc/self/uid_map");
+    let has = is_root() || map.lines().count() > 1;
+    let must = std::env::var_os("PLYWOOD_TEST_IDS").is_some_and(|value| value == "several");
+    assert!(has || !must, "this user was given subordinate ids, and its containers have one: {map}");
+    has
+}
+
 /// Whether a program is on the `PATH`.
 pub fn has_program(name: &str) -> bool {
     std::env::var_os("PATH").is_some_and(|path| std::env::split_paths(&path).any(|dir| dir.join(name).is_file()))

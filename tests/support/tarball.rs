@@ -20,6 +20,12 @@ impl Tarball {
         self.entry(EntryType::Regular, name, "", 0o644, content.as_ref())
     }
 
+    /// Adds an empty file of this owner.
+    #[must_use]
+    pub fn owned(self, name: &str, uid: u64, gid: u64) -> Self {
+        self.owned_entry(EntryType::Regular, name, "", 0o644, &[], (uid, gid))
+    }
+
     /// Adds a regular file of mode 0755.
     #[must_use]
     pub fn program(self, name: &str, content: impl AsRef<[u8]>) -> Self {
@@ -57,15 +63,27 @@ impl Tarball {
     }
 
     /// Writes the header by hand: a library would refuse some of the names.
-    fn entry(mut self, kind: EntryType, name: &str, target: &str, mode: u32, content: &[u8]) -> Self {
+    fn entry(self, kind: EntryType, name: &str, target: &str, mode: u32, content: &[u8]) -> Self {
+        self.owned_entry(kind, name, target, mode, content, (0, 0))
+    }
+
+    fn owned_entry(
+        mut self,
+        kind: EntryType,
+        name: &str,
+        target: &str,
+        mode: u32,
+        content: &[u8],
+        owner: (u64, u64),
+    ) -> Self {
         let mut header = Header::new_ustar();
         let put = |field: &mut [u8], text: &str| field[..text.len()].copy_from_slice(text.as_bytes());
         put(&mut header.as_old_mut().name, name);
         put(&mut header.as_old_mut().linkname, target);
         header.set_entry_type(kind);
         header.set_mode(mode);
-        header.set_uid(0);
-        header.set_gid(0);
+        header.set_uid(owner.0);
+        header.set_gid(owner.1);
         header.set_mtime(1_700_000_000);
         header.set_size(content.len() as u64);
         if let (EntryType::Char, Some(ustar)) = (kind, header.as_ustar_mut()) {

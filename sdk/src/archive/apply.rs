@@ -7,6 +7,7 @@ use std::path::Path;
 use rustix::io::Errno;
 
 use crate::error::{Attempt as _, Result};
+use crate::sys::userns;
 
 use super::entry::{Entries, Entry, Kind};
 use super::fault::{ArchiveFault, text};
@@ -15,7 +16,7 @@ use super::ring::{MarkKind, Tape};
 use super::saved::Saved;
 use super::tree::Tree;
 use super::whiteout::{self, Meaning};
-use super::{ApplyOptions, whiteout::is_in_aufs_state};
+use super::{ApplyOptions, Ownership, whiteout::is_in_aufs_state};
 
 /// How much of an archive passes before the free space is looked at again.
 const SPACE_CHECK: u64 = 32 << 20;
@@ -73,6 +74,7 @@ impl Extraction<'_> {
             if directory.split(|byte| *byte == b'/').any(|component| component.starts_with(whiteout::PREFIX)) {
                 return Err(ArchiveFault::entry(&entry.name, "it lies below a whiteout"));
             }
+            self.require_owner(entry)?;
             return self.file(tree, tape, entry);
         }
         // Whatever stands there leaves no content behind to rebuild the archive from: it is kept raw.
@@ -84,6 +86,17 @@ impl Extraction<'_> {
             Meaning::Ignored | Meaning::Itself => {}
         }
         tape.skip(entry.size)
+    }
+
+    /// Refuses a file whose owner this user does not have.
+    fn require_owner(&self, entry: &Entry) -> Result<()> {
+        if self.options.ownership != Ownership::Mapped || entry.kind == Kind::HardLink {
+            return Ok(());
+        }
+        match userns::lacks(entry.uid, entry.gid) {
+            Some(why) => Err(ArchiveFault::NoId { entry: text(&entry.name), why }.into()),
+            None => Ok(()),
+        }
     }
 
     fn file(&mut self, tree: &mut Tree<'_>, tape: &mut Tape, entry: &mut Entry) -> Result<()> {

@@ -265,7 +265,7 @@ impl<'a> Walk<'a> {
         xattrs: &[Xattr],
     ) -> Result<()> {
         let (uid, gid) = match self.options.ownership {
-            Ownership::Keep => (metadata.uid, metadata.gid),
+            Ownership::Keep | Ownership::Mapped => (metadata.uid, metadata.gid),
             // The caller is root in the container.
             Ownership::Flatten => (0, 0),
         };

@@ -13,6 +13,8 @@ pub(super) enum ArchiveFault {
     Entry { entry: String, why: String },
     #[error("extract {entry:?}: {what} need root")]
     NeedsRoot { entry: String, what: &'static str },
+    #[error("extract {entry:?}: {why}")]
+    NoId { entry: String, why: String },
     #[error("read archive: more than {limit} {what}")]
     Limit { what: &'static str, limit: u64 },
     #[error("extract {entry:?}: more than {limit} bytes in its {what}")]
@@ -60,7 +62,7 @@ impl Fault for ArchiveFault {
         match self {
             Self::Malformed(_) | Self::Truncated | Self::Entry { .. } => ErrorKind::Corrupt,
             Self::TarSplit(_) | Self::Reassemble { .. } | Self::Compressed(_) => ErrorKind::Corrupt,
-            Self::NeedsRoot { .. } => ErrorKind::PermissionDenied,
+            Self::NeedsRoot { .. } | Self::NoId { .. } => ErrorKind::PermissionDenied,
             Self::Limit { .. } | Self::EntryLimit { .. } => ErrorKind::LimitExceeded,
             Self::NoSpace(_) => ErrorKind::Unavailable,
             Self::Layer { .. } | Self::Compression { .. } => ErrorKind::Unsupported,
@@ -71,6 +73,7 @@ impl Fault for ArchiveFault {
     fn hint(&self) -> Option<String> {
         match self {
             Self::NeedsRoot { .. } => Some("run as root, or use an image without device nodes".into()),
+            Self::NoId { .. } => Some("run as root, or add a longer range to /etc/subuid and /etc/subgid".into()),
             Self::Limit { .. } | Self::EntryLimit { .. } => Some("raise it with image::Limits".into()),
             Self::Compression { hint, .. } => Some((*hint).into()),
             _ => None,

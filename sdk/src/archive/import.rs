@@ -9,6 +9,7 @@ use tempfile::SpooledTempFile;
 
 use crate::error::{Attempt as _, Error, Result};
 use crate::sys::fs;
+use crate::sys::within::{ENTER, within};
 
 use super::apply::extract;
 use super::fault::ArchiveFault;
@@ -37,14 +38,14 @@ pub(crate) fn import_layer(
 ) -> Result<Applied> {
     let beside = diff.parent().unwrap_or(diff);
     // Opened now: the layer may forbid its owner to enter it.
-    let root = fs::open_directory(diff).attempt(|| format!("open {diff:?}"))?;
+    let root = within(|| fs::open_directory(diff)).attempt(|| ENTER)?.attempt(|| format!("open {diff:?}"))?;
     let mut spool = SpooledTempFile::new_in(SPOOL, beside);
     let (applied, saved) = thread::scope(|scope| {
         let (to_extract, from_reader) = channel();
         let (to_record, from_extract) = channel();
         let (to_reader, from_record) = channel();
         let tape = Tape::new(from_reader, to_record, options.limits.uncompressed);
-        let extracting = spawn(scope, "extract", move || extract(tape, diff, options))?;
+        let extracting = spawn(scope, "extract", move || within(|| extract(tape, diff, options)).attempt(|| ENTER)?)?;
         let recording = spawn(scope, "record", move || record(from_extract, to_reader))?;
         let mut use_output = |output: &[u8]| spool.write_all(output).attempt(|| "write tar-split");
         let mut pool = Pool::new(from_record);
@@ -59,7 +60,7 @@ pub(crate) fn import_layer(
         Ok::<_, Error>((applied, extracted.saved))
     })?;
     match saved {
-        Some(saved) => saved.rewrite(&mut spool, &root, tar_split)?,
+        Some(saved) => within(|| saved.rewrite(&mut spool, &root, tar_split)).attempt(|| ENTER)??,
         None => {
             spool.seek(SeekFrom::Start(0)).attempt(|| "read tar-split again")?;
             std::io::copy(&mut spool, tar_split).attempt(|| "write tar-split")?;

@@ -21,6 +21,7 @@ mod pax;
 mod pipe;
 mod reassemble;
 mod record;
+mod relay;
 mod ring;
 mod saved;
 mod sink;
@@ -39,18 +40,38 @@ pub use limits::Limits;
 pub(crate) use pack::{Member, Packer};
 pub(crate) use pipe::{PipeReader, pipe};
 pub(crate) use reassemble::{reassemble, tar_size};
+pub(crate) use relay::relay;
 pub(crate) use unpack::unpack;
 pub(crate) use whiteout::{XattrKind, is_overlay_state};
 
 use crate::spec::DiffId;
+use crate::sys::userns;
 
 /// Whose files the entries of an archive become.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ownership {
     /// The owners in the archive; needs root.
     Keep,
+    /// The owners in the archive, as far as this user has such ids. What only root of the host may make, no.
+    Mapped,
     /// An ordinary user's: everything becomes the caller's, and is root's in the archives made of it.
     Flatten,
+}
+
+impl Ownership {
+    /// What this process can do.
+    pub(crate) fn of_this_process() -> Self {
+        match (userns::makes_devices(), userns::keeps_owners()) {
+            (true, _) => Self::Keep,
+            (false, true) => Self::Mapped,
+            (false, false) => Self::Flatten,
+        }
+    }
+
+    /// Whether files get the owners in the archive.
+    fn keeps_owners(self) -> bool {
+        self != Self::Flatten
+    }
 }
 
 /// How a layer is written to and read from a directory.

@@ -108,7 +108,7 @@ impl<W: Write> Packer<W> {
     fn header(&mut self, member: &Member<'_>, kind: Kind, link: &[u8]) -> Result<()> {
         let with_slash = if kind == Kind::Directory { join(member.path, b"") } else { Vec::new() };
         let (uid, gid) = match self.ownership {
-            Ownership::Keep => (member.uid, member.gid),
+            Ownership::Keep | Ownership::Mapped => (member.uid, member.gid),
             Ownership::Flatten => (0, 0),
         };
         self.header.clear();

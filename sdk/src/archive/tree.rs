@@ -74,7 +74,7 @@ impl<'a> Tree<'a> {
         if metadata.mode & 0o7000 != 0 {
             fs::set_mode(&directory, metadata.mode & 0o777).attempt(|| format!("set the mode of {diff:?}"))?;
         }
-        if metadata.gid != gid && options.ownership == Ownership::Keep {
+        if metadata.gid != gid && options.ownership.keeps_owners() {
             fs::set_owner(&directory, uid, gid).attempt(|| format!("set the owner of {diff:?}"))?;
         }
         let root = Rc::new(Parent { directory, path: Vec::new() });
@@ -188,7 +188,7 @@ impl<'a> Tree<'a> {
             _ => FileKind::Fifo,
         };
         let is_whiteout = kind == FileKind::CharDevice && entry.device == (0, 0);
-        if kind != FileKind::Fifo && !is_whiteout && self.options.ownership == Ownership::Flatten {
+        if kind != FileKind::Fifo && !is_whiteout && self.options.ownership != Ownership::Keep {
             return Err(ArchiveFault::NeedsRoot { entry: text(&entry.name), what: "device nodes" }.into());
         }
         let (parent, name) = self.place(path, entry)?;

@@ -12,6 +12,8 @@ use rustix::io::Errno;
 
 use crate::error::{Attempt as _, Error, ErrorKind, Fault, Result};
 use crate::sys::fs::{self, FileKind, Time, Xattr};
+use crate::sys::userns;
+use crate::sys::within::{ENTER, within};
 
 use super::apply::copy;
 use super::entry::{Entries, Entry, Kind};
@@ -35,10 +37,13 @@ pub(crate) fn unpack(tar: &mut dyn Read, target: &OwnedFd, ownership: Ownership,
         let (to_reader, from_unpack) = channel();
         let tape = Tape::new(from_reader, to_reader, limits.uncompressed);
         let unpacking = spawn(scope, "unpack", move || {
-            // A umask of its own, as far as it may: the modes are set afterwards in any case.
-            let _ = fs::own_umask();
-            let directories = BTreeMap::new();
-            Unpacking { target, ownership, limits, directories, path: Vec::new(), link: Vec::new() }.run(tape)
+            let work = || {
+                // A umask of its own, as far as it may: the modes are set afterwards in any case.
+                let _ = fs::own_umask();
+                let directories = BTreeMap::new();
+                Unpacking { target, ownership, limits, directories, path: Vec::new(), link: Vec::new() }.run(tape)
+            };
+            within(work).attempt(|| ENTER)?
         })?;
         let mut pool = Pool::new(from_unpack);
         let fed = feed(tar, &mut pool, &to_unpack, &mut |_| Ok(()));
@@ -168,14 +173,14 @@ impl Unpacking<'_> {
                     Kind::BlockDevice => FileKind::BlockDevice,
                     _ => FileKind::Fifo,
                 };
-                if kind != FileKind::Fifo && !rustix::process::geteuid().is_root() {
+                if kind != FileKind::Fifo && !userns::makes_devices() {
                     return Err(UnpackFault::Device(text(path)).into());
                 }
                 fs::make_node_at(&parent, name, kind, entry.mode & 0o777, entry.device).attempt(attempt)?;
             }
         }
         let attempt = || say("set the attributes of", path);
-        if self.ownership == Ownership::Keep {
+        if self.ownership.keeps_owners() {
             fs::set_owner_at(&parent, name, entry.uid, entry.gid)
                 .map_err(|error| refused_owner(error, entry.uid, entry.gid, path))?;
         }
@@ -210,7 +215,7 @@ impl Unpacking<'_> {
     fn give(&self, file: &OwnedFd, attributes: &Attributes, path: &[u8]) -> Result<()> {
         let attempt = || say("set the attributes of", path);
         let (uid, gid) = (attributes.uid, attributes.gid);
-        if self.ownership == Ownership::Keep {
+        if self.ownership.keeps_owners() {
             fs::set_owner(file, uid, gid).map_err(|error| refused_owner(error, uid, gid, path))?;
         }
         fs::set_mode(file, attributes.mode).attempt(attempt)?;

@@ -6,13 +6,15 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::data_root::InFlight;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Attempt as _, Error, ErrorKind, Result};
 use crate::host;
 use crate::image::images::Images;
 use crate::image::{Base, Instruction, Layers};
 use crate::layer::view::{NodeKind, View};
 use crate::layer::{LayerStore, StagedLayer};
 use crate::spec::{ChainId, ContainerPath, Digest, Platform, Timestamp};
+use crate::sys::userns;
+use crate::sys::within::{ENTER, within};
 
 use super::cache::{Cache, Key, Record};
 use super::commit::Draft;
@@ -226,7 +228,8 @@ impl<'a> Builder<'a> {
 
     fn workdir(&self, draft: &mut Draft, path: &ContainerPath, text: &str) -> Result<()> {
         let view = self.layers().view(draft.top())?;
-        if view.resolve(path.as_str())?.is_some_and(|node| node.kind == NodeKind::Dir) {
+        let node = within(|| view.resolve(path.as_str())).attempt(|| ENTER)??;
+        if node.is_some_and(|node| node.kind == NodeKind::Dir) {
             self.tell_step(text, true);
             draft.add_empty(text);
             return Ok(());
@@ -250,7 +253,7 @@ impl<'a> Builder<'a> {
     ) -> Result<()> {
         let origin = self.origin(project, index, work.from)?;
         let tree = &*origin.tree;
-        let found = Found::new(tree, work)?;
+        let found = within(|| Found::new(tree, work)).attempt(|| ENTER)??;
         let keeps_owners = origin.stack.is_some();
         let mut keys = Vec::new();
         if let Some(stack) = &origin.stack {
@@ -261,7 +264,7 @@ impl<'a> Builder<'a> {
         }
         if !keys.iter().any(|key| self.cache.get(key).is_some()) {
             let mut key = work.key("copy", draft.top());
-            found.digest(tree, keeps_owners, key.digester())?;
+            within(|| found.digest(tree, keeps_owners, key.digester())).attempt(|| ENTER)??;
             keys.push(key.finish());
         }
         self.layer(draft, text, &keys, |top, staged| {
@@ -302,12 +305,14 @@ impl<'a> Builder<'a> {
                 continue;
             }
             let origin = self.origin(project, index, mount.mount.base())?;
-            let source = mount_source(&origin, mount)?;
+            let source = within(|| mount_source(&origin, mount)).attempt(|| ENTER)??;
             match &origin.stack {
                 Some(stack) => key.text(stack),
                 None => {
                     let source = tree::Source { path: PathBuf::new(), prefix: 0, entry: source.entry.clone() };
-                    tree::digest(&*origin.tree, &source, &Default::default(), false, key.digester())?;
+                    let digester = key.digester();
+                    within(|| tree::digest(&*origin.tree, &source, &Default::default(), false, digester))
+                        .attempt(|| ENTER)??;
                 }
             }
             sources.push(Some(source));
@@ -334,7 +339,7 @@ impl<'a> Builder<'a> {
     ) -> Result<()> {
         self.layer_by(draft, text, keys, |top| {
             let staged = self.layers().stage(top)?;
-            fill(top, &staged)?;
+            within(|| fill(top, &staged)).attempt(|| ENTER)??;
             Ok(staged)
         })
     }
@@ -387,7 +392,7 @@ impl<'a> Builder<'a> {
 
     fn writer(&self, top: Option<&ChainId>, staged: &StagedLayer) -> Result<Writer> {
         let view = self.layers().view_with_upper(top, staged.diff())?;
-        Writer::new(view, &self.layers().view(top)?, staged.diff(), super::keeps_owners())
+        Writer::new(view, &self.layers().view(top)?, staged.diff(), userns::keeps_owners())
     }
 
     /// What an instruction of a stage reads from.

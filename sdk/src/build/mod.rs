@@ -51,11 +51,6 @@ pub(crate) fn build(images: &Images, definition: &Layers, options: &Options) -> 
     Ok(image)
 }
 
-/// Whether files can be given away: an ordinary user's layers belong to that user, who is root in containers.
-fn keeps_owners() -> bool {
-    rustix::process::geteuid().is_root()
-}
-
 /// The candidate most like a word.
 fn nearest_name<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     plywood_syntax::suggest::nearest(word, candidates)

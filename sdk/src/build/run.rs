@@ -20,6 +20,8 @@ use crate::logs::Stream;
 use crate::runtime::{self, Bundle, BundleMount, BundleSource, Input, NetworkMode, Output, Process, Rootfs, Stdio};
 use crate::spec::{ChainId, ContainerPath, ExitStatus, mount};
 use crate::sys::fs;
+use crate::sys::userns::keeps_owners;
+use crate::sys::within::{ENTER, within};
 
 use super::options::Options;
 use super::output::Pipes;
@@ -108,13 +110,14 @@ pub(super) fn run(
 ) -> Result<StagedLayer> {
     let layers = scene.layers;
     let below = layers.view(scene.parent.as_ref())?;
-    let user = resolve_user(&below, &work.user)?;
+    let user = within(|| resolve_user(&below, &work.user)).attempt(|| ENTER)??;
     let staged = layers.stage(scene.parent.as_ref())?;
     let mut scratch = Scratch::new(layers)?;
-    let mounts = run_mounts::prepare(scene, work, &mut scratch)?;
+    let mounts = within(|| run_mounts::prepare(scene, work, &mut scratch)).attempt(|| ENTER)??;
     let network = network(work, scene.options)?;
 
-    let lower = mount_points(layers, scene.parent.as_ref(), &below, &scratch, &mounts)?;
+    let points = || mount_points(layers, scene.parent.as_ref(), &below, &scratch, &mounts);
+    let lower = within(points).attempt(|| ENTER)??;
     let mut lowers = vec![lower];
     lowers.extend(layers.lowers(scene.parent.as_ref())?);
     if scene.parent.is_none() {
@@ -206,7 +209,7 @@ fn mount_points(
 ) -> Result<PathBuf> {
     let lower = scratch.directory("lower")?;
     let view = layers.view_with_upper(parent, &lower)?;
-    let mut writer = Writer::new(view, below, &lower, super::keeps_owners())?;
+    let mut writer = Writer::new(view, below, &lower, keeps_owners())?;
     for target in DEFAULT_TARGETS {
         writer.directory(Path::new(target), None)?;
     }

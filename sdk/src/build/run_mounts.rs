@@ -12,12 +12,13 @@ use crate::layer::view::View;
 use crate::layer::{LayerStore, StagedLayer};
 use crate::runtime::{BundleMount, BundleSource, NetworkMode};
 use crate::spec::{ByteSize, ContainerPath, Digest};
+use crate::sys::userns::keeps_owners;
 
+use super::cache;
 use super::copy::copy_contents;
 use super::run::{MountSource, Scene, extra_mounts, network, set_mode};
 use super::state::{MountWork, RunWork};
 use super::writer::{Attributes, Writer};
-use super::{cache, keeps_owners};
 
 /// How long a `RUN` waits for another one that has the cache it wants for itself.
 const PATIENCE: Duration = Duration::from_secs(3600);

@@ -12,6 +12,7 @@ use std::path::{Component, Path, PathBuf};
 use crate::error::{Attempt as _, ErrorKind, Fault, Result};
 use crate::layer::view::{Node, NodeKind, View};
 use crate::sys::fs::{self, FileKind, Time};
+use crate::sys::userns;
 
 use super::context::MAX_LINKS;
 use super::mode::Mode;
@@ -214,7 +215,7 @@ impl Writer {
             }
             // A socket is nothing without the process that made it; Docker leaves it out too.
             FileKind::Socket => return Ok(()),
-            FileKind::CharDevice | FileKind::BlockDevice if !self.keeps_owners => {
+            FileKind::CharDevice | FileKind::BlockDevice if !userns::makes_devices() => {
                 return Err(WriteFault::Device { path }.into());
             }
             kind => {

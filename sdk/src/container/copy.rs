@@ -20,7 +20,7 @@ use crate::archive::{Limits, Ownership, Packer, PipeReader, decompress, pack_tre
 use crate::error::{Attempt, Error, ErrorKind, Fault, Result};
 use crate::spec::container_path::ContainerPath;
 use crate::sys::fs::{self, FileKind, PATH_ONLY};
-use crate::sys::probe::{Privilege, privilege};
+use crate::sys::within::{ENTER, within};
 
 /// How to copy.
 ///
@@ -53,7 +53,11 @@ impl CopyOptions {
     }
 
     fn ownership(self) -> Ownership {
-        if self.keeps_owners { Ownership::Keep } else { Ownership::Flatten }
+        match (self.keeps_owners, Ownership::of_this_process()) {
+            (false, _) => Ownership::Flatten,
+            (true, Ownership::Mapped) => Ownership::Mapped,
+            (true, _) => Ownership::Keep,
+        }
     }
 }
 
@@ -139,7 +143,7 @@ impl Handle {
     pub(super) fn copy_out(self: &Arc<Self>, path: &str, host: &Path, options: CopyOptions) -> Result<()> {
         let copy = || {
             let root = self.root()?;
-            let source = Source::in_container(&root, path, options.follows)?;
+            let source = within(|| Source::in_container(&root, path, options.follows)).attempt(|| ENTER)??;
             let (target, name) = Destination::on_host(host)?.take(&source, host)?;
             transfer(source, name, &target, options.ownership())
         };
@@ -150,7 +154,8 @@ impl Handle {
         let copy = || {
             let source = Source::on_host(host, options.follows)?;
             let root = self.root()?;
-            let (target, name) = Destination::in_container(&root, path)?.take(&source, path.as_ref())?;
+            let (target, name) =
+                within(|| Destination::in_container(&root, path)).attempt(|| ENTER)??.take(&source, path.as_ref())?;
             transfer(source, name, &target, options.ownership())
         };
         copy().map_err(|error| attempted(format!("copy {host:?} to {path:?} in {}", self.title()), error))
@@ -159,13 +164,10 @@ impl Handle {
     pub(super) fn read_archive(self: &Arc<Self>, path: &str, options: CopyOptions) -> Result<Archive> {
         let read = || {
             let root = self.root()?;
-            let source = Source::in_container(&root, path, options.follows)?;
+            let source = within(|| Source::in_container(&root, path, options.follows)).attempt(|| ENTER)??;
             let name = if source.contents { b".".to_vec() } else { source.name.clone() };
             // An ordinary user's container has one user: its root.
-            let ownership = match privilege() {
-                Privilege::Root => Ownership::Keep,
-                Privilege::User => Ownership::Flatten,
-            };
+            let ownership = Ownership::of_this_process();
             archive(source, name, ownership, Some(root))
         };
         read().map_err(|error| attempted(format!("read {path:?} in {}", self.title()), error))
@@ -174,17 +176,14 @@ impl Handle {
     pub(super) fn write_archive(self: &Arc<Self>, path: &str, tar: impl Read) -> Result<()> {
         let write = || {
             let root = self.root()?;
-            let target = match Destination::in_container(&root, path)? {
+            let target = match within(|| Destination::in_container(&root, path)).attempt(|| ENTER)?? {
                 Destination::Directory(directory) => directory,
                 Destination::File { .. } => return Err(CopyFault::NotDirectory(path.into()).into()),
                 Destination::Missing { .. } => return Err(CopyFault::Missing(path.into()).into()),
             };
             let limits = Limits::default();
             let mut tar = decompress(BufReader::new(tar), &limits)?;
-            let ownership = match privilege() {
-                Privilege::Root => Ownership::Keep,
-                Privilege::User => Ownership::Flatten,
-            };
+            let ownership = Ownership::of_this_process();
             unpack(&mut tar, &target, ownership, &limits)
         };
         write().map_err(|error| attempted(format!("write an archive to {path:?} in {}", self.title()), error))
@@ -320,9 +319,12 @@ fn transfer(source: Source, name: Vec<u8>, target: &OwnedFd, ownership: Ownershi
 fn archive(source: Source, name: Vec<u8>, ownership: Ownership, root: Option<Root>) -> Result<Archive> {
     let (mut writer, reader) = pipe();
     let work = move || {
-        let mut packer = Packer::new(&mut writer, ownership);
-        pack_tree(&mut packer, &source.file, &name)?;
-        packer.finish()?.finish().attempt(|| "hand over an archive")
+        let pack = || {
+            let mut packer = Packer::new(&mut writer, ownership);
+            pack_tree(&mut packer, &source.file, &name)?;
+            packer.finish()?.finish().attempt(|| "hand over an archive")
+        };
+        within(pack).attempt(|| ENTER)?
     };
     let thread = thread::Builder::new().name("plywood-archive".into()).spawn(work);
     let thread = thread.attempt(|| "start a thread for an archive")?;

@@ -17,7 +17,7 @@ use super::stdio::{Ends, Streams};
 use super::store::{Files, Store};
 use super::user::{resolve_groups, resolve_user};
 use crate::data_root::Durability;
-use crate::error::{ErrorKind, Fault, Result};
+use crate::error::{Attempt, ErrorKind, Fault, Result};
 use crate::layer::WritableLayer;
 use crate::layer::view::View;
 use crate::logs::json_file::{LogConfig, Writer};
@@ -32,6 +32,7 @@ use crate::spec::time::Timestamp;
 use crate::sys::capability::CapabilitySet;
 use crate::sys::cgroup::Group;
 use crate::sys::tty::WindowSize;
+use crate::sys::within::{ENTER, within};
 
 /// The mode of a tmpfs whose options do not say it, as in Docker.
 const TMPFS_MODE: u32 = 0o1777;
@@ -229,7 +230,8 @@ fn bundle(store: &Store, id: &ContainerId, files: &Files, writable: &WritableLay
     let network = record.map_or_else(|| NetworkMode::of_docker(&files.host.network_mode), |record| record.network);
     let mut bundle = Bundle::new(rootfs);
     bundle.hostname = config.hostname.clone();
-    bundle.mounts = mounts(store, id, files, &view(store, writable))?;
+    let mounts = || mounts(store, id, files, &view(store, writable));
+    bundle.mounts = within(mounts).attempt(|| ENTER)??;
     bundle.network = match network {
         NetworkMode::Private => runtime::NetworkMode::Private,
         NetworkMode::Host => runtime::NetworkMode::Host,
@@ -269,7 +271,8 @@ pub(super) fn process_spec(
     command: &Command<'_>,
 ) -> Result<ProcessSpec> {
     let config = &files.config.config;
-    let identity = resolve_user(&view(store, writable), command.user.unwrap_or(&config.user))?;
+    let resolve = || resolve_user(&view(store, writable), command.user.unwrap_or(&config.user));
+    let identity = within(resolve).attempt(|| ENTER)??;
     let recorded = environment::merge(&config.env, command.variables);
     let mut spec = ProcessSpec::new(command.argv.iter().cloned());
     spec.env = environment::complete(&recorded, &config.hostname, &identity.home, command.tty);

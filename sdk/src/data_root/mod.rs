@@ -16,6 +16,7 @@
 //! ├── image/plywood.lock                      0600  the store lock
 //! ├── image/plywood/                          0700  what only plywood knows
 //! │   ├── events/{current,previous}          0600  what has happened
+//! │   ├── id-map                              0600  whose ids the files have, unless they are root's
 //! │   ├── in-flight/<name>                    0600  one file for each object in the making
 //! │   ├── locks/<name>                        0600  further locks
 //! │   └── trash/<random>                            trees on their way out
@@ -44,6 +45,7 @@ use crate::spec::name::VolumeName;
 
 pub(crate) mod atomic;
 pub(crate) mod events;
+mod ids;
 pub(crate) mod journal;
 pub(crate) mod lock;
 mod open;

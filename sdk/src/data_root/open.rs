@@ -112,6 +112,7 @@ pub(super) fn open(path: &Path, durability: Durability, driver: &'static str) ->
     }
     let (session, crashed) = journal::session(&path)?;
     let root = DataRoot(Arc::new(Inner { path, driver, durability, _session: session, _interlock: interlock }));
+    super::ids::check(&root)?;
     if crashed {
         sweep(&root)?;
     }

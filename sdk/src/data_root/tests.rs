@@ -37,6 +37,8 @@ fn a_new_root_has_dockers_directories_and_modes() {
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o710);
     let mut found = tree(&path);
     found.retain(|name, _| !name.starts_with("image/plywood/in-flight/"));
+    let has_map = !matches!(crate::sys::userns::ids(), crate::sys::userns::Ids::Host);
+    assert_eq!(found.remove("image/plywood/id-map"), has_map.then_some(0o600));
     let expected = [
         ("containers", 0o710),
         ("image", 0o700),
@@ -277,4 +279,24 @@ fn small_files_that_are_too_large_or_no_text_are_corrupt() {
             Err(error) => assert!(!is_sound && error.kind() == ErrorKind::Corrupt),
         }
     }
+}
+
+#[test]
+fn a_root_whose_files_belong_to_ids_that_this_user_lacks_is_refused() {
+    if matches!(crate::sys::userns::ids(), crate::sys::userns::Ids::Host) {
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let record = directory.path().join("image/plywood/id-map");
+    drop(open(directory.path()).unwrap());
+    let own = fs::read_to_string(&record).unwrap();
+    fs::write(&record, "0:5:1,1:7:7 0:5:1,1:7:7").unwrap();
+    let error = open(directory.path()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::PermissionDenied);
+    assert!(error.to_string().contains("its files belong to"), "{error}");
+    assert!(error.hint().is_some_and(|hint| hint.contains("/etc/subuid")), "{error:?}");
+    // All belonged to the user, and from now on new ones need not.
+    fs::write(&record, "one").unwrap();
+    drop(open(directory.path()).unwrap());
+    assert_eq!(fs::read_to_string(&record).unwrap(), own);
 }

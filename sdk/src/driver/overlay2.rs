@@ -23,6 +23,8 @@ use crate::archive::XattrKind;
 use crate::data_root::{DataRoot, atomic};
 use crate::error::{Attempt as _, Error, ErrorKind, Result};
 use crate::spec::id::{CacheId, random_hex64};
+use crate::sys::userns;
+use crate::sys::within::{ENTER, within};
 
 /// A page of mount options holds 128 short names of this length, each with `l/` before it: (26 + 2) * 128 ≤ 4096 - 512.
 const LINK_LENGTH: usize = 26;
@@ -175,8 +177,16 @@ fn inherit(model: &Path, directory: &Path) -> Result<()> {
     let wanted = std::fs::metadata(model).attempt(attempt)?;
     let now = std::fs::metadata(directory).attempt(attempt)?;
     if (wanted.uid(), wanted.gid()) != (now.uid(), now.gid()) {
-        // An ordinary user's files all belong to that user.
-        let _ = std::os::unix::fs::chown(directory, Some(wanted.uid()), Some(wanted.gid()));
+        let inherit = || -> io::Result<()> {
+            // These numbers are those of the namespace that this is done in.
+            let wanted = std::fs::metadata(model)?;
+            std::os::unix::fs::chown(directory, Some(wanted.uid()), Some(wanted.gid()))?;
+            std::fs::set_permissions(directory, std::fs::Permissions::from_mode(wanted.mode() & 0o7777))
+        };
+        let inherited = within(inherit).attempt(|| ENTER)?;
+        if userns::keeps_owners() {
+            return inherited.attempt(attempt);
+        }
     }
     // Files are put in from outside as well, where only root may do without the permission: 0555 is common for a root.
     let owner = if rustix::process::geteuid().is_root() { 0 } else { 0o700 };

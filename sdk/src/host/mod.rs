@@ -28,6 +28,8 @@ use rustix::fs::{AtFlags, CWD, Timespec, Timestamps};
 pub(crate) use self::plan::{HostFile, Plan, plan};
 use crate::error::{Attempt as _, Result};
 use crate::spec::{Digest, Digester};
+use crate::sys::userns;
+use crate::sys::within::{ENTER, within};
 
 /// The time of every file: the start of 1980, the earliest that zip archives and their users accept.
 const TIME: Timespec = Timespec { tv_sec: 315_532_800, tv_nsec: 0 };
@@ -87,11 +89,15 @@ impl Plan {
 }
 
 pub(crate) fn write(plan: &Plan, diff: &Path) -> Result<HostBase> {
-    let is_root = rustix::process::geteuid().is_root();
+    within(|| write_here(plan, diff)).attempt(|| ENTER)?
+}
+
+fn write_here(plan: &Plan, diff: &Path) -> Result<HostBase> {
+    let keeps_owners = userns::keeps_owners();
     let mut bytes = 0;
     for (path, file) in &plan.files {
         let place = diff.join(path.strip_prefix("/").unwrap_or(path));
-        bytes += write_file(path, file, &place, is_root).attempt(|| match file {
+        bytes += write_file(path, file, &place, keeps_owners).attempt(|| match file {
             HostFile::Copy { .. } => format!("copy {path:?} of the host to {place:?}"),
             _ => format!("create {place:?}"),
         })?;
@@ -107,15 +113,15 @@ pub(crate) fn write(plan: &Plan, diff: &Path) -> Result<HostBase> {
 }
 
 /// Gives the bytes of a regular file.
-fn write_file(path: &Path, file: &HostFile, place: &Path, is_root: bool) -> io::Result<u64> {
+fn write_file(path: &Path, file: &HostFile, place: &Path, keeps_owners: bool) -> io::Result<u64> {
     let create = || OpenOptions::new().write(true).create_new(true).open(place);
     // Changing the owner clears set-user-ID, so the mode comes last.
     let finish = |file: &File, mode: u32| {
-        if is_root {
+        if keeps_owners {
             fchown(file, Some(0), Some(0))?;
         }
         // An ordinary user's copy would lend the user's own identity, not root's.
-        file.set_permissions(Permissions::from_mode(if is_root { mode } else { mode & 0o1777 }))
+        file.set_permissions(Permissions::from_mode(if keeps_owners { mode } else { mode & 0o1777 }))
     };
     match file {
         HostFile::Directory { mode } => {
@@ -125,7 +131,7 @@ fn write_file(path: &Path, file: &HostFile, place: &Path, is_root: bool) -> io::
         }
         HostFile::Symlink { target } => {
             symlink(target, place)?;
-            if is_root {
+            if keeps_owners {
                 lchown(place, Some(0), Some(0))?;
             }
             Ok(0)

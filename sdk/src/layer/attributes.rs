@@ -5,11 +5,11 @@ use std::path::Path;
 
 use super::view::{Node, NodeKind};
 use crate::error::{Attempt as _, Error, Result};
-use crate::sys;
+use crate::sys::{self, userns};
 
 /// Gives the file at `path`, which the caller has made of the same kind, the attributes of `node`.
 ///
-/// An ordinary user's files all belong to that user, and attributes that only root may set stay behind. Those of
+/// The files of an ordinary user without further ids all belong to that user, and attributes that only root may set stay behind. Those of
 /// overlay itself never leave a layer: the node does not tell them.
 pub(crate) fn copy(node: &Node, path: &Path) -> Result<()> {
     let attempt = || format!("copy the attributes of {:?} to {path:?}", node.path);
@@ -17,14 +17,15 @@ pub(crate) fn copy(node: &Node, path: &Path) -> Result<()> {
         return Err(Error::os(attempt(), io::ErrorKind::InvalidInput.into()));
     };
     let directory = sys::fs::open_directory(parent).attempt(attempt)?;
-    let is_root = rustix::process::geteuid().is_root();
-    let tolerate = |result: io::Result<()>| match result {
-        Err(error) if !is_root && is_refusal(&error) => Ok(()),
+    let tolerate = |may: bool, result: io::Result<()>| match result {
+        Err(error) if !may && is_refusal(&error) => Ok(()),
         result => result,
     };
-    tolerate(sys::fs::set_owner_at(&directory, name, node.uid, node.gid)).attempt(attempt)?;
+    let owned = sys::fs::set_owner_at(&directory, name, node.uid, node.gid);
+    tolerate(userns::keeps_owners(), owned).attempt(attempt)?;
     for (key, value) in node.xattrs()? {
-        tolerate(sys::fs::set_xattr_at(&directory, name, &key[..], &value)).attempt(attempt)?;
+        let set = sys::fs::set_xattr_at(&directory, name, &key[..], &value);
+        tolerate(userns::makes_devices(), set).attempt(attempt)?;
     }
     // After the owner, which takes set-uid away.
     if !matches!(node.kind, NodeKind::Symlink(_)) {

@@ -19,6 +19,7 @@ use super::writable::WritableLayer;
 use crate::archive::XattrKind;
 use crate::error::{Attempt as _, Result};
 use crate::sys::fs::{self, DIRECTORY, FileKind, Metadata, Time};
+use crate::sys::within::{ENTER, within};
 
 /// A path of a container that is not as its image has it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -76,6 +77,10 @@ impl LayerStore {
     ///
     /// The layer may be in use; what changes meanwhile is told or not.
     pub(crate) fn changes(&self, layer: &WritableLayer) -> Result<Vec<Change>> {
+        within(|| self.changes_here(layer)).attempt(|| ENTER)?
+    }
+
+    fn changes_here(&self, layer: &WritableLayer) -> Result<Vec<Change>> {
         let root = fs::open_directory(&layer.upper).attempt(|| format!("open {:?}", layer.upper))?;
         let below = View::new(layer.lowers.clone(), self.xattrs());
         let mut comparison = Comparison {

@@ -17,6 +17,7 @@ use crate::data_root::{Durability, atomic};
 use crate::error::{Attempt as _, ErrorKind, Fault, Result};
 use crate::spec::digest::{ChainId, DiffId, Digester};
 use crate::sys;
+use crate::sys::within::{ENTER, within};
 
 /// How long to wait for someone else who imports the same layer: as long as that may reasonably take.
 const IMPORT_PATIENCE: Duration = Duration::from_secs(30 * 60);
@@ -66,8 +67,9 @@ impl LayerStore {
     /// If the store has that layer already, the staged one is dropped and the existing one given.
     pub(crate) fn commit(&self, staged: StagedLayer) -> Result<Layer> {
         let options = self.apply_options(Limits::default());
-        let applied =
-            self.with_tar_split(&staged, |tar_split| archive::digest_layer(staged.diff(), tar_split, None, &options))?;
+        let applied = self.with_tar_split(&staged, |tar_split| {
+            within(|| archive::digest_layer(staged.diff(), tar_split, None, &options)).attempt(|| ENTER)?
+        })?;
         self.publish(staged, applied)
     }
 
@@ -76,6 +78,10 @@ impl LayerStore {
     /// # Errors
     /// `Unsupported` if a file changes while it is read.
     pub(crate) fn commit_copy(&self, layer: &WritableLayer) -> Result<Option<Layer>> {
+        within(|| self.commit_copy_here(layer)).attempt(|| ENTER)?
+    }
+
+    fn commit_copy_here(&self, layer: &WritableLayer) -> Result<Option<Layer>> {
         let attempt = || format!("read {:?}", layer.upper);
         let upper = sys::fs::open_directory(&layer.upper).attempt(attempt)?;
         if sys::fs::read_directory(&upper).attempt(attempt)?.is_empty() {
@@ -137,7 +143,8 @@ impl LayerStore {
             metadata::write_layer(&write_set, &layer, Durability::Fast)?;
             if self.root().durability() == Durability::Full {
                 let attempt = || format!("sync {:?}", self.root().path());
-                let directory = sys::fs::open_directory(staged.diff()).attempt(attempt)?;
+                // Not the layer's own: that may let nobody but its owner in.
+                let directory = sys::fs::open_directory(&self.root().layer_dir(&layer.cache_id)).attempt(attempt)?;
                 sys::fs::sync_file_system(directory).attempt(attempt)?;
             }
             // If someone else was first and their layer is removed before it is read, it is our turn after all.
@@ -158,12 +165,14 @@ impl LayerStore {
         let mut out = Hashing { out, digester: Digester::new() };
         match File::open(&path) {
             Ok(file) => {
-                archive::reassemble(&mut BufReader::new(file), &diff, &mut out)?;
+                archive::relay(&mut out, |out| archive::reassemble(&mut BufReader::new(file), &diff, out))?;
             }
             // Others may have left it out; for a layer of ours the tar follows from the files.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let options = self.apply_options(Limits::default());
-                archive::digest_layer(&diff, &mut io::sink(), Some(&mut out), &options)?;
+                archive::relay(&mut out, |out| {
+                    archive::digest_layer(&diff, &mut io::sink(), Some(out), &options).map(drop)
+                })?;
             }
             Err(error) => return Err(error).attempt(|| format!("open {path:?}")),
         }

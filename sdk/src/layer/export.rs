@@ -6,13 +6,17 @@ use std::os::unix::ffi::OsStrExt as _;
 use super::store::LayerStore;
 use super::view::{Node, NodeKind, View};
 use super::writable::WritableLayer;
-use crate::archive::{Limits, Member, Packer};
+use crate::archive::{Limits, Member, Packer, relay};
 use crate::error::Result;
 use crate::sys::fs::FileKind;
 
 impl LayerStore {
     /// Writes what `layer` and the layers below it show together, as a plain tar without an entry for the root.
     pub(crate) fn export(&self, layer: &WritableLayer, out: &mut dyn Write) -> Result<()> {
+        relay(out, |out| self.export_here(layer, out))
+    }
+
+    fn export_here(&self, layer: &WritableLayer, out: &mut dyn Write) -> Result<()> {
         let stack = std::iter::once(&layer.upper).chain(&layer.lowers).cloned().collect();
         let view = View::new(stack, self.xattrs());
         let mut packer = Packer::new(out, self.apply_options(Limits::default()).ownership);

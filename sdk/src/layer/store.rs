@@ -72,11 +72,9 @@ impl LayerStore {
         self.driver().xattrs()
     }
 
-    /// How layers are written into this store: an ordinary user's files all belong to that user.
+    /// How layers are written into this store: an ordinary user without further ids owns all files.
     pub(crate) fn apply_options(&self, limits: Limits) -> ApplyOptions {
-        let is_root = rustix::process::geteuid().is_root();
-        let ownership = if is_root { Ownership::Keep } else { Ownership::Flatten };
-        ApplyOptions { xattrs: self.xattrs(), ownership, limits }
+        ApplyOptions { xattrs: self.xattrs(), ownership: Ownership::of_this_process(), limits }
     }
 
     // ---- reading

@@ -20,10 +20,11 @@ use std::time::Duration;
 use super::store::LayerStore;
 use super::{init, metadata};
 use crate::data_root::{Durability, atomic};
-use crate::error::{ErrorKind, Fault, Result};
+use crate::error::{Attempt as _, ErrorKind, Fault, Result};
 use crate::layer::metadata::MountRecord;
 use crate::spec::digest::ChainId;
 use crate::spec::id::{CacheId, ContainerId};
+use crate::sys::within::{ENTER, within};
 
 /// How long another program may take to make the init layer that we want too.
 const INIT_PATIENCE: Duration = Duration::from_secs(60);
@@ -144,7 +145,7 @@ impl LayerStore {
     fn create_init(&self, id: &CacheId, below: &[CacheId]) -> Result<()> {
         self.driver().create(id, below.first())?;
         let image = super::view::View::new(self.driver().lowers(below), self.xattrs());
-        init::fill(&self.driver().diff_dir(id), &image)
+        within(|| init::fill(&self.driver().diff_dir(id), &image)).attempt(|| ENTER)?
     }
 
     /// Removes the shared init layer `id` of a chain that somebody noted who ended in the middle.

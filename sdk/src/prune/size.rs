@@ -5,11 +5,17 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use crate::sys::within::within;
+
 /// stat(2): `st_blocks` counts in units of this, whatever the file system's own are.
 const BLOCK: u64 = 512;
 
 /// Bytes that the files below `path` take, each hard-linked one once. What cannot be read, or goes meanwhile, counts 0.
 pub(super) fn size_of_tree(path: &Path) -> u64 {
+    within(|| size_here(path)).unwrap_or(0)
+}
+
+fn size_here(path: &Path) -> u64 {
     let mut linked = HashSet::new();
     let mut pending = vec![path.to_owned()];
     let mut bytes = 0;

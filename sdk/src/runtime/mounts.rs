@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::bundle::{Bundle, BundleMount, BundleSource, Isolation, NetworkMode, Rootfs};
 use super::masks;
+use super::plan::Users;
 use super::script::{Lookup, Script};
 use crate::error::{Attempt, Error, ErrorKind, Result};
 use crate::sys::mount::{
@@ -16,7 +17,7 @@ use crate::sys::mount::{
     MOVE_MOUNT_F_EMPTY_PATH,
 };
 use crate::sys::plan::{ANY, Register};
-use crate::sys::probe;
+use crate::sys::{probe, userns};
 
 pub(super) const CLOSED: u64 = ATTR_NOSUID | ATTR_NODEV | ATTR_NOEXEC;
 
@@ -187,21 +188,21 @@ fn text(path: &Path) -> Result<&str> {
 }
 
 /// Mounts `/proc`, `/sys` and `/dev`; the register is the root of `/dev`.
-pub(super) fn defaults(script: &mut Script, root: Register, bundle: &Bundle, user_namespace: bool) -> Result<Register> {
+pub(super) fn defaults(script: &mut Script, root: Register, bundle: &Bundle, users: Users<'_>) -> Result<Register> {
     script.step("mount /proc").hint = Some(PROC_HINT);
     let proc = script.file_system("proc", &[], CLOSED)?;
     attach_default(script, root, "proc", proc)?;
     if bundle.network != NetworkMode::Host {
-        network_settings(script, proc, bundle)?;
+        network_settings(script, proc, bundle, users)?;
     }
     sysctls(script, proc, &bundle.isolation)?;
     script.close(proc);
     sys(script, root, bundle)?;
-    let dev = dev(script, root, user_namespace)?;
+    let dev = dev(script, root, users.are_mapped())?;
     if !bundle.privileged {
         masks::hide(script, root, dev, &bundle.isolation)?;
     }
-    below_dev(script, root, bundle, user_namespace)?;
+    below_dev(script, root, bundle, users)?;
     Ok(dev)
 }
 
@@ -223,11 +224,13 @@ pub(super) fn attach_default(script: &mut Script, root: Register, path: &str, mo
 }
 
 /// Ports below 1024 and ping for everybody, which makes up for the missing `NET_RAW`.
-fn network_settings(script: &mut Script, proc: Register, bundle: &Bundle) -> Result<()> {
+fn network_settings(script: &mut Script, proc: Register, bundle: &Bundle, users: Users<'_>) -> Result<()> {
     script.step("set up the network");
-    let last = match probe::privilege() {
-        probe::Privilege::Root => "0 2147483647".to_owned(),
-        probe::Privilege::User => format!("{0} {0}", bundle.process.user.gid),
+    // The kernel takes none but groups that exist.
+    let last = match users {
+        Users::Host => "0 2147483647".to_owned(),
+        Users::One => format!("{0} {0}", bundle.process.user.gid),
+        Users::Many(_) => format!("0 {}", userns::last_gid()),
     };
     for (name, value) in
         [("sys/net/ipv4/ip_unprivileged_port_start", "0".to_owned()), ("sys/net/ipv4/ping_group_range", last)]
@@ -314,11 +317,11 @@ fn dev(script: &mut Script, root: Register, user_namespace: bool) -> Result<Regi
     Ok(dev)
 }
 
-fn below_dev(script: &mut Script, root: Register, bundle: &Bundle, user_namespace: bool) -> Result<()> {
+fn below_dev(script: &mut Script, root: Register, bundle: &Bundle, users: Users<'_>) -> Result<()> {
     let shm_size = bundle.isolation.shm_size.unwrap_or(SHM_SIZE).to_string();
     let mut pts = vec![("ptmxmode", "0666"), ("mode", "0620")];
-    // Group 5 is "tty" everywhere, but an ordinary user's container has one group.
-    pts.extend((!user_namespace).then_some(("gid", "5")));
+    // Group 5 is "tty" everywhere, but there may be one group only.
+    pts.extend(users.have_groups().then_some(("gid", "5")));
     let pts_attributes = ATTR_NOSUID | ATTR_NOEXEC;
     for (path, kind, options, attributes) in [
         ("dev/pts", "devpts", pts, pts_attributes),

@@ -19,6 +19,7 @@ use crate::sys::mount::{AT_EMPTY_PATH, RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, o
 use crate::sys::namespace;
 use crate::sys::plan::{ANY, Blob, Offset, Register};
 use crate::sys::signal;
+use crate::sys::userns::{self, Ids};
 
 use super::script::Steps;
 
@@ -76,18 +77,52 @@ const SIGNAL_SET: u64 = 8;
 /// What the helper is called as process 1.
 const INIT: &str = "/sbin/plywood-init";
 
-/// The plan of a container's first process; one that becomes the helper where there is a `handover`.
+/// Whose ids a container has.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Users<'a> {
+    /// The host's.
+    Host,
+    /// One, in a user namespace of its own.
+    One,
+    /// Those of this user namespace.
+    Many(&'a OwnedFd),
+}
+
+impl Users<'_> {
+    /// Of this process's containers.
+    pub(super) fn get() -> Users<'static> {
+        match userns::ids() {
+            Ids::Host => Users::Host,
+            Ids::Many(namespace) => Users::Many(&namespace.fd),
+            Ids::One(_) => Users::One,
+        }
+    }
+
+    /// Whether they are those of a user namespace.
+    pub(super) fn are_mapped(self) -> bool {
+        !matches!(self, Self::Host)
+    }
+
+    /// Whether a process has groups besides its own one.
+    pub(super) fn have_groups(self) -> bool {
+        !matches!(self, Self::One)
+    }
+}
+
+/// The plan of a container's first process; one that becomes the helper where there is a `handover`. `namespaces` are those
+/// that it makes once it is in a user namespace.
 pub(super) fn start(
     bundle: &Bundle,
     streams: &[Stream; 3],
     terminal: Option<Wish>,
-    user_namespace: bool,
+    users: Users<'_>,
+    namespaces: u64,
     handover: Option<Handover>,
     group: Option<&Group>,
 ) -> Result<Prepared> {
     let mut script = Script::new();
     let found = script.plan.register();
-    hand_over_streams(&mut script, streams, user_namespace)?;
+    hand_over_streams(&mut script, streams, users, namespaces)?;
     let first_free = match handover {
         Some(handover) => keep_for_helper(&mut script, handover),
         None => FIRST_FREE,
@@ -100,8 +135,8 @@ pub(super) fn start(
     script.plan.call(libc::SYS_unshare, &[namespace::CGROUP.into()]);
 
     mounts::isolate(&mut script)?;
-    let root = mounts::root(&mut script, &bundle.rootfs, user_namespace)?;
-    let dev = mounts::defaults(&mut script, root, bundle, user_namespace)?;
+    let root = mounts::root(&mut script, &bundle.rootfs, users.are_mapped())?;
+    let dev = mounts::defaults(&mut script, root, bundle, users)?;
     cgroup_mounts::mount(&mut script, root, bundle, group)?;
     // Before anything else is mounted: what leads to the devpts is ours so far.
     let peer = terminal.map(|wish| terminal::make(&mut script, root, wish)).transpose()?;
@@ -133,7 +168,7 @@ pub(super) fn start(
         let (length, name) = (bundle.isolation.domainname.len() as u64, script.text(&bundle.isolation.domainname)?);
         script.plan.call(libc::SYS_setdomainname, &[name.into(), length.into()]);
     }
-    settle(&mut script, spec, cwd, first_free, user_namespace)?;
+    settle(&mut script, spec, cwd, first_free, users)?;
     end(script, spec, found, handover)
 }
 
@@ -212,8 +247,11 @@ pub(super) fn exec(
     };
     script.step(format!("use the working directory {:?} of the container", spec.cwd));
     let (_, cwd) = script.look_up(root, spec.cwd.relative(), Lookup::Directory)?;
-    let user_namespace = target.namespaces() & namespace::USER != 0;
-    settle(&mut script, spec, cwd, first_free, user_namespace)?;
+    let users = match target.namespaces() & namespace::USER {
+        0 => Users::Host,
+        _ => Users::get(),
+    };
+    settle(&mut script, spec, cwd, first_free, users)?;
     end(script, spec, found, handover)
 }
 
@@ -221,10 +259,23 @@ pub(super) fn exec(
 pub(super) const JOIN: &str = "join the container";
 
 /// How every child begins that makes a root file system: as root, in a session of its own, with these streams.
-pub(super) fn hand_over_streams(script: &mut Script, streams: &[Stream; 3], user_namespace: bool) -> Result<()> {
+pub(super) fn hand_over_streams(
+    script: &mut Script,
+    streams: &[Stream; 3],
+    users: Users<'_>,
+    namespaces: u64,
+) -> Result<()> {
     begin(script);
     script.plan.gate();
-    if !user_namespace {
+    if let Users::Many(namespace) = users {
+        script.step("join the user namespace of this user");
+        script.plan.call(libc::SYS_setns, &[namespace.as_raw_fd().into(), namespace::USER.into()]);
+        // The one that joins has no capabilities over the namespaces it was made with: a second child makes its own.
+        script.step("create the namespaces of the container");
+        script.plan.fork(namespaces);
+        begin(script);
+    }
+    if !matches!(users, Users::One) {
         script.step("become root");
         for call in [libc::SYS_setresgid, libc::SYS_setresuid] {
             script.plan.call(call, &[0.into(), 0.into(), 0.into()]);
@@ -307,7 +358,7 @@ fn keep_for_helper(script: &mut Script, handover: Handover) -> u32 {
 }
 
 /// From the working directory to the last restriction: the same for all.
-fn settle(script: &mut Script, spec: &ProcessSpec, cwd: Register, first_free: u32, user_namespace: bool) -> Result<()> {
+fn settle(script: &mut Script, spec: &ProcessSpec, cwd: Register, first_free: u32, users: Users<'_>) -> Result<()> {
     script.step(format!("change to the working directory {:?}", spec.cwd));
     script.plan.call(libc::SYS_fchdir, &[cwd.into()]);
     close_from(script, first_free);
@@ -324,7 +375,7 @@ fn settle(script: &mut Script, spec: &ProcessSpec, cwd: Register, first_free: u3
         script.plan.call(libc::SYS_rt_sigaction, &arguments);
     }
     script.plan.call(libc::SYS_umask, &[0o022.into()]);
-    security::restrict(script, spec, user_namespace)?;
+    security::restrict(script, spec, users)?;
     security::confine(script, spec)
 }
 

@@ -8,12 +8,11 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use super::bundle::Bundle;
-use super::plan::{FIRST_FREE, Stream, beyond_standard, close_from, hand_over_streams};
+use super::plan::{FIRST_FREE, Stream, Users, beyond_standard, close_from, hand_over_streams};
 use super::script::Script;
 use super::{mounts, terminal};
 use crate::error::{Attempt, Result};
 use crate::sys::clone::{self, Options};
-use crate::sys::probe::{Privilege, privilege};
 use crate::sys::visible::Visibility;
 use crate::sys::{namespace, tty, wait};
 
@@ -38,18 +37,18 @@ impl MountedRoot {
 /// # Errors
 /// They name the step and its object. Nothing is left behind but directories that were made to be mounted on.
 pub(crate) fn mount(bundle: &Bundle) -> Result<MountedRoot> {
-    let user_namespace = privilege() == Privilege::User;
+    let users = Users::get();
     let (socket, theirs) = tty::channel().attempt(|| "create a socket for a root directory")?;
     let streams = [Stream::Fd(beyond_standard(theirs)?), Stream::Null, Stream::Null];
     let mut script = Script::new();
-    hand_over_streams(&mut script, &streams, user_namespace)?;
+    hand_over_streams(&mut script, &streams, users, namespace::MOUNT)?;
     close_from(&mut script, FIRST_FREE);
     script.step("open the mount namespace");
     let name = script.text("/proc/self/ns/mnt")?;
     let flags = libc::O_RDONLY | libc::O_CLOEXEC;
     let namespace = script.get(libc::SYS_openat, &[libc::AT_FDCWD.into(), name.into(), flags.into()]);
     mounts::isolate(&mut script)?;
-    let root = mounts::root(&mut script, &bundle.rootfs, user_namespace)?;
+    let root = mounts::root(&mut script, &bundle.rootfs, users.are_mapped())?;
     for mount in &bundle.mounts {
         mounts::mount(&mut script, root, mount, bundle)?;
     }
@@ -61,14 +60,15 @@ pub(crate) fn mount(bundle: &Bundle) -> Result<MountedRoot> {
         terminal::send(&mut script, "hand the root to the host program", descriptor);
     }
     let (mut blob, steps) = script.seal()?;
-    let (namespaces, visibility) = match user_namespace {
-        true => (namespace::MOUNT | namespace::USER, Visibility::Kept),
-        false => (namespace::MOUNT, Visibility::Hidden),
+    let (namespaces, forks, visibility) = match users {
+        Users::Host => (namespace::MOUNT, false, Visibility::Hidden),
+        Users::One => (namespace::MOUNT | namespace::USER, false, Visibility::Kept),
+        Users::Many(_) => (0, true, Visibility::Hidden),
     };
-    let options = Options { namespaces, forks: false, visibility, cgroup: None };
-    let child = clone::spawn(&mut blob, options, |pid, _| match user_namespace {
-        true => clone::map_single(pid, 0, 0),
-        false => Ok(()),
+    let options = Options { namespaces, forks, visibility, cgroup: None };
+    let child = clone::spawn(&mut blob, options, |pid, _| match users {
+        Users::One => clone::map_single(pid, 0, 0),
+        Users::Host | Users::Many(_) => Ok(()),
     });
     let child = child.map_err(|failure| steps.error(&blob, failure))?;
     let attempt = || "receive the root of a container";
@@ -82,7 +82,7 @@ pub(crate) fn mount(bundle: &Bundle) -> Result<MountedRoot> {
 /// # Errors
 /// They say why it cannot be done.
 pub(crate) fn try_namespaces() -> Result<()> {
-    let user_namespace = privilege() == Privilege::User;
+    let user_namespace = Users::get().are_mapped();
     let mut script = Script::new();
     script.plan.gate();
     script.step("create a cgroup namespace");

@@ -5,6 +5,7 @@ use crate::sys::plan::{ANY, Word};
 use crate::sys::seccomp::{INSTRUCTION_SIZE, SET_MODE_FILTER};
 
 use super::bundle::{Limit, ProcessSpec};
+use super::plan::Users;
 use super::script::Script;
 use crate::error::{Attempt, Result};
 
@@ -20,7 +21,7 @@ const KEYCTL_JOIN_SESSION_KEYRING: i32 = 1;
 const AMBIENT: [i32; 2] = [47, 4];
 
 /// Gives up what the process shall not have, becomes its user, and gives up the rest.
-pub(super) fn restrict(script: &mut Script, spec: &ProcessSpec, user_namespace: bool) -> Result<()> {
+pub(super) fn restrict(script: &mut Script, spec: &ProcessSpec, users: Users<'_>) -> Result<()> {
     limits(script, &spec.limits);
     bounding(script, spec.capabilities);
     // As root: a user's keys are few (kernel.keys.maxkeys), and the filter forbids the call.
@@ -29,8 +30,8 @@ pub(super) fn restrict(script: &mut Script, spec: &ProcessSpec, user_namespace: 
         // Takes CAP_SYS_ADMIN then, which is given up below.
         load(script, spec)?;
     }
-    user(script, spec, user_namespace);
-    let allowed = match user_namespace {
+    user(script, spec, users);
+    let allowed = match users.are_mapped() {
         true => CapabilitySet::ALL,
         false => capability::effective().attempt(|| "read the capabilities of this process")?,
     };
@@ -96,20 +97,24 @@ fn bounding(script: &mut Script, kept: CapabilitySet) {
     }
 }
 
-fn user(script: &mut Script, spec: &ProcessSpec, user_namespace: bool) {
+fn user(script: &mut Script, spec: &ProcessSpec, users: Users<'_>) {
     let user = &spec.user;
-    if !user_namespace {
+    let hint = match users {
+        Users::Host => None,
+        Users::One => Some("in a container of an ordinary user without subordinate ids one user and one group exist"),
+        Users::Many(_) => Some("the subordinate ids of this user (/etc/subuid, /etc/subgid) do not reach that far"),
+    };
+    if users.have_groups() {
         let mut groups = vec![user.gid];
         groups.extend(user.groups.iter().filter(|group| **group != user.gid));
-        script.step("set the groups of the process");
+        script.step("set the groups of the process").hint = hint;
         let (count, groups) = (groups.len() as u64, script.plan.halves(&groups));
         script.plan.call(libc::SYS_setgroups, &[count.into(), groups.into()]);
     }
-    let hint = "in a container of an ordinary user one user and one group exist";
-    script.step(format!("become group {} of the container", user.gid)).hint = user_namespace.then_some(hint);
+    script.step(format!("become group {} of the container", user.gid)).hint = hint;
     let gid = user.gid.into();
     script.plan.call(libc::SYS_setresgid, &[gid, gid, gid]);
-    script.step(format!("become user {} of the container", user.uid)).hint = user_namespace.then_some(hint);
+    script.step(format!("become user {} of the container", user.uid)).hint = hint;
     let uid = user.uid.into();
     script.plan.call(libc::SYS_setresuid, &[uid, uid, uid]);
 }

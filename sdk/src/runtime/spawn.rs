@@ -9,7 +9,7 @@ use super::OnExit;
 use super::bundle::{Bundle, NetworkMode, ProcessSpec};
 use super::cgroup;
 use super::outside;
-use super::plan::{self, JOIN, Prepared, Stream, beyond_standard};
+use super::plan::{self, JOIN, Prepared, Stream, Users, beyond_standard};
 use super::process::{Membership, Process};
 use super::stdio::{Input, Output, Sink, Stdio};
 use super::supervisor::Supervisor;
@@ -20,14 +20,14 @@ use crate::error::{Attempt, Error, ErrorKind, Result};
 use crate::sys::cgroup::Group;
 use crate::sys::clone::{self, Child, Failure, Options};
 use crate::sys::helper::{Line, Role};
-use crate::sys::probe::{Privilege, privilege};
 use crate::sys::visible::Visibility;
 use crate::sys::{namespace, signal, tty, wait};
 
 /// What the caller does at certain points of a container's start.
 #[derive(Default)]
 pub(crate) struct Hooks<'a> {
-    /// Called with the process while it waits, before anything of it is to be seen.
+    /// Called with the process while it waits, before anything of it is to be seen. With several ids it is the parent of
+    /// the container's, which inherits what it has been put into, and ends.
     pub created: Option<Hook<'a>>,
     /// Called once the process no longer shares memory with this program, and before the payload begins: the point for
     /// limits on memory, which could end this program earlier. It has the memory of the helper until then.
@@ -64,7 +64,7 @@ fn start_in(
     hooks: Hooks<'_>,
     on_exit: OnExit,
 ) -> Result<Process> {
-    let user_namespace = privilege() == Privilege::User;
+    let users = Users::get();
     let supervisor = Supervisor::get()?;
     let Wired { streams, mut ours } = wire(stdio)?;
     let wish = ours.wish(&bundle.process);
@@ -79,27 +79,34 @@ fn start_in(
     };
     let helped = role.map(|role| Helped::new(role, &bundle.process)).transpose()?;
     let handover = helped.as_ref().map(|helped| helped.line.handover().attempt(|| HAND_OVER)).transpose()?;
-    let mut prepared = plan::start(bundle, &streams, wish, user_namespace, handover, group)?;
     let mut namespaces = namespace::MOUNT | namespace::PID | namespace::IPC | namespace::UTS;
     if bundle.network != NetworkMode::Host {
         namespaces |= namespace::NETWORK;
     }
-    let mut visibility = Visibility::Hidden;
-    if user_namespace {
-        namespaces |= namespace::USER;
-        visibility = Visibility::Kept;
-    }
+    let mut prepared = plan::start(bundle, &streams, wish, users, namespaces, handover, group)?;
     let directory = open_group(group)?;
-    let options = Options { namespaces, forks: false, visibility, cgroup: directory.as_ref().map(AsFd::as_fd) };
+    let cgroup = directory.as_ref().map(AsFd::as_fd);
+    let options = match users {
+        Users::Host => Options { namespaces, forks: false, visibility: Visibility::Hidden, cgroup },
+        // Its maps are written from outside, which wants it visible.
+        Users::One => {
+            let namespaces = namespaces | namespace::USER;
+            Options { namespaces, forks: false, visibility: Visibility::Kept, cgroup }
+        }
+        Users::Many(_) => Options { namespaces: 0, forks: true, visibility: Visibility::Hidden, cgroup },
+    };
+    if users.are_mapped() {
+        namespaces |= namespace::USER;
+    }
     let user = &bundle.process.user;
     let mut refused = None;
     let spawned = clone::spawn(&mut prepared.blob, options, |pid, pidfd| {
         let joined = group.map_or(Ok(()), |group| cgroup::join(group, pid));
         let created = joined.and_then(|()| hooks.created.map_or(Ok(()), |created| created(pid, pidfd)));
         keep(created, &mut refused)?;
-        match user_namespace {
-            true => clone::map_single(pid, user.uid, user.gid),
-            false => Ok(()),
+        match users {
+            Users::One => clone::map_single(pid, user.uid, user.gid),
+            Users::Host | Users::Many(_) => Ok(()),
         }
     });
     let child = spawned.map_err(|failure| refused.unwrap_or_else(|| prepared.error(failure)))?;

@@ -15,5 +15,7 @@ pub(crate) mod reaper;
 pub(crate) mod seccomp;
 pub(crate) mod signal;
 pub(crate) mod tty;
+pub(crate) mod userns;
 pub(crate) mod visible;
 pub(crate) mod wait;
+pub(crate) mod within;

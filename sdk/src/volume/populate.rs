@@ -11,6 +11,7 @@ use crate::data_root::Durability;
 use crate::error::{Attempt as _, Result};
 use crate::layer::attributes;
 use crate::layer::view::{Node, NodeKind, View};
+use crate::sys::within::{ENTER, within};
 use crate::sys::{self, fs::FileKind};
 
 /// How long to wait for someone else who fills the same volume.
@@ -25,6 +26,10 @@ impl VolumeStore {
     ///
     /// If the process ends in the middle, the next one that comes here begins anew.
     pub(crate) fn populate(&self, volume: &Volume, image: &View, path: &str) -> Result<bool> {
+        within(|| self.populate_here(volume, image, path)).attempt(|| ENTER)?
+    }
+
+    fn populate_here(&self, volume: &Volume, image: &View, path: &str) -> Result<bool> {
         let source = match image.resolve(path)? {
             Some(node) if matches!(node.kind, NodeKind::Dir) => node,
             _ => return Ok(false),

@@ -48,7 +48,7 @@ impl Tree<'_> {
     }
 
     pub(super) fn changes_owner(&self, uid: u32, gid: u32) -> bool {
-        self.options.ownership == Ownership::Keep && (uid, gid) != (self.creation.uid, self.creation.gid)
+        self.options.ownership.keeps_owners() && (uid, gid) != (self.creation.uid, self.creation.gid)
     }
 
     pub(super) fn set_xattrs_at(&self, parent: &Parent, name: &[u8], entry: &Entry) -> Result<()> {
@@ -75,13 +75,17 @@ impl Tree<'_> {
     }
 
     /// Overlay state never comes from an archive, labels and measurements are the host's, and an ordinary user can set
-    /// neither capabilities nor trusted attributes.
+    /// no trusted attributes, and capabilities only with ids that they can hold for.
     fn accepts(&self, name: &[u8]) -> bool {
         if is_overlay_state(name) || matches!(name, b"security.selinux" | b"security.ima" | b"security.evm") {
             return false;
         }
         let is_privileged = name.starts_with(b"security.") || name.starts_with(b"trusted.");
-        self.options.ownership == Ownership::Keep || !is_privileged
+        match self.options.ownership {
+            Ownership::Keep => true,
+            Ownership::Mapped => !is_privileged || name == b"security.capability",
+            Ownership::Flatten => !is_privileged,
+        }
     }
 }
 

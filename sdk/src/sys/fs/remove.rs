@@ -7,6 +7,8 @@ use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 
+use crate::sys::within::within;
+
 use super::{
     DIRECTORY, DirEntry, FileKind, PATH_ONLY, bytes, make_directory_at, open_at, read_directory, set_mode, stat,
 };
@@ -20,6 +22,14 @@ const OPEN_LEVELS: usize = 32;
 /// owner that forbid reading or searching. A mount point below is an error (`EBUSY`).
 pub(crate) fn remove_tree(directory: impl AsFd, name: &OsStr) -> io::Result<()> {
     let directory = directory.as_fd();
+    match remove_here(directory, name) {
+        // It may hold what belongs to further ids of this user.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => within(|| remove_here(directory, name))?,
+        removed => removed,
+    }
+}
+
+fn remove_here(directory: BorrowedFd<'_>, name: &OsStr) -> io::Result<()> {
     match rustix::fs::unlinkat(directory, bytes(name), AtFlags::empty()) {
         Ok(()) | Err(Errno::NOENT) => return Ok(()),
         Err(Errno::ISDIR | Errno::PERM) => {}
