@@ -1,15 +1,16 @@
 //! The Dockerfile that everybody starts with, as Rust: a Debian base, packages, a program; three containers of it.
 //!
-//! `cargo run --example dockerfile_as_code -- debian.tar` as root, where `debian.tar` is a root filesystem made by
-//! `mmdebstrap --variant=apt --include=ca-certificates bookworm debian.tar`. Packages come from where this host's apt
-//! takes them: its configuration is mounted, read-only, into the `RUN`.
+//! `cargo run --example dockerfile_as_code -- debian.tar`, where `debian.tar` is a root filesystem made by `mmdebstrap
+//! --variant=apt --include=ca-certificates bookworm debian.tar`; for an ordinary user, who cannot make device nodes, with
+//! `--skip=output/dev`. Packages come from where this host's apt takes them: its configuration is mounted, read-only, into
+//! the `RUN`.
 
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::Command;
 
 use plywood::build::{Event, Options};
 use plywood::container::NetworkMode;
+use plywood::doctor::State;
 use plywood::image::ImportOptions;
 use plywood::{Container, Engine, Mount, layers};
 
@@ -28,8 +29,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         eprintln!("usage: dockerfile_as_code debian.tar (made by `mmdebstrap --variant=apt bookworm debian.tar`)");
         std::process::exit(2);
     };
-    if !is_root() {
-        eprintln!("apt switches between users, and the user namespace of an ordinary user has one: run this as root");
+    // apt switches between users: as an ordinary user it takes subordinate ids.
+    let report = plywood::doctor();
+    let one_id = report.findings().iter().find(|it| it.subject() == "subordinate ids" && it.state() != State::Ok);
+    if let Some(finding) = one_id {
+        let (cause, remedy) = (finding.cause().unwrap_or_default(), finding.remedy().unwrap_or_default());
+        eprintln!("{}: {cause}; {remedy}, or run this as root", finding.seen());
         std::process::exit(2);
     }
     let engine = Engine::temp()?;
@@ -79,10 +84,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 }
 
 /// Whether this process is root, as the owner of its own `/proc` entry tells.
-fn is_root() -> bool {
-    std::fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0)
-}
-
 /// What a directory takes on disk, as `du` tells it, in bytes.
 fn used(dir: &Path) -> std::io::Result<i64> {
     let output = Command::new("du").args(["-s", "-B1"]).arg(dir).output()?;

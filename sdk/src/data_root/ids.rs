@@ -33,7 +33,7 @@ pub(super) fn check(root: &DataRoot) -> Result<()> {
             "its layers and volumes so far were written by a user with one id: their files belong to root in containers \
              (import or build the images again to give them their owners)"
         ),
-        (Some(_), Some(why)) => return Err(Refusal::Lost { path: root.path().to_owned(), why: why.clone() }.into()),
+        (Some(_), Some(why)) => return Err(Refusal::Lost { path: root.path().to_owned(), why: why.to_string() }.into()),
         (Some(before), None) if extends(&now, before) => {}
         (Some(before), None) => {
             return Err(Refusal::Other { path: root.path().to_owned(), before: before.to_owned(), now }.into());

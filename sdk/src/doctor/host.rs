@@ -3,7 +3,8 @@
 use super::Finding;
 use crate::error::Error;
 use crate::runtime;
-use crate::sys::probe::{self, Ids, Privilege};
+use crate::sys::probe::{self, Privilege};
+use crate::sys::userns::{self, Ids};
 
 /// What was read and tried. The findings follow from it alone.
 #[derive(Debug)]
@@ -18,7 +19,8 @@ pub(super) struct Facts {
     pub(super) userns_clone: Option<u64>,
     pub(super) max_user_namespaces: Option<u64>,
     pub(super) apparmor_restricts: Option<u64>,
-    pub(super) ids: Ids,
+    /// How many users and groups containers have; else cause and remedy.
+    pub(super) ids: Result<(u64, u64), (String, String)>,
     pub(super) cgroups: probe::CgroupVersion,
     /// A cgroup with limits, tried.
     pub(super) limits: Result<(), Error>,
@@ -31,6 +33,16 @@ pub(super) struct Facts {
 const TESTED: (u32, u32) = (6, 1);
 const OLDEST: (u32, u32) = (5, 11);
 
+/// How many users and groups containers of this process have.
+fn ids() -> Result<(u64, u64), (String, String)> {
+    let sum = |ranges: &[userns::Range]| ranges.iter().map(|range| u64::from(range.count)).sum();
+    match userns::ids() {
+        Ids::Host => Ok((u64::from(u32::MAX), u64::from(u32::MAX))),
+        Ids::Many(namespace) => Ok((sum(&namespace.map.uids), sum(&namespace.map.gids))),
+        Ids::One(lack) => Err((lack.to_string(), lack.remedy())),
+    }
+}
+
 impl Facts {
     pub(super) fn gather() -> Self {
         Self {
@@ -41,7 +53,7 @@ impl Facts {
             userns_clone: probe::setting("kernel/unprivileged_userns_clone"),
             max_user_namespaces: probe::setting("user/max_user_namespaces"),
             apparmor_restricts: probe::setting("kernel/apparmor_restrict_unprivileged_userns"),
-            ids: Ids::of_this_user(),
+            ids: ids(),
             cgroups: probe::cgroups(),
             limits: runtime::cgroup::try_limits(),
             lacking: probe::lacking_capabilities(),
@@ -108,18 +120,11 @@ impl Facts {
 
     fn subordinate_ids(&self) -> Finding {
         let subject = "subordinate ids";
-        let Ids { uids, gids, user, tools } = &self.ids;
-        let one = "a container has one user and group, its root";
-        let seen = format!("{} users, {} groups", uids.unwrap_or(0), gids.unwrap_or(0));
-        if uids.is_none() || gids.is_none() {
-            let remedy = format!("add `{user}:100000:65536` to /etc/subuid and /etc/subgid");
-            return Finding::limited(subject, seen).because(one).remedied(remedy);
-        }
-        match tools {
-            Ok(()) => Finding::ok(subject, seen),
-            Err(why) => Finding::limited(subject, seen)
-                .because(format!("{why}; {one}"))
-                .remedied("install the package uidmap (shadow-utils), whose programs are set-uid root"),
+        match &self.ids {
+            Ok((users, groups)) => Finding::ok(subject, format!("containers have {users} users and {groups} groups")),
+            Err((cause, remedy)) => Finding::limited(subject, "containers have one user and one group")
+                .because(cause.clone())
+                .remedied(remedy.clone()),
         }
     }
 

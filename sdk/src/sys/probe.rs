@@ -9,7 +9,7 @@ use super::capability;
 mod host;
 
 pub(crate) use host::{
-    CgroupVersion, Ids, cgroups, file_system, kernel_release, lacking_capabilities, resolves_inside, seccomp_actions,
+    CgroupVersion, cgroups, file_system, kernel_release, lacking_capabilities, resolves_inside, seccomp_actions,
     setting, surroundings,
 };
 

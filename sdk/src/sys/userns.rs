@@ -27,8 +27,8 @@ pub(crate) enum Ids {
     Host,
     /// Several, in a namespace of this process.
     Many(Namespace),
-    /// One, in a namespace per container; the words say why not more.
-    One(String),
+    /// One, in a namespace per container, and why not more.
+    One(Lack),
 }
 
 /// A user namespace with several ids.
@@ -81,8 +81,8 @@ pub(crate) fn ids() -> &'static Ids {
         match several() {
             Ok(namespace) => Ids::Many(namespace),
             Err(why) => {
-                tracing::warn!("containers of this user have one user and one group: {why}");
-                Ids::One(why.to_string())
+                tracing::warn!("containers of this user have one user and one group: {why} ({})", why.remedy());
+                Ids::One(why)
             }
         }
     })
@@ -146,7 +146,7 @@ impl fmt::Display for Map {
 
 /// Why an ordinary user has one id only.
 #[derive(Debug)]
-enum Lack {
+pub(crate) enum Lack {
     Listed(&'static str),
     Program(&'static str),
     Names,
@@ -159,13 +159,8 @@ enum Lack {
 impl fmt::Display for Lack {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Listed(file) => {
-                write!(
-                    f,
-                    "{file} lists no subordinate ids for it (usermod --add-subuids 100000-165535 --add-subgids …)"
-                )
-            }
-            Self::Program(name) => write!(f, "{name} is not installed (package uidmap or shadow-utils)"),
+            Self::Listed(file) => write!(f, "{file} lists no subordinate ids for this user"),
+            Self::Program(name) => write!(f, "{name} is not installed"),
             Self::Names => f.write_str("the program runs with a user or group that is not its own (set-user-ID)"),
             Self::Read(file, error) => write!(f, "read {file}: {error}"),
             Self::Refused(program, why) => write!(f, "{program} refused: {why}"),
@@ -174,6 +169,26 @@ impl fmt::Display for Lack {
             }
             Self::Create(_) => f.write_str("create a user namespace: it did not last"),
             Self::Use(error) => write!(f, "join the user namespace: {error}"),
+        }
+    }
+}
+
+impl Lack {
+    /// What can be done about it.
+    pub(crate) fn remedy(&self) -> String {
+        match self {
+            Self::Listed(_) => {
+                let uid = rustix::process::getuid().as_raw();
+                let name = names_of(uid).into_iter().next().unwrap_or_else(|| uid.to_string());
+                format!("add `{name}:100000:65536`, or another range that is free, to /etc/subuid and /etc/subgid")
+            }
+            Self::Program(_) => "install the package uidmap (shadow-utils), whose programs are set-uid root".to_owned(),
+            Self::Names => "run the program as a user whose real and effective ids are the same".to_owned(),
+            Self::Refused(..) => {
+                "it must be set-uid root, on a mount without nosuid, for a program whose bounding set has CAP_SETUID"
+                    .to_owned()
+            }
+            Self::Read(..) | Self::Create(_) | Self::Use(_) => "run as root".to_owned(),
         }
     }
 }

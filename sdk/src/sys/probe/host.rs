@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use crate::sys::capability::{self, CapabilitySet};
@@ -96,59 +95,6 @@ fn cgroup_version(mountinfo: &str) -> CgroupVersion {
     }
 }
 
-/// The ids that this user may map, and whether the programs that map them are there.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Ids {
-    pub user: String,
-    pub uids: Option<u64>,
-    pub gids: Option<u64>,
-    pub tools: Result<(), String>,
-}
-
-impl Ids {
-    pub(crate) fn of_this_user() -> Self {
-        let uid = rustix::process::getuid().as_raw();
-        let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
-        let user = user_name(&passwd, uid).map_or_else(|| uid.to_string(), str::to_owned);
-        let range = |path: &str| subordinate(&fs::read_to_string(path).unwrap_or_default(), &user, uid);
-        Self { uids: range("/etc/subuid"), gids: range("/etc/subgid"), tools: tools(), user }
-    }
-}
-
-fn user_name(passwd: &str, uid: u32) -> Option<&str> {
-    passwd.lines().find_map(|line| {
-        let mut fields = line.split(':');
-        let name = fields.next()?;
-        (fields.nth(1)?.parse() == Ok(uid)).then_some(name)
-    })
-}
-
-/// How many ids [`subuid(5)`](https://man7.org/linux/man-pages/man5/subuid.5.html) gives a user, named or numbered.
-fn subordinate(text: &str, user: &str, uid: u32) -> Option<u64> {
-    let counts = text.lines().filter_map(|line| {
-        let mut fields = line.split(':');
-        let owner = fields.next()?;
-        (owner == user || owner == uid.to_string()).then(|| fields.nth(1)?.trim().parse::<u64>().ok()).flatten()
-    });
-    let total: u64 = counts.fold(0, u64::saturating_add);
-    (total > 0).then_some(total)
-}
-
-fn tools() -> Result<(), String> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    for tool in ["newuidmap", "newgidmap"] {
-        let Some(found) = std::env::split_paths(&path).map(|dir| dir.join(tool)).find(|path| path.is_file()) else {
-            return Err(format!("{tool} is not installed"));
-        };
-        let is_setuid = found.metadata().is_ok_and(|it| it.permissions().mode() & 0o4000 != 0);
-        let has_capability = rustix::fs::getxattr(&found, "security.capability", &mut [0_u8; 64][..]).is_ok();
-        if !is_setuid && !has_capability {
-            return Err(format!("{} is neither set-uid nor has it capabilities", found.display()));
-        }
-    }
-    Ok(())
-}
-
 /// The container or subsystem this program runs in, in words.
 pub(crate) fn surroundings() -> Option<String> {
     let exists = |path: &str| Path::new(path).exists();
@@ -201,16 +147,6 @@ mod tests {
         ] {
             assert_eq!(cgroup_version(&text), version);
         }
-    }
-
-    #[test]
-    fn subordinate_ids_are_those_of_the_name_or_the_number() {
-        let text = "root:1:2\nann:100000:65536\n1000:300000:10\nbob:5:x\nann:7\n";
-        assert_eq!(subordinate(text, "ann", 1000), Some(65546));
-        assert_eq!(subordinate(text, "bob", 1001), None);
-        assert_eq!(subordinate("", "ann", 1000), None);
-        assert_eq!(user_name("root:x:0:0::/:\nann:x:1000:1000::/home/ann:/bin/sh\n", 1000), Some("ann"));
-        assert_eq!(user_name("broken\n", 0), None);
     }
 
     #[test]
