@@ -6,8 +6,9 @@
 //! |---|---|
 //! | `+`, key, orders; descriptors | to be done if the program dies; several messages may have one key |
 //! | `-`, key | forget the key |
+//! | `?` | to be answered with `.`: what came before is done, and no descriptor of a forgotten key is held |
 //!
-//! A message begins with its letter and seven bytes of nothing, then the key in eight bytes. Orders are a letter and a
+//! A message with a key begins with its letter and seven bytes of nothing, then the key in eight bytes. Orders are a letter and a
 //! text each, and end with a zero byte. The first descriptor is a process for [`KILL`], else the data root, to which all
 //! paths but those of cgroups are relative; a second one is merely held: the lock that tells others that somebody cares for the container.
 //!
@@ -65,6 +66,7 @@ pub fn run() -> ! {
         match message.bytes.first() {
             Some(b'+') => kept.add(&message),
             Some(b'-') => kept.forget(&message),
+            Some(b'?') => kernel::send(HOST, b"."),
             _ => message.close(),
         }
     }

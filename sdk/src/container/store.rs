@@ -59,6 +59,13 @@ struct Parts {
     _temporary: Option<Box<dyn std::fmt::Debug + Send + Sync>>,
 }
 
+impl Drop for Parts {
+    fn drop(&mut self) {
+        // So that its file system can be unmounted when the last handle is gone.
+        crate::sys::reaper::settle();
+    }
+}
+
 /// The three files of a container.
 #[derive(Debug, Clone)]
 pub(crate) struct Files {

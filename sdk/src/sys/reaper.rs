@@ -12,7 +12,8 @@ use std::time::Duration;
 
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{
-    AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType, sendmsg, socketpair,
+    AddressFamily, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recv,
+    sendmsg, socketpair,
 };
 use rustix::process::{PidfdFlags, getpid, pidfd_open};
 
@@ -94,6 +95,18 @@ impl Drop for Registration {
     }
 }
 
+/// Waits until the reaper has heard what was said so far: it holds nothing of what it was told to forget.
+///
+/// Otherwise a file system could not be unmounted for a moment after all that was on it has gone.
+pub(crate) fn settle() {
+    let line = line();
+    let Some((owner, socket)) = &line.socket else { return };
+    if *owner == std::process::id() && send(socket, b"?", &[]).is_ok() {
+        // If it is gone, or does not answer within the time, it is past all help.
+        while recv(socket, &mut [0_u8; 1], RecvFlags::empty()) == Err(rustix::io::Errno::INTR) {}
+    }
+}
+
 /// The line of this program.
 struct Line {
     /// With the number of the process whose reaper it is.
@@ -139,6 +152,7 @@ fn send(socket: &OwnedFd, message: &[u8], descriptors: &[BorrowedFd<'_>]) -> io:
 fn start() -> io::Result<OwnedFd> {
     let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
     set_socket_timeout(&ours, Timeout::Send, Some(PATIENCE))?;
+    set_socket_timeout(&ours, Timeout::Recv, Some(PATIENCE))?;
     let (theirs, ourselves) = (helper::high(theirs)?, helper::high(pidfd_open(getpid(), PidfdFlags::empty())?)?);
     let null = helper::high(File::options().read(true).write(true).open("/dev/null")?.into())?;
     let program = helper::program()?;
