@@ -318,6 +318,15 @@ fn mounts(store: &Store, id: &ContainerId, files: &Files, view: &View) -> Result
         let source = BundleSource::Tmpfs { size, mode: mode.unwrap_or(TMPFS_MODE) };
         mounts.push(BundleMount { source, target: ContainerPath::parse(target)?, read_only });
     }
+    let by_depth = |mount: &BundleMount| mount.target.components().count();
+    // What is mounted below another mount comes after it.
+    mounts.sort_by_key(by_depth);
+    for at in 0..mounts.len() {
+        // Below another mount the links of the image count for nothing.
+        if !mounts[..at].iter().any(|above| mounts[at].target.is_within(&above.target)) {
+            mounts[at].target = through_dangling_links(view, &mounts[at].target)?;
+        }
+    }
     let directory = store.root().container_dir(id);
     for (name, target) in files::MOUNTED {
         let target = ContainerPath::parse(target)?;
@@ -325,14 +334,7 @@ fn mounts(store: &Store, id: &ContainerId, files: &Files, view: &View) -> Result
             mounts.push(BundleMount { source: BundleSource::Bind(directory.join(name)), target, read_only: false });
         }
     }
-    // What is mounted below another mount comes after it.
-    mounts.sort_by_key(|mount| mount.target.components().count());
-    for at in 0..mounts.len() {
-        // Below another mount the links of the image count for nothing.
-        if !mounts[..at].iter().any(|above| mounts[at].target.is_within(&above.target)) {
-            mounts[at].target = through_dangling_links(view, &mounts[at].target)?;
-        }
-    }
+    mounts.sort_by_key(by_depth);
     Ok(mounts)
 }
 
