@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 /// What the program is made of; the last ones are the SDK's own.
-const SOURCES: [&str; 3] = ["helper", "src/sys/child.rs", "src/sys/layout.rs"];
+const SOURCES: [&str; 4] = ["helper", "src/sys/child.rs", "src/sys/layout.rs", "src/logs/piece.rs"];
 
 /// Nothing of a C library, no position independence (it is linked to one address and needs no loader), and sections
 /// that are not used go.

@@ -2,8 +2,8 @@
 
 use crate::kernel::{self, Message};
 
-/// The longest message, in bytes.
-pub const LARGEST: usize = 16 * 1024;
+/// The longest message, in bytes: what the SDK sends at most (`LONGEST` in `sdk/src/sys/reaper.rs`).
+pub const LARGEST: usize = 8 * 1024;
 
 /// Bytes of a message in front of its orders: the letter, seven of nothing, the key.
 const HEAD: usize = 16;

@@ -242,13 +242,13 @@ pub fn receive(socket: i32, buffer: &mut [u8]) -> Option<Message<'_>> {
     buffer.get(..read).map(|bytes| Message { bytes, files: received })
 }
 
-/// Waits until one of two descriptors is ready; which of them are.
-pub fn poll(fds: [i32; 2]) -> [bool; 2] {
+/// Waits until one of these descriptors is ready; which of them are. -1 is none.
+pub fn poll<const N: usize>(fds: [i32; N]) -> [bool; N] {
     // struct pollfd: descriptor in 4 bytes, wanted and found events in 2 each.
     let mut polled = fds.map(|fd| u64::from(fd as u32) | POLLIN << 32);
     let begin = (&raw mut polled).expose_provenance() as u64;
-    // SAFETY: the kernel writes to two structs, which are ours; there is no time limit and no mask.
-    while unsafe { call(SYS_ppoll, [begin, 2, 0, 0, 0, 0]) } == Err(EINTR) {}
+    // SAFETY: the kernel writes to as many structs, which are ours; there is no time limit and no mask.
+    while unsafe { call(SYS_ppoll, [begin, N as u64, 0, 0, 0, 0]) } == Err(EINTR) {}
     polled.map(|one| one >> 48 != 0)
 }
 
@@ -355,6 +355,54 @@ pub fn write(fd: i32, bytes: &[u8]) {
     let (begin, length) = (bytes.as_ptr().expose_provenance() as u64, bytes.len() as u64);
     // SAFETY: the bytes are borrowed meanwhile.
     let _ = unsafe { call(SYS_write, [fd as u64, begin, length, 0, 0, 0]) };
+}
+
+/// Makes a file, or opens the one that is there, for writing.
+pub fn create(directory: i32, path: u64, flags: u64, mode: u64) -> Result<i32, i32> {
+    let flags = flags | O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW;
+    // SAFETY: the path is a C string.
+    unsafe { call(SYS_openat, [directory as u64, path, flags, mode, 0, 0]) }.map(|fd| fd as i32)
+}
+
+/// Writes all of the bytes to a file; whether it took them.
+pub fn write_all(fd: i32, mut bytes: &[u8]) -> bool {
+    while !bytes.is_empty() {
+        let (begin, length) = (bytes.as_ptr().expose_provenance() as u64, bytes.len() as u64);
+        // SAFETY: the bytes are borrowed meanwhile.
+        match unsafe { call(SYS_write, [fd as u64, begin, length, 0, 0, 0]) } {
+            Ok(written @ 1..) => bytes = bytes.get(written as usize..).unwrap_or_default(),
+            Err(EINTR) => {}
+            _ => return false,
+        }
+    }
+    true
+}
+
+/// Makes a file empty.
+pub fn truncate(fd: i32) {
+    // SAFETY: takes no pointer.
+    let _ = unsafe { call(SYS_ftruncate, [fd as u64, 0, 0, 0, 0, 0]) };
+}
+
+/// Waits until a file or directory would survive a loss of power.
+pub fn sync(fd: i32) {
+    // SAFETY: takes no pointer. What fails has been tried.
+    let _ = unsafe { call(SYS_fsync, [fd as u64, 0, 0, 0, 0, 0]) };
+}
+
+/// Seconds since the start of 1970, and nanoseconds.
+pub fn now() -> [i64; 2] {
+    let mut time = [0_i64; 2];
+    // SAFETY: the kernel writes to the struct, which is ours; clock 0 is the time of day.
+    let _ = unsafe { call(SYS_clock_gettime, [0, (&raw mut time).expose_provenance() as u64, 0, 0, 0, 0]) };
+    time
+}
+
+/// Does nothing for two milliseconds.
+pub fn pause() {
+    let time = [0_u64, 2_000_000];
+    // SAFETY: the kernel reads the struct; the rest is not asked for.
+    let _ = unsafe { call(SYS_nanosleep, [address(&time), 0, 0, 0, 0, 0]) };
 }
 
 /// Goes to the beginning of a directory.

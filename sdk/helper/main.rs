@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | `plywood-init` | process 1 of a container: starts the payload, passes signals on, reaps orphans | `init.rs` |
 //! | `plywood-reaper` | removes what a program leaves when it is killed | `reaper.rs` |
+//! | `plywood-keeper` | writes the log of a kept container, and how it ended | `keeper.rs`, `log.rs` |
 //!
 //! `sdk/build.rs` compiles it with the compiler of the SDK and for its target, the SDK carries it, and executes it from a
 //! sealed memory file: no path leads to it, and nobody can write to it. The layout of plans and their interpreter are
@@ -19,7 +20,9 @@ extern crate self as libc;
 
 mod chunk;
 mod init;
+mod keeper;
 mod kernel;
+mod log;
 mod memory;
 mod numbers;
 mod reaper;
@@ -32,6 +35,8 @@ mod child;
 #[path = "../src/sys/layout.rs"]
 #[allow(dead_code)]
 mod layout;
+#[path = "../src/logs/piece.rs"]
+mod piece;
 
 pub use numbers::*;
 
@@ -39,6 +44,7 @@ pub use numbers::*;
 fn run(name: &[u8]) -> ! {
     match name {
         b"/sbin/plywood-init" => init::run(),
+        b"plywood-keeper" => keeper::run(),
         b"plywood-reaper" => reaper::run(),
         _ => kernel::exit(127),
     }

@@ -33,6 +33,9 @@ system_calls! {
     SYS_openat 257 56
     SYS_unlinkat 263 35
     SYS_renameat 264 38
+    SYS_clock_gettime 228 113
+    SYS_fsync 74 82
+    SYS_ftruncate 77 46
     SYS_fchmodat 268 53
     SYS_faccessat 269 48
     SYS_ppoll 271 73
@@ -54,7 +57,11 @@ pub const MAP_PRIVATE: u64 = 2;
 pub const MAP_ANONYMOUS: u64 = 0x20;
 pub const MSG_NOSIGNAL: u64 = 0x4000;
 pub const PR_SET_NAME: u64 = 15;
+pub const O_WRONLY: u64 = 1;
 pub const O_RDWR: u64 = 2;
+pub const O_CREAT: u64 = 0o100;
+pub const O_TRUNC: u64 = 0o1000;
+pub const O_APPEND: u64 = 0o2000;
 pub const O_NONBLOCK: u64 = 0o4000;
 pub const O_DIRECTORY: u64 = if cfg!(target_arch = "x86_64") { 0o200_000 } else { 0o40_000 };
 pub const O_NOFOLLOW: u64 = if cfg!(target_arch = "x86_64") { 0o400_000 } else { 0o100_000 };
@@ -86,6 +93,7 @@ pub const ENOENT: i32 = 2;
 pub const EINTR: i32 = 4;
 pub const EAGAIN: i32 = 11;
 pub const EACCES: i32 = 13;
+pub const EBUSY: i32 = 16;
 pub const ENOTDIR: i32 = 20;
 pub const ETXTBSY: i32 = 26;
 pub const ETIMEDOUT: i32 = 110;

@@ -63,6 +63,25 @@ unsafe extern "C" fn memcpy(to: *mut u8, from: *const u8, length: usize) -> *mut
 /// # Safety
 /// As in C.
 #[unsafe(no_mangle)]
+unsafe extern "C" fn memmove(to: *mut u8, from: *const u8, length: usize) -> *mut u8 {
+    if to.cast_const() <= from {
+        // SAFETY: the caller's areas have this length, and `memcpy` goes upwards.
+        return unsafe { memcpy(to, from, length) };
+    }
+    let mut at = length;
+    while at > 0 {
+        at = at.wrapping_sub(1);
+        // SAFETY: the caller's areas have this length.
+        let byte = unsafe { from.wrapping_add(at).read() };
+        // SAFETY: as above.
+        unsafe { to.wrapping_add(at).write(byte) };
+    }
+    to
+}
+
+/// # Safety
+/// As in C.
+#[unsafe(no_mangle)]
 unsafe extern "C" fn memset(to: *mut u8, byte: i32, length: usize) -> *mut u8 {
     let mut at = 0;
     while at < length {

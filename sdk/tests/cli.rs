@@ -32,7 +32,8 @@ fn exit_codes_are_those_of_docker() {
         (&["run", "--rm", "nosuch:1"], 125, "hint: "),
         (&["run", "--rm", "--network", "blue", "box:1"], 125, "unknown network"),
         (&["run", "--no-such-flag", "box:1"], 125, "--no-such-flag"),
-        (&["run", "-d", "box:1"], 125, "`--detach` is not yet"),
+        (&["run", "-dt", "box:1"], 125, "and has a terminal"),
+        (&["run", "-d", "--rm", "box:1"], 125, "`--detach with --rm` is not yet"),
         (&["imgaes"], 125, "did you mean `plywood images`?"),
         (&["rm", "nosuch"], 125, "nosuch"),
         (&["inspect", "nosuch"], 125, "no container, image or volume"),
@@ -401,4 +402,31 @@ fn doctor_says_whether_containers_can_run() {
     let said = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(1));
     assert!(said.contains("missing  data root: \"/proc/nothing\"\n         cause: "), "{said}");
+}
+
+#[test]
+fn a_detached_container_is_there_for_the_commands_that_follow() {
+    require_busybox!();
+    let bench = Bench::with_image();
+    let script = "trap 'echo bye; exit 3' TERM; echo ready; while :; do sleep 60 & wait; done";
+    let id = bench.ok(&["run", "-d", "--name", "served", "box:1", "sh", "-c", script]);
+    let mut log = bench.start(&["logs", "-f", "served"]);
+    let ended = || bench.fails(&["rm", "served"]).0;
+    assert_eq!((id.trim().len(), ended()), (64, 125));
+    assert_eq!(bench.ok(&["ps", "-q", "--no-trunc"]), id);
+    assert_eq!(bench.ok(&["exec", "served", "echo", "here"]), "here\n");
+    assert_eq!(log.read_line(), "ready");
+    assert_eq!(bench.ok(&["restart", "served"]), "served\n");
+    assert_eq!(log.read_line(), "bye");
+    assert_eq!(log.end().0, 0);
+    // It may not have set its trap yet.
+    let mut log = bench.start(&["logs", "-f", "--tail", "1", "served"]);
+    while log.read_line() != "ready" {}
+    assert_eq!(bench.ok(&["stop", "served"]), "served\n");
+    assert_eq!(bench.ok(&["wait", "served"]), "3\n");
+    drop(log);
+    assert_eq!(bench.ok(&["start", "served"]), "served\n");
+    assert_eq!(bench.ok(&["ps", "-q", "--no-trunc"]), id);
+    bench.ok(&["rm", "-f", "served"]);
+    assert_eq!(bench.ok(&["ps", "-aq"]), "");
 }

@@ -160,7 +160,7 @@ pub(super) fn compose<D>(
     if settings.privileged {
         (host.masked_paths, host.readonly_paths) = (Some(Vec::new()), Some(Vec::new()));
     }
-    let record = Record { statistics: settings.statistics, ..Record::new(settings.network) };
+    let record = Record { statistics: settings.statistics, kept: settings.kept, ..Record::new(settings.network) };
     Ok(Files { config, host, record: Some(record) })
 }
 

@@ -23,9 +23,10 @@ use crate::layer::WritableLayer;
 use crate::runtime::Process;
 use crate::spec::exit_status::ExitStatus;
 use crate::spec::id::ContainerId;
+use crate::spec::time::Timestamp;
 
 /// How long the owner of a process in another program may take to record its end.
-const RECORD_PATIENCE: Duration = Duration::from_secs(2);
+const RECORD_PATIENCE: Duration = Duration::from_secs(10);
 const RECORD_PAUSE: Duration = Duration::from_millis(5);
 
 /// A container, seen from this program.
@@ -196,7 +197,14 @@ impl Handle {
             }
             Phase::Idle => {}
         }
-        Ok(state_of(&self.files()?))
+        let files = self.files()?;
+        // That of a kept container that has just ended is a moment away.
+        if let Some(record) = &files.record
+            && let Some(run) = record.run.as_ref().filter(|run| record.kept && !run.is_alive())
+        {
+            return Ok((State::Exited, Some(self.recorded_end(run)?)));
+        }
+        Ok(state_of(&files))
     }
 
     /// Our ends of the streams, taken out.
@@ -221,6 +229,7 @@ impl Handle {
         if !self.store.root().container_config(&self.id).exists() {
             return Err(self.removed());
         }
+        self.store.settle_end(&self.id)?;
         Ok(entry)
     }
 
@@ -261,13 +270,20 @@ impl Handle {
         if !run.wait(timeout)? {
             return Ok(None);
         }
-        self.recorded_end(&run).map(Some)
+        let status = self.recorded_end(&run)?;
+        if record.is_some_and(|record| record.kept) {
+            // Its end goes where all ends are, unless somebody else is about to do that.
+            drop(self.own());
+        }
+        Ok(Some(status))
     }
 
     /// Waits for the program that owns the process to record its end.
-    fn recorded_end(&self, run: &Run) -> Result<ExitStatus> {
+    pub(super) fn recorded_end(&self, run: &Run) -> Result<ExitStatus> {
         let deadline = std::time::Instant::now() + RECORD_PATIENCE;
         loop {
+            // Asked before the record is read: whoever lets go of it has written that.
+            let is_owned = self.store.is_owned(&self.id)?;
             let record = self.files()?.record;
             match record {
                 Some(record) if record.run.as_ref() == Some(run) => {}
@@ -275,7 +291,7 @@ impl Handle {
                 None => return Ok(lost()),
             }
             // Its owner may have been killed with it.
-            if std::time::Instant::now() >= deadline {
+            if !is_owned || std::time::Instant::now() >= deadline {
                 return Ok(lost());
             }
             std::thread::sleep(RECORD_PAUSE);
@@ -343,7 +359,7 @@ impl Handle {
         let Some(files) = &mut inner.files else { return };
         let Some(record) = &mut files.record else { return };
         let Some(run) = record.run.clone() else { return };
-        record.close(&run, &mut files.config, status);
+        record.close(&run, &mut files.config, status, Timestamp::now());
         let is_guard = record.guard;
         self.tell_with(Action::Die, "exitCode", status.code());
         // If the disk is full, whoever opens the store next finds out by itself.
@@ -393,6 +409,14 @@ impl Inner {
         self.owner = None;
         self.files = None;
         self.writable = None;
+    }
+
+    /// The supervisor of a kept container has it from here on: its lock stays, and so does the entry.
+    pub(super) fn hand_over(&mut self) {
+        if let Some(owner) = self.owner.take() {
+            owner.abandon();
+        }
+        self.disown();
     }
 
     /// After a start that failed: what is to stay anyway is anybody's again.

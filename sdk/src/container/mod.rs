@@ -33,6 +33,7 @@ mod files;
 pub(crate) mod handle;
 mod host_config;
 mod inspect;
+mod keep;
 mod logs;
 mod network;
 mod pause;
@@ -153,18 +154,19 @@ impl<D> Container<D> {
         self.handle.inspect()
     }
 
-    /// Starts a container that was created or has exited. Its process ends with this program at the latest.
+    /// Starts a container that was created or has exited. Its output goes to the log.
     ///
-    /// Its output goes to the log.
+    /// Its process ends with this program at the latest, unless the definition [keeps](Definition::keep) it.
     ///
     /// # Errors
     /// [`InUse`](crate::ErrorKind::InUse) if it is running. If the command does not exist or cannot be executed, the
     /// error's [`exit_code`](crate::Error::exit_code) is 127 or 126.
     pub fn start(&self) -> Result<()> {
-        self.start_with(Stdio::null(), Stdio::log(), Stdio::log())
+        let streams = stdio::Streams { stdin: Stdio::null(), stdout: Stdio::log(), stderr: Stdio::log() };
+        if self.handle.is_kept()? { self.handle.start_kept(&streams) } else { self.handle.start(&streams) }
     }
 
-    /// Starts it with these standard streams.
+    /// Starts it with these standard streams; it ends with this program at the latest, kept or not.
     ///
     /// # Errors
     /// As for [`start`](Self::start).
@@ -468,17 +470,6 @@ impl<D> Container<D> {
     /// [`InUse`](crate::ErrorKind::InUse) if another program owns it.
     pub fn kill_and_remove(self) -> Result<()> {
         self.handle.remove(Force::Yes)
-    }
-
-    /// Lets the container stay in the store, with its log and exit status, when this handle is dropped and when the
-    /// program ends. Its process still ends with the program.
-    ///
-    /// # Errors
-    /// [`NotFound`](crate::ErrorKind::NotFound) if it was removed.
-    pub fn persist(&mut self) -> Result<()> {
-        self.handle.persist()?;
-        self.role = Role::Observer;
-        Ok(())
     }
 }
 

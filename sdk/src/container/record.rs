@@ -24,6 +24,9 @@ pub(crate) struct Record {
     pub(crate) version: u32,
     /// Whether the container goes when its owner does.
     pub(crate) guard: bool,
+    /// Whether its process outlives the program that starts it.
+    #[serde(default)]
+    pub(crate) kept: bool,
     #[serde(default)]
     pub(crate) network: NetworkMode,
     /// Whether it is counted what it uses, whatever that costs.
@@ -62,14 +65,23 @@ pub(crate) struct Exit {
 impl Record {
     /// The record of a new container.
     pub(crate) fn new(network: NetworkMode) -> Self {
-        Self { version: VERSION, guard: true, network, statistics: false, cgroup: Vec::new(), run: None, exit: None }
+        Self {
+            version: VERSION,
+            guard: true,
+            kept: false,
+            network,
+            statistics: false,
+            cgroup: Vec::new(),
+            run: None,
+            exit: None,
+        }
     }
 }
 
 impl Record {
     /// Ends a run: the process is gone, and this is how. Docker's state says the same.
-    pub(crate) fn close(&mut self, run: &Run, config: &mut Config, status: ExitStatus) {
-        let exit = Exit { status, started_at: run.started_at, finished_at: Timestamp::now() };
+    pub(crate) fn close(&mut self, run: &Run, config: &mut Config, status: ExitStatus, finished_at: Timestamp) {
+        let exit = Exit { status, started_at: run.started_at, finished_at };
         config.state.exit_code = status.code();
         config.state.oom_killed = status.is_oom_killed();
         config.state.started_at = exit.started_at.to_string();

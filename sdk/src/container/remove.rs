@@ -15,6 +15,7 @@ use super::signal::Signal;
 use super::store::Store;
 use crate::error::{Error, ErrorKind, Fault, Result};
 use crate::runtime;
+use crate::spec::exit_status::ExitStatus;
 use crate::spec::id::ContainerId;
 use crate::spec::name::VolumeName;
 
@@ -86,12 +87,17 @@ impl Handle {
 
     /// Becomes the owner of a container that this program did not make, to remove it.
     fn adopt(&self, force: Force) -> Result<crate::data_root::InFlight> {
-        let run = self.files()?.record.and_then(|record| record.run).filter(Run::is_alive);
-        if let Some(run) = run {
+        let record = self.files()?.record;
+        let is_kept = record.as_ref().is_some_and(|record| record.kept && !record.guard);
+        if let Some(run) = record.and_then(|record| record.run).filter(Run::is_alive) {
             if force == Force::No {
                 return Err(RemoveFault::Running { title: self.title() }.into());
             }
             end(&run, self.id(), &recorded(&self.files()?))?;
+            if is_kept {
+                // Its supervisor has a last word to write.
+                let _: ExitStatus = self.recorded_end(&run)?;
+            }
         }
         self.own()
     }

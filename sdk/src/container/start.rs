@@ -66,18 +66,31 @@ impl Fault for StartFault {
     }
 }
 
+/// What a container ends with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lifetime {
+    /// With this program at the latest.
+    Program,
+    /// By itself.
+    Own,
+}
+
 impl Handle {
     /// Starts the container's process. It ends with this program, or earlier.
     pub(crate) fn start(self: &Arc<Self>, streams: &Streams) -> Result<()> {
-        self.try_start(streams).map_err(|error| attempted(format!("start {}", self.title()), error))
+        self.try_start(streams, Lifetime::Program).map_err(|error| attempted(format!("start {}", self.title()), error))
     }
 
-    fn try_start(self: &Arc<Self>, streams: &Streams) -> Result<()> {
+    pub(super) fn try_start(self: &Arc<Self>, streams: &Streams, lifetime: Lifetime) -> Result<()> {
         let (files, writable) = self.take_over()?;
         let doomed = self.lock().reaper.expect_process(self.id());
         let started_at = Timestamp::now();
-        let started = self.launch(&files, &writable, streams, doomed.as_ref());
+        let started = self.launch(&files, &writable, streams, doomed.as_ref(), lifetime);
         let mut inner = self.lock();
+        let (doomed, until_recorded) = match lifetime {
+            Lifetime::Program => (doomed, None),
+            Lifetime::Own => (None, doomed),
+        };
         inner.reaper.has_process(doomed.filter(|_| started.is_ok()));
         let early = match std::mem::replace(&mut inner.phase, Phase::Idle) {
             Phase::Starting(early) => early,
@@ -97,7 +110,15 @@ impl Handle {
                 return Err(error);
             }
         };
-        self.record_start(&mut inner, process, ends, started_at)?;
+        if lifetime == Lifetime::Own {
+            let recorded = self.record_kept(&mut inner, &process, started_at);
+            // Not before: a container of which nothing is written down would be nobody's.
+            drop(until_recorded);
+            return recorded;
+        }
+        self.record_start(&mut inner, &process, started_at)?;
+        inner.phase = Phase::Started(process);
+        inner.ends = ends;
         if let Some(status) = early {
             self.record_end(&mut inner, status);
         }
@@ -118,6 +139,10 @@ impl Handle {
             return Err(StartFault::Copying.into());
         }
         if inner.owner.is_none() {
+            let record = self.store().read(self.id())?.and_then(|files| files.record);
+            if record.is_some_and(|record| record.kept && record.run.is_some_and(|run| run.is_alive())) {
+                return Err(StartFault::Running.into());
+            }
             inner.owner = Some(self.own()?);
             self.store().enlist(self);
         }
@@ -153,8 +178,22 @@ impl Handle {
         writable: &WritableLayer,
         streams: &Streams,
         doomed: Option<&ProcessToBe>,
+        lifetime: Lifetime,
     ) -> Result<(Process, Ends)> {
-        let bundle = bundle(self.store(), self.id(), files, writable)?;
+        let mut bundle = bundle(self.store(), self.id(), files, writable)?;
+        let created = doomed.map(|doomed| -> runtime::Hook<'_> {
+            Box::new(|_, pidfd| {
+                doomed.tell(pidfd);
+                Ok(())
+            })
+        });
+        if lifetime == Lifetime::Own {
+            bundle.process.ends_with_program = false;
+            let (stdio, keeper) = self.keeper(files, streams)?;
+            let hooks = Hooks { created, kept: Some(keeper), ..Hooks::default() };
+            let process = runtime::start_with(&bundle, stdio, hooks, Box::new(|_| ()))?;
+            return Ok((process, Ends::default()));
+        }
         let log = match streams.needs_log() {
             true => Some(Writer::open(&self.store().root().container_log(self.id()), log_config(files))?),
             false => None,
@@ -164,23 +203,34 @@ impl Handle {
         // The process keeps its container from being given up while it runs.
         let handle = Arc::clone(self);
         let on_exit = Box::new(move |status: &ExitStatus| handle.ended(*status));
-        let created = doomed.map(|doomed| -> runtime::Hook<'_> {
-            Box::new(|_, pidfd| {
-                doomed.tell(pidfd);
-                Ok(())
-            })
-        });
-        let process = runtime::start_with(&bundle, stdio, Hooks { created, held: None }, on_exit)?;
+        let process = runtime::start_with(&bundle, stdio, Hooks { created, ..Hooks::default() }, on_exit)?;
         ends.connect(&process)?;
         Ok((process, ends))
     }
 
-    fn record_start(&self, inner: &mut Inner, process: Process, ends: Ends, started_at: Timestamp) -> Result<()> {
+    /// Records the start of a container that its supervisor has, and lets go of it.
+    fn record_kept(&self, inner: &mut Inner, process: &Process, started_at: Timestamp) -> Result<()> {
+        let record = inner.files.as_mut().and_then(|files| files.record.as_mut());
+        if let Some(record) = record {
+            record.kept = true;
+        }
+        let recorded = self.record_start(inner, process, started_at);
+        match &recorded {
+            // The lock is the supervisor's too, and stays.
+            Ok(()) => inner.hand_over(),
+            // Nobody would ever find it.
+            Err(_) => {
+                let _ = process.signal(libc::SIGKILL);
+                inner.give_back();
+            }
+        }
+        recorded
+    }
+
+    fn record_start(&self, inner: &mut Inner, process: &Process, started_at: Timestamp) -> Result<()> {
         let run = Run::of(process.pid(), process.start_time(), started_at);
         let group = process.group();
         let cgroup = group.iter().flat_map(Group::directories).map(ToOwned::to_owned).collect();
-        inner.phase = Phase::Started(process);
-        inner.ends = ends;
         let Some(files) = &mut inner.files else { return Ok(()) };
         if let Some(record) = &mut files.record {
             record.run = Some(run);
@@ -347,7 +397,7 @@ fn through_dangling_links(view: &View, target: &ContainerPath) -> Result<Contain
     view.destination(target.as_str())?.map_or_else(|| Ok(target.clone()), |path| ContainerPath::parse(&path))
 }
 
-fn log_config(files: &Files) -> LogConfig {
+pub(super) fn log_config(files: &Files) -> LogConfig {
     let mut config = LogConfig::default();
     for (name, value) in files.host.log_config.config.iter().flatten() {
         match name.as_str() {

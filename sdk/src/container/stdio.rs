@@ -146,6 +146,27 @@ impl Streams {
         ![&self.stdin, &self.stdout, &self.stderr].into_iter().any(needs_us)
     }
 
+    /// Whether they have nothing to do with any program.
+    pub(super) fn are_nobodys(&self) -> bool {
+        let is_nobodys = |stdio: &Stdio| matches!(stdio.0, Choice::Null | Choice::Log);
+        [&self.stdin, &self.stdout, &self.stderr].into_iter().all(is_nobodys)
+    }
+
+    /// The streams of a process that outlives this program, and the other ends of its outputs.
+    pub(super) fn open_kept(&self) -> Result<(runtime::Stdio, [OwnedFd; 2])> {
+        let open = |stdio: &Stdio| -> Result<(runtime::Output, OwnedFd)> {
+            if !matches!(stdio.0, Choice::Log) {
+                let nothing = File::open("/dev/null").attempt(|| "open /dev/null")?;
+                return Ok((runtime::Output::Null, nothing.into()));
+            }
+            let (ours, theirs) = pipe()?;
+            rustix::io::ioctl_fionbio(&ours, true).attempt(|| "set up a pipe for container output")?;
+            Ok((runtime::Output::Fd(theirs), ours))
+        };
+        let ((stdout, out), (stderr, err)) = (open(&self.stdout)?, open(&self.stderr)?);
+        Ok((runtime::Stdio { stdin: Input::Null, stdout, stderr }, [out, err]))
+    }
+
     /// Whether anything goes to the log.
     pub(crate) fn needs_log(&self) -> bool {
         [&self.stdout, &self.stderr].iter().any(|stdio| matches!(stdio.0, Choice::Log | Choice::Tee))

@@ -38,6 +38,7 @@ use crate::image::images::Images;
 use crate::layer::LayerStore;
 use crate::spec::digest::ImageId;
 use crate::spec::id::ContainerId;
+use crate::spec::time::Timestamp;
 use crate::volume::VolumeStore;
 
 /// More than any configuration of a container takes, labels and all.
@@ -56,7 +57,7 @@ struct Parts {
     /// The containers of this program, so that all handles of one see the same process.
     live: Mutex<HashMap<ContainerId, Weak<Handle>>>,
     /// Removed when everything else is closed.
-    _temporary: Option<Box<dyn std::fmt::Debug + Send + Sync>>,
+    temporary: Option<Box<dyn std::fmt::Debug + Send + Sync>>,
 }
 
 impl Drop for Parts {
@@ -119,7 +120,7 @@ impl Store {
         temporary: Option<Box<dyn std::fmt::Debug + Send + Sync>>,
     ) -> Result<Self> {
         let live = Mutex::new(HashMap::new());
-        let store = Self(Arc::new(Parts { root, layers, images, volumes, live, _temporary: temporary }));
+        let store = Self(Arc::new(Parts { root, layers, images, volumes, live, temporary }));
         atomic::create_directory(&store.staging(), 0o700)?;
         store.settle()?;
         Ok(store)
@@ -137,6 +138,11 @@ impl Store {
         &self.0.images
     }
 
+    /// Whether it goes when the last of this program closes it.
+    pub(super) fn is_temporary(&self) -> bool {
+        self.0.temporary.is_some()
+    }
+
     pub(crate) fn volumes(&self) -> &VolumeStore {
         &self.0.volumes
     }
@@ -150,14 +156,18 @@ impl Store {
 
     /// The files of a container; `None` if there is no such container.
     pub(crate) fn read(&self, id: &ContainerId) -> Result<Option<Files>> {
-        self.read_in(&self.root().container_dir(id))
+        Ok(self.read_merged(id)?.map(|(files, _)| files))
     }
 
-    fn read_in(&self, directory: &Path) -> Result<Option<Files>> {
+    /// The same, and whether an end is in them that is in a file of its own so far.
+    pub(super) fn read_merged(&self, id: &ContainerId) -> Result<Option<(Files, bool)>> {
+        let directory = &self.root().container_dir(id);
         let Some(config) = read_json(&directory.join(CONFIG_FILE))? else { return Ok(None) };
         let host = read_json(&directory.join("hostconfig.json"))?.unwrap_or_default();
         let record = read_json(&directory.join("plywood.json"))?;
-        Ok(Some(Files { config, host, record }))
+        let mut files = Files { config, host, record };
+        let has_ended = super::keep::merge(&mut files, directory)?;
+        Ok(Some((files, has_ended)))
     }
 
     /// The configurations of all containers, complete and in the making.
@@ -286,6 +296,11 @@ impl Store {
         self.root().in_flight(&format!("{OWNER}{id}"), OWN_PATIENCE)
     }
 
+    /// Whether a program, or the supervisor of a kept container, owns it.
+    pub(super) fn is_owned(&self, id: &ContainerId) -> Result<bool> {
+        self.root().is_owned(&format!("{OWNER}{id}"))
+    }
+
     /// Removes or completes what dead programs have left. What resists is tried again at the next open.
     pub(crate) fn settle(&self) -> Result<()> {
         self.await_reapers()?;
@@ -322,6 +337,7 @@ impl Store {
     }
 
     fn settle_one(&self, id: &ContainerId) -> Result<()> {
+        self.settle_end(id)?;
         let Some(mut files) = self.read(id)? else {
             return super::remove::erase(self, id);
         };
@@ -346,7 +362,7 @@ impl Store {
             }
             Some(record) => {
                 let Some(run) = run else { return Ok(()) };
-                record.close(&run, &mut files.config, super::record::lost());
+                record.close(&run, &mut files.config, super::record::lost(), Timestamp::now());
                 self.write(id, &files)
             }
             None => Ok(()),
@@ -419,7 +435,7 @@ fn ids_in(directory: &Path) -> Result<Vec<ContainerId>> {
     Ok(ids)
 }
 
-fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
+pub(super) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
     let Some(text) = atomic::read_text(path, MAX_FILE)? else { return Ok(None) };
     let malformed = |error| Error::from(StoreFault::Malformed { path: path.to_owned() }).with_source(error);
     serde_json::from_str(&text).map(Some).map_err(|error: serde_json::Error| malformed(error))

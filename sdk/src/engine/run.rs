@@ -21,7 +21,12 @@ impl<D> Definition<D> {
     /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) for mistakes in the definition.
     #[doc(alias = "docker create")]
     pub fn create(&self, engine: &Engine) -> Result<Container<D>> {
-        Ok(Container::guard(self.make(engine)?))
+        let mut container = Container::guard(self.make(engine)?);
+        if self.settings.kept {
+            container.handle().check_kept(&self.streams(Stdio::null(), Stdio::log()))?;
+            container.persist()?;
+        }
+        Ok(container)
     }
 
     /// Creates and starts the container.
@@ -33,8 +38,14 @@ impl<D> Definition<D> {
     /// [`exit_code`](crate::Error::exit_code) is 127 or 126. Nothing is left of the container then.
     #[doc(alias = "docker run")]
     pub fn start(&self, engine: &Engine) -> Result<Container<D>> {
-        let container = self.create(engine)?;
-        container.handle().start(&self.streams(Stdio::null(), Stdio::log()))?;
+        let streams = self.streams(Stdio::null(), Stdio::log());
+        let mut container = Container::guard(self.make(engine)?);
+        if !self.settings.kept {
+            container.handle().start(&streams)?;
+            return Ok(container);
+        }
+        container.handle().start_kept(&streams)?;
+        container.observe();
         Ok(container)
     }
 
@@ -44,7 +55,7 @@ impl<D> Definition<D> {
     /// As for [`start`](Self::start). A program that fails is no error: its status tells.
     #[doc(alias = "docker run")]
     pub fn output(&self, engine: &Engine) -> Result<Output> {
-        let container: Container<D> = self.create(engine)?;
+        let container: Container<D> = Container::guard(self.make(engine)?);
         let handle = container.handle();
         handle.run_once(&self.streams(Stdio::null(), Stdio::captured()))?;
         let status = container.wait()?;
@@ -60,7 +71,7 @@ impl<D> Definition<D> {
     /// As for [`start`](Self::start). A program that fails is no error: its status tells.
     #[doc(alias = "docker run")]
     pub fn status(&self, engine: &Engine) -> Result<ExitStatus> {
-        let container: Container<D> = self.create(engine)?;
+        let container: Container<D> = Container::guard(self.make(engine)?);
         container.handle().run_once(&self.streams(Stdio::inherit(), Stdio::inherit()))?;
         let status = container.wait()?;
         container.kill_and_remove()?;

@@ -15,7 +15,8 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use super::{Entry, PIECE, Stream};
+use super::piece::{PIECE, whole_characters};
+use super::{Entry, Stream};
 use crate::error::{Attempt, Result};
 use crate::spec::Timestamp;
 
@@ -95,6 +96,11 @@ impl Writer {
         self.flush()
     }
 
+    /// The open file, for a program that goes on in its place.
+    pub(crate) fn into_file(self) -> File {
+        self.file
+    }
+
     /// A crash may have left half a line; the next one must not be glued to it.
     fn end_torn_line(&mut self) -> io::Result<()> {
         use std::os::unix::fs::FileExt;
@@ -165,23 +171,6 @@ pub(super) fn rotated(path: &Path, number: u32) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(format!(".{number}"));
     name.into()
-}
-
-/// How many of the bytes hold whole characters; all of them if the end is no UTF-8 at all.
-fn whole_characters(bytes: &[u8]) -> usize {
-    // No character is longer than four bytes: the first byte of the last one is among the last four.
-    let tail = bytes.len().saturating_sub(4);
-    for (at, byte) in bytes.iter().enumerate().skip(tail).rev() {
-        let length = match byte {
-            0x00..=0x7f => 1,
-            0x80..=0xbf => continue,
-            0xc0..=0xdf => 2,
-            0xe0..=0xef => 3,
-            _ => 4,
-        };
-        return if at + length > bytes.len() { at } else { bytes.len() };
-    }
-    bytes.len()
 }
 
 #[cfg(test)]

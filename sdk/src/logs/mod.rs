@@ -9,6 +9,7 @@
 //! A line longer than 16 KiB is written in pieces, of which only the last ends in a line feed.
 
 pub(crate) mod json_file;
+mod piece;
 pub(crate) mod read;
 
 use std::fmt;
@@ -33,9 +34,6 @@ impl fmt::Display for Stream {
         })
     }
 }
-
-/// The longest piece of output in one line of the file, in bytes, as in Docker.
-const PIECE: usize = 16 * 1024;
 
 /// One line of the file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -258,9 +258,14 @@ fn explain(refused: Refused, kind: Kind, attempt: impl Fn(&str) -> String) -> Er
 
 /// Whether the kernel killed a process of the group because memory ran out.
 pub(super) fn is_oom_killed(group: &Group) -> bool {
-    let Some((version, home)) = group.home("memory") else { return false };
-    let file = if version == Version::V1 { "memory.oom_control" } else { "memory.events" };
-    fs::read_to_string(home.join(file)).is_ok_and(|text| number(&text, "oom_kill").is_some_and(|count| count > 0))
+    let text = memory_events(group).and_then(|path| fs::read_to_string(path).ok());
+    text.and_then(|text| number(&text, "oom_kill")).is_some_and(|count| count > 0)
+}
+
+/// Where the kernel counts that.
+pub(super) fn memory_events(group: &Group) -> Option<PathBuf> {
+    let (version, home) = group.home("memory")?;
+    Some(home.join(if version == Version::V1 { "memory.oom_control" } else { "memory.events" }))
 }
 
 /// The number on the line that begins with this word.

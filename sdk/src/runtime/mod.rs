@@ -10,6 +10,7 @@ mod bundle;
 pub(crate) mod cgroup;
 mod cgroup_mounts;
 mod fault;
+mod keep;
 pub(crate) mod limits;
 mod masks;
 mod mounts;
@@ -31,6 +32,7 @@ mod tools;
 pub(crate) use bundle::{
     Bundle, BundleMount, BundleSource, DEFAULT_PATH, Isolation, Limit, NetworkMode, ProcessSpec, ResolvedUser, Rootfs,
 };
+pub(crate) use keep::{Keeper, kept_status};
 pub(crate) use process::Process;
 pub(crate) use rootfs::{MountedRoot, mount as mount_root, try_namespaces};
 pub(crate) use seccomp::SeccompProfile;

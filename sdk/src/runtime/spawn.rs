@@ -8,6 +8,7 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use super::OnExit;
 use super::bundle::{Bundle, NetworkMode, ProcessSpec};
 use super::cgroup;
+use super::keep::Keeper;
 use super::outside;
 use super::plan::{self, JOIN, Prepared, Stream, Users, beyond_standard};
 use super::process::{Membership, Process};
@@ -32,6 +33,8 @@ pub(crate) struct Hooks<'a> {
     /// Called once the process no longer shares memory with this program, and before the payload begins: the point for
     /// limits on memory, which could end this program earlier. It has the memory of the helper until then.
     pub held: Option<Hook<'a>>,
+    /// The container is handed over to a supervisor that outlives this program, when the payload runs.
+    pub kept: Option<Keeper>,
 }
 
 /// Is given the number and the pidfd of the process that a container begins with. An error ends that process.
@@ -119,7 +122,12 @@ fn start_in(
     if let Some(helped) = helped {
         ours.line = helped.go_on(&child, &bundle.process, held)?;
     }
-    let membership = Membership { name: bundle.cgroup.as_ref().map(|it| it.name.clone()), group: group.cloned() };
+    let mut membership = Membership { name: bundle.cgroup.as_ref().map(|it| it.name.clone()), group: group.cloned() };
+    if let Some(keeper) = hooks.kept {
+        keeper.begin(ours.line.take(), &child, group).inspect_err(|_| end(&child.pidfd))?;
+        // Its supervisor removes it.
+        membership.name = None;
+    }
     watch(&supervisor, child, namespaces | namespace::CGROUP, membership, ours, false, on_exit)
 }
 

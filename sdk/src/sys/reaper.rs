@@ -1,12 +1,11 @@
 //! The line to the reaper of this program: the helper as a process of its own, which ends what a killed program leaves.
 //!
 //! It is started with the first registration. What it is told and does is described in `sdk/helper/reaper.rs`. It has
-//! neither streams, working directory nor session of this program, and is nobody's child: it is started by one that ends.
+//! nothing of this program but what it is given (see [`background`]).
 
-use std::fs::File;
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -17,12 +16,7 @@ use rustix::net::{
 };
 use rustix::process::{PidfdFlags, getpid, pidfd_open};
 
-use super::clone::{self, Failure, Options};
-use super::helper::{self, EXECUTABLE, FREE, PLAN, SOCKET};
-use super::mount::AT_EMPTY_PATH;
-use super::plan::Plan;
-use super::visible::Visibility;
-use super::wait::{self, End};
+use super::background;
 
 /// What the reaper is to do, and how long: until this is dropped.
 #[derive(Debug)]
@@ -153,32 +147,7 @@ fn start() -> io::Result<OwnedFd> {
     let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
     set_socket_timeout(&ours, Timeout::Send, Some(PATIENCE))?;
     set_socket_timeout(&ours, Timeout::Recv, Some(PATIENCE))?;
-    let (theirs, ourselves) = (helper::high(theirs)?, helper::high(pidfd_open(getpid(), PidfdFlags::empty())?)?);
-    let null = helper::high(File::options().read(true).write(true).open("/dev/null")?.into())?;
-    let program = helper::program()?;
-    let mut plan = Plan::default();
-    plan.call(libc::SYS_setsid, &[]);
-    let moved = [(null.as_fd(), 0), (null.as_fd(), 1), (null.as_fd(), 2), (theirs.as_fd(), SOCKET)];
-    for (from, to) in moved.into_iter().chain([(ourselves.as_fd(), PLAN)]) {
-        plan.call(libc::SYS_dup3, &[from.as_raw_fd().into(), to.into(), 0.into()]);
-    }
-    plan.call(libc::SYS_dup3, &[program.as_raw_fd().into(), EXECUTABLE.into(), libc::O_CLOEXEC.into()]);
-    plan.call(libc::SYS_close_range, &[FREE.into(), u32::MAX.into(), 0.into()]);
-    let (root, empty) = (plan.string("/")?, plan.bytes(b"\0"));
-    plan.call(libc::SYS_chdir, &[root.into()]);
-    let name = plan.string("plywood-reaper")?;
-    let (argv, envp) = (plan.pointers(&[name]), plan.pointers(&[]));
-    let arguments = [EXECUTABLE.into(), empty.into(), argv.into(), envp.into(), AT_EMPTY_PATH.into()];
-    plan.call(libc::SYS_execveat, &arguments);
-    let options = Options { namespaces: 0, forks: false, visibility: Visibility::Kept, cgroup: None };
-    let child = clone::spawn(&mut plan.seal()?, options, |_, _| Ok(())).map_err(|failure| match failure {
-        Failure::Clone(error) | Failure::Prepare(error) => error,
-        Failure::Step { errno, .. } => io::Error::from_raw_os_error(errno),
-        Failure::Killed => io::Error::other("it was killed before it could begin"),
-    })?;
-    // It ends at once, and leaves the reaper to whoever takes care of orphans.
-    match wait::reap(&child.pidfd)? {
-        End::Exited(0) | End::Unknown => Ok(ours),
-        _ => Err(io::Error::other("it could not begin")),
-    }
+    let ourselves = pidfd_open(getpid(), PidfdFlags::empty())?;
+    background::start("plywood-reaper", &[theirs.as_fd(), ourselves.as_fd()])?;
+    Ok(ours)
 }

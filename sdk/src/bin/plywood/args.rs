@@ -124,6 +124,15 @@ pub enum Command {
         #[arg(required = true, value_name = "CONTAINER")]
         containers: Vec<String>,
     },
+    /// Stop containers, and start them so that they outlive plywood
+    Restart {
+        /// Seconds to wait before SIGKILL
+        #[arg(short = 't', long, visible_alias = "timeout", default_value_t = 10, value_name = "SECONDS")]
+        time: u32,
+        /// Names or IDs
+        #[arg(required = true, value_name = "CONTAINER")]
+        containers: Vec<String>,
+    },
     /// Freeze all processes of containers
     Pause {
         /// Names or IDs

@@ -13,6 +13,9 @@ pub struct Run {
     /// Remove the container at its end
     #[arg(long)]
     pub rm: bool,
+    /// Leave it running, and print its ID
+    #[arg(short, long)]
+    pub detach: bool,
     /// Write the container's ID to this file, which must not exist
     #[arg(long, value_name = "FILE")]
     pub cidfile: Option<PathBuf>,
@@ -48,7 +51,7 @@ pub struct Start {
     #[arg(short, long)]
     pub attach: bool,
     /// Hand it standard input
-    #[arg(short, long)]
+    #[arg(short, long, requires = "attach")]
     pub interactive: bool,
     /// Its name or ID
     pub container: String,
@@ -132,8 +135,6 @@ pub struct Definition {
 /// Docker's flags that this version does not have; each says so.
 #[derive(Debug, Args)]
 pub struct Later {
-    #[arg(short, long, hide = true)]
-    detach: bool,
     #[arg(short = 'P', long, hide = true)]
     publish_all: bool,
     #[arg(short, long, hide = true)]
@@ -156,7 +157,6 @@ impl Later {
     /// The first of these flags that was given, and what to do instead.
     pub fn given(&self) -> Option<(&'static str, &'static str)> {
         let flags = [
-            (self.detach, "--detach", "let the shell put it into the background: plywood run … &"),
             (self.publish_all, "--publish-all", "use --network host"),
             (!self.publish.is_empty(), "--publish", "use --network host"),
             (!self.device.is_empty(), "--device", ""),

@@ -1,4 +1,4 @@
-//! `kill`, `stop`, `pause`, `unpause`, `wait`, `top`, `rename`, `rm`.
+//! `kill`, `stop`, `restart`, `pause`, `unpause`, `wait`, `top`, `rename`, `rm`.
 
 use std::time::Duration;
 
@@ -24,6 +24,17 @@ pub fn stop(session: &Session, names: &[String], seconds: u32) -> Outcome<()> {
     session.output.each(names, |name| {
         let status = engine.container(name)?.stop(Duration::from_secs(seconds.into()))?;
         Ok(Some((name.to_owned(), json!({ "Stopped": name, "ExitCode": status.code() }))))
+    })
+}
+
+pub fn restart(session: &Session, names: &[String], seconds: u32) -> Outcome<()> {
+    let engine = session.engine()?;
+    session.output.each(names, |name| {
+        let mut container = engine.container(name)?;
+        // What it ended with is in its record; one that was not running is started.
+        let _ended = container.stop(Duration::from_secs(seconds.into()))?;
+        container.start_kept()?;
+        Ok(Some((name.to_owned(), json!({ "Restarted": name }))))
     })
 }
 

@@ -14,7 +14,6 @@ const LATER: &[(&str, &str)] = &[
     ("push", "save the image, and load it there"),
     ("login", ""),
     ("logout", ""),
-    ("restart", "stop it, then start it with --attach"),
 ];
 
 /// Why these words are no command.

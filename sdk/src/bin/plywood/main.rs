@@ -117,6 +117,7 @@ fn act(session: &Session, command: Command) -> Outcome<ExitCode> {
         Command::Inspect(inspect) => done(inspect::print(session, &inspect)),
         Command::Kill { signal, containers } => done(containers::kill(session, &containers, &signal)),
         Command::Stop { time, containers } => done(containers::stop(session, &containers, time)),
+        Command::Restart { time, containers } => done(containers::restart(session, &containers, time)),
         Command::Pause { containers } => done(containers::pause(session, &containers)),
         Command::Unpause { containers } => done(containers::resume(session, &containers)),
         Command::Stats(stats) => done(stats::print(session, &stats)),

@@ -18,6 +18,9 @@ use crate::{Session, mounts, volumes};
 
 pub fn run(session: &Session, run: Run) -> Outcome<ExitCode> {
     refuse_later(&run.later)?;
+    if run.detach {
+        return detached(session, &run).map(|()| ExitCode::SUCCESS);
+    }
     let definition = definition(&run.definition)?;
     let signals = Pending::hold()?;
     let engine = session.engine()?;
@@ -41,6 +44,22 @@ pub fn run(session: &Session, run: Run) -> Outcome<ExitCode> {
     attend(&engine, &container, signals, raw).map(code)
 }
 
+/// A container that outlives this program.
+fn detached(session: &Session, run: &Run) -> Outcome<()> {
+    if run.rm {
+        return Err(not_yet("--detach with --rm", "remove it when it has ended"));
+    }
+    let definition = definition(&run.definition)?;
+    let engine = session.engine()?;
+    let cid_file = run.cidfile.as_deref().map(CidFile::make).transpose()?;
+    let container = definition.keep().start(&engine)?;
+    if let Some(file) = cid_file {
+        file.keep(&container)?;
+    }
+    let id = container.id();
+    session.output.line_or(id.as_str(), &serde_json::json!({ "Id": id, "Name": container.name() }))
+}
+
 pub fn create(session: &Session, create: Create) -> Outcome<()> {
     refuse_later(&create.later)?;
     let definition = definition(&create.definition)?;
@@ -57,8 +76,9 @@ pub fn create(session: &Session, create: Create) -> Outcome<()> {
 
 pub fn start(session: &Session, start: &Start) -> Outcome<ExitCode> {
     if !start.attach {
-        let instead = "add --attach: plywood stays with the container, and its output is shown";
-        return Err(not_yet("start without --attach", instead));
+        session.engine()?.container(&start.container)?.start_kept()?;
+        let started = serde_json::json!({ "Started": start.container });
+        return session.output.line_or(&start.container, &started).map(|()| ExitCode::SUCCESS);
     }
     let signals = Pending::hold()?;
     let engine = session.engine()?;

@@ -88,6 +88,8 @@ pub(crate) struct Settings {
     pub(crate) log_max_files: Option<u32>,
     pub(crate) resources: Resources,
     pub(crate) statistics: bool,
+    /// Whether it outlives the program.
+    pub(crate) kept: bool,
     /// The first value that could not be read.
     pub(crate) mistake: Option<String>,
 }
@@ -233,6 +235,34 @@ impl<D> Definition<D> {
     #[doc(alias = "--init")]
     pub fn init(mut self, init: bool) -> Self {
         self.settings.init = Some(init);
+        self
+    }
+
+    /// Lets the container outlive this program. Default: it ends with the program.
+    ///
+    /// `create` and `start` return a handle that is no guard: dropping it does nothing, and the container stays until it is
+    /// removed. Once started it runs on when the program ends or is killed, until its command ends; its output goes to the
+    /// log and its exit status is recorded even while no program of plywood runs. Any program that opens the data root
+    /// finds it by its name, waits for it, reads and follows its log, runs further commands in it and stops it. A small
+    /// process of its own (`plywood-keeper`, some 40 KiB) does that; it is in the cgroup of the program that started it. If
+    /// it is killed, the next program that opens the data root kills the container.
+    ///
+    /// Standard input can only be null, and the outputs null or log; `output` and `status`, which wait and remove, keep
+    /// nothing. An [init](Self::init) is required, and a data root that is not temporary. It does not survive a reboot.
+    ///
+    /// ```no_run
+    /// # use plywood::{Container, Engine};
+    /// # fn main() -> plywood::Result<()> {
+    /// let engine = Engine::open_default()?;
+    /// Container::of("redis:7").name("cache").keep().start(&engine)?;
+    /// // In another program, tomorrow:
+    /// engine.container("cache")?.stop(std::time::Duration::from_secs(10))?;
+    /// # Ok(()) }
+    /// ```
+    #[doc(alias = "--detach")]
+    #[doc(alias = "docker run -d")]
+    pub fn keep(mut self) -> Self {
+        self.settings.kept = true;
         self
     }
 

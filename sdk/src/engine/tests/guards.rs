@@ -148,7 +148,9 @@ fn containers_of_a_killed_program_are_gone_or_have_exited() {
     let stays = other.container("stays").unwrap();
     assert_eq!((stays.state().unwrap(), stays.inspect().unwrap().exit_status().unwrap().code()), (State::Exited, 137));
     for pid in pids {
-        assert!(!std::path::Path::new(&format!("/proc/{pid}")).exists());
+        // Whoever takes care of orphans may not have asked for it yet.
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        assert!(stat.is_empty() || stat.contains(") Z "), "{stat}");
     }
     stays.remove().unwrap();
     assert_eq!(leftovers(&engine), Vec::<String>::new());

@@ -197,6 +197,7 @@ fn the_payload_begins_only_when_the_caller_has_done_its_part() {
                 assert_eq!(crate::sys::wait::try_reap(pidfd).unwrap(), None);
                 Ok(())
             })),
+            ..Hooks::default()
         };
         let process = start_with(&bundle, stdio(&output, &output), hooks, Box::new(|_| ())).unwrap();
         assert!(process.wait().success());
@@ -221,8 +222,8 @@ fn a_caller_that_fails_leaves_no_process() {
         let mut pid = 0;
         let hook: crate::runtime::spawn::Hook<'_> = Box::new(|at, _| refuse(&mut pid, at));
         let hooks = match held {
-            true => Hooks { held: Some(hook), created: None },
-            false => Hooks { held: None, created: Some(hook) },
+            true => Hooks { held: Some(hook), ..Hooks::default() },
+            false => Hooks { created: Some(hook), ..Hooks::default() },
         };
         let error = start_with(&tree.bundle(["true"]), Stdio::null(), hooks, Box::new(|_| ())).unwrap_err();
         assert_eq!((error.to_string().as_str(), error.kind()), ("the caller refuses", ErrorKind::Unavailable));
