@@ -159,7 +159,7 @@ fn record(orders: &Orders, status: i32, out_of_memory: bool) {
     // Without a file the container counts as killed, which is all that is left to be said on a full disk.
     let Ok(file) = kernel::create(DIRECTORY, new, O_TRUNC, 0o600) else { return };
     let is_durable = orders.number(4) != 0;
-    if !kernel::write_all(file, text.get(..length).unwrap_or_default()) {
+    if !kernel::write_all(file, text.get(..length).unwrap_or_default()).is_empty() {
         return;
     }
     if is_durable {

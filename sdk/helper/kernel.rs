@@ -364,18 +364,18 @@ pub fn create(directory: i32, path: u64, flags: u64, mode: u64) -> Result<i32, i
     unsafe { call(SYS_openat, [directory as u64, path, flags, mode, 0, 0]) }.map(|fd| fd as i32)
 }
 
-/// Writes all of the bytes to a file; whether it took them.
-pub fn write_all(fd: i32, mut bytes: &[u8]) -> bool {
+/// Writes all of the bytes to a file; what it did not take.
+pub fn write_all(fd: i32, mut bytes: &[u8]) -> &[u8] {
     while !bytes.is_empty() {
         let (begin, length) = (bytes.as_ptr().expose_provenance() as u64, bytes.len() as u64);
         // SAFETY: the bytes are borrowed meanwhile.
         match unsafe { call(SYS_write, [fd as u64, begin, length, 0, 0, 0]) } {
             Ok(written @ 1..) => bytes = bytes.get(written as usize..).unwrap_or_default(),
             Err(EINTR) => {}
-            _ => return false,
+            _ => break,
         }
     }
-    true
+    bytes
 }
 
 /// Makes a file empty.

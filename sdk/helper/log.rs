@@ -39,6 +39,8 @@ pub struct Log<'a> {
     buffers: &'a mut Buffers,
     /// How much of the lines is in use.
     length: usize,
+    /// Whether a full disk has left half a line at the end of the file.
+    is_torn: bool,
 }
 
 impl<'a> Log<'a> {
@@ -47,7 +49,7 @@ impl<'a> Log<'a> {
         // SAFETY: the mapping is new, aligned to a page and large enough, and zeros are numbers.
         let buffers = unsafe { &mut *memory };
         let size = kernel::size_of_file(file).unwrap_or(0) as u64;
-        Some(Self { file, directory, name, max_size, max_file, size, buffers, length: 0 })
+        Some(Self { file, directory, name, max_size, max_file, size, buffers, length: 0, is_torn: false })
     }
 
     /// Takes output as it was read.
@@ -125,7 +127,7 @@ impl<'a> Log<'a> {
         let line = unsafe { core::slice::from_raw_parts_mut(memory, length) };
         let mut at = 0;
         render(stream, text, time, &mut |bytes| put(line, &mut at, bytes));
-        kernel::write_all(self.file, line);
+        self.is_torn = append(self.file, self.is_torn, line);
         self.size = self.size.wrapping_add(length as u64);
         // SAFETY: nothing refers to it any more.
         unsafe { kernel::unmap(memory, length) };
@@ -133,7 +135,8 @@ impl<'a> Log<'a> {
 
     fn flush(&mut self) {
         if self.length > 0 {
-            kernel::write_all(self.file, self.buffers.lines.get(..self.length).unwrap_or_default());
+            let lines = self.buffers.lines.get(..self.length).unwrap_or_default();
+            self.is_torn = append(self.file, self.is_torn, lines);
         }
         self.size = self.size.wrapping_add(self.length as u64);
         self.length = 0;
@@ -156,7 +159,7 @@ impl<'a> Log<'a> {
             kernel::close(self.file);
             self.file = file;
         }
-        self.size = 0;
+        (self.size, self.is_torn) = (0, false);
     }
 
     /// The name of the file that was rotated away `number` times.
@@ -184,6 +187,16 @@ pub fn put(buffer: &mut [u8], at: &mut usize, bytes: &[u8]) {
         room.copy_from_slice(bytes);
         *at = end;
     }
+}
+
+/// Appends lines to a file; whether half a line is at its end now. The next line must not be glued to one.
+fn append(file: i32, is_torn: bool, lines: &[u8]) -> bool {
+    if is_torn && !kernel::write_all(file, b"\n").is_empty() {
+        return true;
+    }
+    let left = kernel::write_all(file, lines).len();
+    let taken = lines.get(..lines.len().wrapping_sub(left)).unwrap_or_default();
+    taken.last().is_some_and(|last| *last != b'\n')
 }
 
 /// One line of the file.
