@@ -51,13 +51,14 @@ pub fn run() -> ! {
     let Some(mut log) = Log::new(LOG, DIRECTORY, orders.texts().next().unwrap_or_default(), limits) else {
         kernel::exit(1)
     };
+    // Before the program goes on: whoever looks finds it under this name.
+    kernel::name(b"plywood-keeper\0");
     // The one that was started ends, so that the program has no child of ours that it could wait for.
     match kernel::fork() {
         Ok(0) => {}
         Ok(_) => kernel::exit(0),
         Err(_) => kernel::exit(1),
     }
-    kernel::name(b"plywood-keeper\0");
     let mut outputs = OUTPUTS;
     let mut buffer = [0_u8; BLOCK];
     loop {
