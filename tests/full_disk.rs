@@ -111,29 +111,32 @@ fn an_archive_is_saved_whole_or_not_at_all() {
 }
 
 #[test]
-fn a_kept_container_goes_on_while_the_disk_is_full_and_its_log_when_it_is_not() {
+fn a_container_goes_on_while_the_disk_is_full_and_its_log_when_it_is_not() {
     support::require_root!();
     let disk = Tmpfs::new(DISK);
     let (engine, image) = engine_on(&disk);
-    let script = "trap 'cat /etc/large; echo heard; : > /dev/shm/heard' USR1; trap 'exit 7' TERM; echo ready; \
-                  while :; do sleep 60 & wait; done";
-    let container = support::sh(&image, script).mount(plywood::Mount::tmpfs("/dev/shm")).keep();
     let text = tempfile::NamedTempFile::new().unwrap();
     fs::write(text.path(), "a line that is said over and over\n".repeat(20_000)).unwrap();
-    let container = container.mount(plywood::Mount::bind(text.path(), "/etc/large")).start(&engine).unwrap();
-    let mut lines = container.logs().follow().read().unwrap();
-    assert_eq!(lines.next().unwrap().text, "ready");
-    let filler = disk.path().join("filler");
-    let error = fs::write(&filler, vec![b'x'; (DISK as usize) << 20]).unwrap_err();
-    assert_eq!(error.kind(), std::io::ErrorKind::StorageFull);
-    container.kill(plywood::container::Signal::USR1).unwrap();
-    // It has written more than a pipe holds, so somebody takes it.
-    let heard = ["sh", "-c", "while ! [ -e /dev/shm/heard ]; do :; done; rm /dev/shm/heard"];
-    assert!(container.exec(heard).status().unwrap().success());
-    fs::remove_file(filler).unwrap();
-    container.kill(plywood::container::Signal::USR1).unwrap();
-    assert!(lines.any(|line| line.text == "heard"));
-    assert_eq!(container.stop(std::time::Duration::from_secs(10)).unwrap().code(), 7);
-    container.remove().unwrap();
-    drop(lines);
+    let script = "trap 'cat /etc/large; echo heard; : > /dev/shm/heard' USR1; trap 'exit 7' TERM; echo ready; \
+                  while :; do sleep 60 & wait; done";
+    let container = support::sh(&image, script)
+        .mount(plywood::Mount::tmpfs("/dev/shm"))
+        .mount(plywood::Mount::bind(text.path(), "/etc/large"));
+    for container in [container.clone(), container.keep()] {
+        let container = container.start(&engine).unwrap();
+        let mut lines = container.logs().follow().read().unwrap();
+        assert_eq!(lines.next().unwrap().text, "ready");
+        let filler = disk.path().join("filler");
+        let error = fs::write(&filler, vec![b'x'; (DISK as usize) << 20]).unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::StorageFull);
+        container.kill(plywood::container::Signal::USR1).unwrap();
+        // It has written more than a pipe holds, so somebody takes it.
+        let heard = ["sh", "-c", "while ! [ -e /dev/shm/heard ]; do :; done; rm /dev/shm/heard"];
+        assert!(container.exec(heard).status().unwrap().success());
+        fs::remove_file(filler).unwrap();
+        container.kill(plywood::container::Signal::USR1).unwrap();
+        assert!(lines.any(|line| line.text == "heard"));
+        assert_eq!(container.stop(std::time::Duration::from_secs(10)).unwrap().code(), 7);
+        container.remove().unwrap();
+    }
 }

@@ -46,6 +46,8 @@ pub(crate) struct Writer {
     pending: [Vec<u8>; 2],
     /// Lines of the file on their way to it.
     lines: Vec<u8>,
+    /// The last write failed, maybe in the middle of a line.
+    is_torn: bool,
 }
 
 impl Writer {
@@ -53,9 +55,9 @@ impl Writer {
     pub(crate) fn open(path: &Path, config: LogConfig) -> Result<Self> {
         let file = open(path).attempt(|| format!("open log {path:?}"))?;
         let size = file.metadata().attempt(|| format!("read the size of log {path:?}"))?.len();
-        let mut writer =
-            Self { path: path.to_owned(), config, file, size, pending: [Vec::new(), Vec::new()], lines: Vec::new() };
-        writer.end_torn_line().attempt(|| format!("read log {path:?}"))?;
+        let (path, pending, lines) = (path.to_owned(), [Vec::new(), Vec::new()], Vec::new());
+        let mut writer = Self { path, config, file, size, pending, lines, is_torn: false };
+        writer.end_torn_line().attempt(|| format!("read log {:?}", writer.path))?;
         Ok(writer)
     }
 
@@ -101,7 +103,7 @@ impl Writer {
         self.file
     }
 
-    /// A crash may have left half a line; the next one must not be glued to it.
+    /// A crash or a full disk may have left half a line; the next one must not be glued to it.
     fn end_torn_line(&mut self) -> io::Result<()> {
         use std::os::unix::fs::FileExt;
         let Some(last) = self.size.checked_sub(1) else { return Ok(()) };
@@ -133,10 +135,20 @@ impl Writer {
     }
 
     fn flush(&mut self) -> Result<()> {
-        let written = self.file.write_all(&self.lines);
-        self.size += self.lines.len() as u64;
+        let written = self.try_flush();
         self.lines.clear();
+        self.is_torn |= written.is_err();
         written.attempt(|| format!("write log {:?}", self.path))
+    }
+
+    fn try_flush(&mut self) -> io::Result<()> {
+        if std::mem::take(&mut self.is_torn) {
+            self.size = self.file.metadata()?.len();
+            self.end_torn_line()?;
+        }
+        self.file.write_all(&self.lines)?;
+        self.size += self.lines.len() as u64;
+        Ok(())
     }
 
     /// Moves each file one number up, drops the last, begins a new one.
@@ -157,7 +169,7 @@ impl Writer {
             }
             self.file = open(&self.path).attempt(|| format!("open log {:?}", self.path))?;
         }
-        self.size = 0;
+        (self.size, self.is_torn) = (0, false);
         Ok(())
     }
 }
@@ -204,6 +216,24 @@ mod tests {
         let first = first.lines().next().unwrap();
         assert!(first.starts_with(r#"{"log":"one\n","stream":"stdout","time":"2"#), "{first}");
         assert!(first.ends_with("Z\"}"), "{first}");
+    }
+
+    #[test]
+    fn after_a_write_that_failed_in_a_line_the_next_begins_a_new_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x-json.log");
+        let mut log = Writer::open(&path, LogConfig::default()).unwrap();
+        log.write(Stream::Stdout, b"one\n").unwrap();
+        // What a full disk leaves.
+        open(&path).unwrap().write_all(b"{\"log\":\"tw").unwrap();
+        log.is_torn = true;
+        log.write(Stream::Stdout, b"three\n").unwrap();
+        log.write(Stream::Stdout, b"four\n").unwrap();
+        let text = fs::read_to_string(&path).unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!((lines.len(), lines[1]), (4, "{\"log\":\"tw"));
+        assert!(lines[2].contains("three") && lines[3].contains("four"), "{text}");
+        assert_eq!(log.size, text.len() as u64);
     }
 
     #[test]
