@@ -81,7 +81,8 @@ pub(crate) fn ids() -> &'static Ids {
         match several() {
             Ok(namespace) => Ids::Many(namespace),
             Err(why) => {
-                tracing::warn!("containers of this user have one user and one group: {why} ({})", why.remedy());
+                // No warning: most need no further ids, and the doctor tells who does.
+                tracing::info!("containers of this user have one user and one group: {why} ({})", why.remedy());
                 Ids::One(why)
             }
         }
