@@ -34,13 +34,16 @@ fn compile(arguments: &[&str], source: &str, directory: &Path) {
     assert!(status.success());
 }
 
+/// chroot(8); not every ordinary user has its directory in `PATH`.
+const CHROOT: &str = "/usr/sbin/chroot";
+
 /// Runs `arguments` with `root` as root directory: as root, or as root of a user namespace.
 ///
 /// Gives nothing, and says so, where this host allows neither.
 #[allow(clippy::print_stderr)]
 fn chroot(root: &Path, arguments: &[&str]) -> Option<String> {
     let mut command = match rustix::process::geteuid().is_root() {
-        true => Command::new("chroot"),
+        true => Command::new(CHROOT),
         false => {
             let mut unshare = Command::new("unshare");
             if !unshare.args(["--map-root-user", "true"]).status().is_ok_and(|status| status.success()) {
@@ -48,7 +51,7 @@ fn chroot(root: &Path, arguments: &[&str]) -> Option<String> {
                 return None;
             }
             let mut unshare = Command::new("unshare");
-            unshare.args(["--map-root-user", "chroot"]);
+            unshare.args(["--map-root-user", CHROOT]);
             unshare
         }
     };
