@@ -195,6 +195,13 @@ fn exec_joins_the_container() {
         let (first, second) = done.stdout.split_once('\n').unwrap();
         assert_eq!(first, second.trim_end(), "{done:?}");
     }
+    // The init may do no more than what it started; only signals it blocks, to wait for them.
+    for name in ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb", "NoNewPrivs", "Seccomp", "Seccomp_filters"] {
+        let done = exec_shell(&process, &format!("grep ^{name}: /proc/1/status; grep ^{name}: /proc/2/status"));
+        let (init, payload) = done.stdout.split_once('\n').unwrap();
+        assert!(init.starts_with(name), "{done:?}");
+        assert_eq!(init, payload.trim_end(), "{done:?}");
+    }
     let error = exec(&process, &ProcessSpec::new(["nothing"]), Stdio::null()).unwrap_err();
     assert_eq!(error.exit_code(), Some(127), "{error}");
     let mut spec = ProcessSpec::new(["/bin/true"]);
