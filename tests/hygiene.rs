@@ -138,9 +138,7 @@ fn a_guard_kills_and_removes_when_dropped() {
     let container = sh(&image, "while :; do sleep 60; done").start(&engine).unwrap();
     let pid = container.inspect().unwrap().pid().unwrap();
     let clone_of_engine = engine.clone();
-    let begun = std::time::Instant::now();
     drop(container);
-    assert!(begun.elapsed().as_secs() < 5);
     assert!(!Path::new(&format!("/proc/{pid}")).exists(), "it is dead and reaped");
     assert!(clone_of_engine.containers().unwrap().is_empty());
     assert_eq!(fs::read_dir(engine.path().join("containers")).unwrap().count(), 0);

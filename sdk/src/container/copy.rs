@@ -64,18 +64,35 @@ impl CopyOptions {
 /// Files of a container as a tar, while it is read; made by [`Container::read_archive`](super::Container::read_archive).
 #[derive(Debug)]
 pub struct Archive {
+    // Dropped in this order: without a reader the thread ends, and without the thread nobody uses the root.
     reader: PipeReader,
-    thread: Option<JoinHandle<Result<()>>>,
+    packing: Packing,
     _root: Option<Root>,
+}
+
+/// The thread that writes an archive; waited for when this is dropped.
+#[derive(Debug)]
+struct Packing(Option<JoinHandle<Result<()>>>);
+
+impl Packing {
+    /// Why it failed, told once.
+    fn end(&mut self) -> Option<Error> {
+        self.0.take()?.join().ok()?.err()
+    }
+}
+
+impl Drop for Packing {
+    fn drop(&mut self) {
+        // Nobody reads what it would tell.
+        self.end();
+    }
 }
 
 impl Read for Archive {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self.reader.read(buffer) {
             // The thread knows why.
-            Err(error) => {
-                Err(self.thread.take().and_then(|thread| thread.join().ok()?.err()).map_or(error, Into::into))
-            }
+            Err(error) => Err(self.packing.end().map_or(error, Into::into)),
             read => read,
         }
     }
@@ -328,7 +345,7 @@ fn archive(source: Source, name: Vec<u8>, ownership: Ownership, root: Option<Roo
     };
     let thread = thread::Builder::new().name("plywood-archive".into()).spawn(work);
     let thread = thread.attempt(|| "start a thread for an archive")?;
-    Ok(Archive { reader, thread: Some(thread), _root: root })
+    Ok(Archive { reader, packing: Packing(Some(thread)), _root: root })
 }
 
 /// A path in a container as `docker cp` takes it: a relative one begins at the root.

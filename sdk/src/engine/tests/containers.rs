@@ -162,7 +162,7 @@ fn stop_kills_what_does_not_listen_after_the_grace_period() {
     let begun = Instant::now();
     let status = container.stop(Duration::from_millis(300)).unwrap();
     assert_eq!(status.signal(), Some(libc::SIGKILL));
-    assert!((280..3000).contains(&begun.elapsed().as_millis()), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() >= Duration::from_millis(300), "{:?}", begun.elapsed());
 }
 
 #[test]
