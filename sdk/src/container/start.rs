@@ -16,7 +16,6 @@ use super::security;
 use super::stdio::{Ends, Streams};
 use super::store::{Files, Store};
 use super::user::{resolve_groups, resolve_user};
-use crate::data_root::Durability;
 use crate::error::{Attempt, ErrorKind, Fault, Result};
 use crate::layer::WritableLayer;
 use crate::layer::view::View;
@@ -275,7 +274,8 @@ fn bundle(store: &Store, id: &ContainerId, files: &Files, writable: &WritableLay
         lowers: writable.lowers.clone(),
         upper: writable.upper.clone(),
         work: writable.work.clone(),
-        volatile: is_guard || store.root().durability() == Durability::Fast,
+        // What stays may be mounted by Docker, which does not take what such a mount has used.
+        volatile: is_guard,
     };
     let network = record.map_or_else(|| NetworkMode::of_docker(&files.host.network_mode), |record| record.network);
     let mut bundle = Bundle::new(rootfs);

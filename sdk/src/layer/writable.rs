@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use super::store::LayerStore;
 use super::{init, metadata};
+use crate::archive::XattrKind;
 use crate::data_root::{Durability, atomic};
 use crate::error::{Attempt as _, ErrorKind, Fault, Result};
 use crate::layer::metadata::MountRecord;
@@ -108,6 +109,7 @@ impl LayerStore {
             self.create_init(&own, &below)?;
         }
         self.driver().complete(&record.mount_id, &own)?;
+        self.allow_mounts(&record.mount_id)?;
         self.root().write(&directory.join("init-id"), own.as_str().as_bytes(), 0o644)?;
         metadata::sync_mount(&directory, self.root().durability())
     }
@@ -200,6 +202,23 @@ impl LayerStore {
         let _entry = self.root().in_flight(record.mount_id.as_str(), Duration::ZERO)?;
         self.root().discard(&directory)?;
         self.remove_directories(&record)
+    }
+
+    /// Lets Docker mount a layer that a guard's volatile mount has used, or still uses.
+    ///
+    /// The kernel's mark for "may be incomplete" is read by the next mount alone; what it warns of, a loss of power before
+    /// everything is written, cannot have been if everything is written now (Linux, filesystems/overlayfs.rst).
+    fn allow_mounts(&self, mount_id: &CacheId) -> Result<()> {
+        let mark = self.driver().work_dir(mount_id).join("work/incompat");
+        // Only root reads the directory it is in, and only root's stores are Docker's.
+        if self.xattrs() != XattrKind::Trusted || !mark.exists() {
+            return Ok(());
+        }
+        if self.root().durability() == Durability::Full {
+            let sync = || crate::sys::fs::sync_file_system(std::fs::File::open(&mark)?);
+            sync().attempt(|| format!("sync the file system of {mark:?}"))?;
+        }
+        self.root().discard(&mark)
     }
 
     /// Empties the work directory of a stopped container: overlay refuses one that a volatile mount has used.

@@ -32,7 +32,15 @@ pub fn run(session: &Session, run: Run) -> Outcome<ExitCode> {
     // Of a container that goes at once nobody reads the log: its streams are ours, and nothing is in between.
     let output = if run.rm { Stdio::inherit() } else { Stdio::tee() };
     let raw = (run.definition.tty && run.definition.interactive).then(Raw::enter).transpose()?;
-    container.start_with(input(run.definition.interactive), output.clone(), output)?;
+    if !run.rm {
+        // Before the start, so that its files are written to the disk as its program wants.
+        container.persist()?;
+    }
+    if let Err(error) = container.start_with(input(run.definition.interactive), output.clone(), output) {
+        // What could not be started is no use to anybody.
+        let _ = container.kill_and_remove();
+        return Err(error.into());
+    }
     if run.rm {
         let status = attend(&engine, &container, signals, raw)?;
         if let Err(error) = container.kill_and_remove() {
@@ -40,7 +48,6 @@ pub fn run(session: &Session, run: Run) -> Outcome<ExitCode> {
         }
         return Ok(code(status));
     }
-    container.persist()?;
     attend(&engine, &container, signals, raw).map(code)
 }
 
