@@ -3,9 +3,9 @@
 //! A file in the making is called `.tmp-<name><random>`, lies beside its target as dockerd's do, and is locked by its
 //! writer. [`sweep`] removes those whose writer is gone.
 
-use std::fs::{DirBuilder, File, Permissions};
+use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use super::Durability;
@@ -102,16 +102,31 @@ pub(crate) fn sync_directory(directory: &Path, durability: Durability) -> io::Re
     }
 }
 
+/// Opens a file of the store to read it; `None` if it does not exist.
+///
+/// # Errors
+/// If it is anything but a file: a link would lead out of the store, and a pipe would let us wait for ever.
+pub(crate) fn open_file(path: &Path) -> io::Result<Option<File>> {
+    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
+    let no_file = |what| io::Error::new(io::ErrorKind::InvalidData, format!("it is {what}, not a file"));
+    match OpenOptions::new().read(true).custom_flags(flags).open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) if error.raw_os_error() == Some(libc::ELOOP) => Err(no_file("a link")),
+        file => match file? {
+            file if file.metadata()?.is_file() => Ok(Some(file)),
+            _ => Err(no_file("something else")),
+        },
+    }
+}
+
 /// Reads a small text file of the store; `None` if it does not exist.
 ///
 /// # Errors
 /// `Corrupt` if it is larger than `max` or not UTF-8: nothing of that kind is ever written there.
 pub(crate) fn read_text(path: &Path, max: usize) -> Result<Option<String>> {
     use io::Read as _;
-    let file = match File::open(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        file => file.attempt(|| format!("open {path:?}"))?,
-    };
+    let opened = open_file(path).attempt(|| format!("open {path:?}")).map_err(|error| error.with_path(path))?;
+    let Some(file) = opened else { return Ok(None) };
     // Mostly an ID: room for it and the end, so that two reads do.
     let mut bytes = Vec::with_capacity(max.min(256) + 1);
     // One byte more than allowed tells a file that is too large from one that just fits.

@@ -179,11 +179,7 @@ const LAST_UPDATED: &str = "lastUpdated";
 
 /// The first `max` bytes of a file; `None` if there is none.
 pub(super) fn read_capped(path: &Path, max: u64) -> io::Result<Option<Vec<u8>>> {
-    let file = match fs::File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error),
-    };
+    let Some(file) = atomic::open_file(path)? else { return Ok(None) };
     let mut bytes = Vec::new();
     file.take(max).read_to_end(&mut bytes)?;
     Ok(Some(bytes))
