@@ -99,6 +99,9 @@ fn it_survives_its_program_and_any_other_has_all_of_it() {
         assert!(victim::ends(reaper), "and does nothing to what is kept");
     }
 
+    let dockerd = fs::File::open(place.root().join("volumes/metadata.db")).unwrap();
+    assert!(dockerd.try_lock().is_err(), "no dockerd starts while it runs");
+
     let engine = open(place.0.path());
     let container = engine.container("served").unwrap();
     assert_eq!(container.state().unwrap(), State::Running);

@@ -12,6 +12,7 @@
 //! | 8 | the directory of the container |
 //! | 9 | the lock that says that somebody cares for the container; merely held |
 //! | 10 | [`Orders`] |
+//! | 11 | the lock that keeps dockerd out of the data root; merely held |
 //!
 //! Its end is one file in the container's directory, [`END`], which the next program that looks merges into the others.
 

@@ -160,6 +160,7 @@ impl Handle {
             config,
             directory: File::open(&directory).attempt(|| format!("open {directory:?}"))?,
             owner,
+            interlock: root.interlock()?,
             is_durable: root.durability() != Durability::Fast,
             cgroup: self.id().as_str().to_owned(),
         };

@@ -62,6 +62,12 @@ struct Parts {
 
 impl Drop for Parts {
     fn drop(&mut self) {
+        // Docker never sees what goes in a moment.
+        if self.temporary.is_none()
+            && let Err(error) = self.volumes.merge_labels()
+        {
+            tracing::warn!("the labels of volumes are not there for Docker: {error}");
+        }
         // So that its file system can be unmounted when the last handle is gone.
         crate::sys::reaper::settle();
     }

@@ -18,13 +18,14 @@
 //! │   ├── events/{current,previous}          0600  what has happened
 //! │   ├── id-map                              0600  whose ids the files have, unless they are root's
 //! │   ├── in-flight/<name>                    0600  one file for each object in the making
+//! │   ├── labels                              0600  there while labels of volumes are missing from metadata.db
 //! │   ├── locks/<name>                        0600  further locks
 //! │   └── trash/<random>                            trees on their way out
 //! ├── image/plywood-cache/                    0700  the build cache
 //! ├── containers/<container-id>/              0710  config.v2.json hostconfig.json <id>-json.log …
 //! └── volumes/                                0701
 //!     ├── <name>/_data/                       0755
-//!     └── metadata.db                         0600  locked: shared by us, exclusively by a dockerd
+//!     └── metadata.db                         0600  labels; locked: shared by us, exclusively by a dockerd
 //! ```
 //!
 //! This module knows where things are and nothing of what they mean; no other file spells a path of the layout. Modes
@@ -46,6 +47,7 @@ use crate::spec::name::VolumeName;
 pub(crate) mod atomic;
 pub(crate) mod events;
 mod ids;
+mod interlock;
 pub(crate) mod journal;
 pub(crate) mod lock;
 mod open;
@@ -78,7 +80,7 @@ struct Inner {
     /// Tells the next `open` whether this one ended in order.
     _session: InFlight,
     /// LOCK_SH on `volumes/metadata.db`: while it is held, no dockerd starts here.
-    _interlock: File,
+    interlock: File,
 }
 
 impl DataRoot {
@@ -224,11 +226,21 @@ impl DataRoot {
         self.volume_dir(name).join("_data")
     }
 
+    /// `volumes/metadata.db`: the labels of volumes, for Docker; its lock is the interlock.
+    pub(crate) fn volume_database(&self) -> PathBuf {
+        self.volumes_dir().join("metadata.db")
+    }
+
     // ---- image/plywood: what only plywood knows
 
     /// `image/plywood/`.
     pub(crate) fn own_dir(&self) -> PathBuf {
         own_dir(self.path())
+    }
+
+    /// `image/plywood/labels`: there while labels of volumes are not yet in `volumes/metadata.db`.
+    pub(crate) fn unmerged_labels(&self) -> PathBuf {
+        self.own_dir().join("labels")
     }
 
     /// `image/plywood/trash/`.

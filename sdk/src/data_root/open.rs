@@ -1,20 +1,16 @@
 //! Opening: recognise, lock, complete, tighten.
 
 use std::collections::BTreeSet;
-use std::fs::{File, OpenOptions, Permissions, TryLockError};
+use std::fs::Permissions;
 use std::io;
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use rustix::fs::{Access, AtFlags, CWD};
 
-use super::{DataRoot, Durability, Inner, atomic, journal};
+use super::{DataRoot, Durability, Inner, atomic, interlock, journal};
 use crate::error::{Attempt as _, ErrorKind, Fault, Result};
-
-/// How long a dockerd may hold the interlock before we give up: bolt, its user there, waits as long for us.
-const INTERLOCK_PATIENCE: Duration = Duration::from_secs(1);
 
 /// What dockerd, plywood and file systems put at the top of a data root.
 const TOP: &[&str] = &[
@@ -100,7 +96,7 @@ pub(super) fn open(path: &Path, durability: Durability, driver: &'static str) ->
         require_writable(&path, &path)?;
         atomic::create_directory(&volumes, 0o701)?;
     }
-    let interlock = interlock(&path)?;
+    let interlock = interlock::take(&path)?;
     tighten(&path, ROOT_MODE)?;
     for (relative, mode) in LAYOUT {
         let directory = path.join(relative.replace("DRIVER", driver));
@@ -111,7 +107,7 @@ pub(super) fn open(path: &Path, durability: Durability, driver: &'static str) ->
         require_writable(&path, &directory)?;
     }
     let (session, crashed) = journal::session(&path)?;
-    let root = DataRoot(Arc::new(Inner { path, driver, durability, _session: session, _interlock: interlock }));
+    let root = DataRoot(Arc::new(Inner { path, driver, durability, _session: session, interlock }));
     super::ids::check(&root)?;
     if crashed {
         sweep(&root)?;
@@ -166,27 +162,8 @@ fn recognise(path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Takes the lock that keeps dockerd out.
-fn interlock(root: &Path) -> Result<File> {
-    let path = root.join("volumes/metadata.db");
-    let attempt = || format!("open {path:?}");
-    let open =
-        |write: bool| OpenOptions::new().read(true).write(write).create(write).truncate(false).mode(0o600).open(&path);
-    let file = open(true).attempt(attempt)?;
-    tighten(&path, 0o600)?;
-    let deadline = Instant::now() + INTERLOCK_PATIENCE;
-    loop {
-        match file.try_lock_shared() {
-            Ok(()) => return Ok(file),
-            Err(TryLockError::Error(error)) => return Err(error).attempt(|| format!("lock {path:?}")),
-            Err(TryLockError::WouldBlock) if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(10)),
-            Err(TryLockError::WouldBlock) => return Err(Refusal::Dockerd { path: root.to_owned() }.into()),
-        }
-    }
-}
-
 /// Takes away from `path` what `mode` does not allow; never adds a permission.
-fn tighten(path: &Path, mode: u32) -> Result<()> {
+pub(super) fn tighten(path: &Path, mode: u32) -> Result<()> {
     let attempt = || format!("tighten the mode of {path:?}");
     let now = std::fs::metadata(path).attempt(attempt)?.permissions().mode() & 0o7777;
     if now & !mode != 0 {
@@ -223,7 +200,7 @@ fn names(directory: &Path) -> io::Result<BTreeSet<String>> {
 }
 
 #[derive(Debug, thiserror::Error)]
-enum Refusal {
+pub(super) enum Refusal {
     #[error("open data root {path:?}: it is not a directory")]
     NotADirectory { path: PathBuf },
     #[error("open data root {path:?}: it belongs to user {owner}, and this process runs as user {user}")]

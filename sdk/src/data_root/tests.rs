@@ -151,6 +151,45 @@ fn a_running_dockerd_keeps_us_out_and_we_keep_it_out() {
 }
 
 #[test]
+fn who_is_alone_may_write_to_dockers_database_and_still_keeps_dockerd_out() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = open(directory.path()).unwrap();
+    let database = root.volume_database();
+    let dockerd = File::open(&database).unwrap();
+    let other = root.interlock().unwrap();
+    assert_eq!(root.when_alone(|_| Ok(())).unwrap(), None);
+    drop(other);
+    let act = |file: &File| -> Result<u64> {
+        assert!(File::open(&database).unwrap().try_lock_shared().is_err());
+        Ok(file.metadata().unwrap().len())
+    };
+    assert_eq!(root.when_alone(act).unwrap(), Some(0));
+    assert!(dockerd.try_lock().is_err());
+    File::open(&database).unwrap().try_lock_shared().unwrap();
+}
+
+#[test]
+fn links_and_pipes_where_a_file_should_be_are_not_followed() {
+    let directory = tempfile::tempdir().unwrap();
+    let target = directory.path().join("target");
+    fs::write(&target, "text").unwrap();
+    let path = directory.path().join("file");
+    std::os::unix::fs::symlink(&target, &path).unwrap();
+    assert_eq!(atomic::read_text(&path, 10).unwrap_err().kind(), ErrorKind::Corrupt);
+    fs::remove_file(&path).unwrap();
+    // Nobody writes to it: a reader that opened it as it is would wait for ever.
+    rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+    assert_eq!(atomic::read_text(&path, 10).unwrap_err().kind(), ErrorKind::Corrupt);
+
+    let root = directory.path().join("root");
+    drop(open(&root).unwrap());
+    fs::remove_file(root.join("volumes/metadata.db")).unwrap();
+    std::os::unix::fs::symlink(&target, root.join("volumes/metadata.db")).unwrap();
+    assert!(open(&root).unwrap_err().to_string().contains("metadata.db"));
+    assert_eq!(fs::read_to_string(&target).unwrap(), "text");
+}
+
+#[test]
 fn written_files_have_their_mode_and_leave_no_temporary_ones() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("repositories.json");

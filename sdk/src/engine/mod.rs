@@ -118,6 +118,7 @@ impl Engine {
         let layers = LayerStore::open(&root)?;
         let images = Images::new(&root, &layers);
         let volumes = VolumeStore::open(&root);
+        volumes.merge_labels()?;
         let temporary = temporary.map(|root| Box::new(root) as Box<dyn std::fmt::Debug + Send + Sync>);
         Ok(Self { store: Store::open(root, layers, images, volumes, temporary)? })
     }

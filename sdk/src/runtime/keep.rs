@@ -29,6 +29,8 @@ pub(crate) struct Keeper {
     pub directory: File,
     /// The lock that says that somebody cares for the container.
     pub owner: OwnedFd,
+    /// The lock that keeps dockerd out of the data root.
+    pub interlock: File,
     /// Whether the end shall survive a loss of power.
     pub is_durable: bool,
     /// The name of the container's cgroup.
@@ -53,6 +55,7 @@ impl Keeper {
                 self.directory.as_fd(),
                 self.owner.as_fd(),
                 orders.as_fd(),
+                self.interlock.as_fd(),
             ];
             background::start("plywood-keeper", &given)
         };

@@ -8,6 +8,8 @@ use crate::spec::mount::{Mount, Target};
 use crate::spec::name::VolumeName;
 use crate::spec::time::Timestamp;
 
+mod bolt;
+mod labels;
 mod populate;
 mod store;
 

@@ -4,19 +4,19 @@
 //! volumes/<name>/        0701
 //! ├── _data/             0755 at first, then what its first user makes of it
 //! ├── opts.json          Docker's, for volumes with a device or options
-//! └── plywood.json       0600  labels and time of creation, which Docker keeps in metadata.db
+//! └── plywood.json       0600  time of creation, and the labels, which Docker keeps in metadata.db
 //! ```
 //!
 //! A volume exists once `_data` or `opts.json` does, as for Docker 29. [`Lock::Volumes`] is held to create and remove;
 //! whoever fills a volume for the first time holds the journal's entry `populate-<name>`.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
 use super::Volume;
+use super::labels::Labels;
 use crate::data_root::{DataRoot, Lock, atomic};
 use crate::error::{Attempt as _, Error, ErrorKind, Fault, Result};
 use crate::spec::name::VolumeName;
@@ -28,10 +28,10 @@ const MAX_RECORD: usize = 1 << 20;
 /// `plywood.json`.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
-struct Record {
+pub(super) struct Record {
     #[serde(skip_serializing_if = "Option::is_none")]
     created_at: Option<Timestamp>,
-    labels: BTreeMap<String, String>,
+    pub(super) labels: Labels,
     /// What a later version has added.
     #[serde(flatten)]
     further: serde_json::Map<String, serde_json::Value>,
@@ -53,7 +53,7 @@ impl VolumeStore {
     ///
     /// # Errors
     /// `AlreadyExists` if the name is taken.
-    pub(crate) fn create(&self, name: &VolumeName, labels: BTreeMap<String, String>) -> Result<Volume> {
+    pub(crate) fn create(&self, name: &VolumeName, labels: Labels) -> Result<Volume> {
         let _held = self.root.lock(Lock::Volumes)?;
         if self.exists(name) {
             return Err(Refusal::Exists { name: name.clone() }.into());
@@ -69,7 +69,7 @@ impl VolumeStore {
         let _held = self.root.lock(Lock::Volumes)?;
         match self.get(name)? {
             Some(volume) => Ok(volume),
-            None => self.make(name, BTreeMap::new()),
+            None => self.make(name, Labels::new()),
         }
     }
 
@@ -80,18 +80,24 @@ impl VolumeStore {
 
     /// All volumes, by name.
     pub(crate) fn list(&self) -> Result<Vec<Volume>> {
+        let mut volumes = Vec::new();
+        for name in self.names()? {
+            volumes.extend(self.get(&name)?);
+        }
+        Ok(volumes)
+    }
+
+    /// The names of all volumes, sorted.
+    pub(crate) fn names(&self) -> Result<Vec<VolumeName>> {
         let directory = self.root.volumes_dir();
         let names = || -> io::Result<Vec<String>> {
             std::fs::read_dir(&directory)?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
         };
         let mut names = names().attempt(|| format!("read directory {directory:?}"))?;
         names.sort_unstable();
-        let mut volumes = Vec::new();
         // `metadata.db` and the like have no `_data`.
-        for name in names.iter().filter_map(|name| VolumeName::parse(name).ok()) {
-            volumes.extend(self.get(&name)?);
-        }
-        Ok(volumes)
+        let names = names.iter().filter_map(|name| VolumeName::parse(name).ok());
+        Ok(names.filter(|name| self.exists(name)).collect())
     }
 
     /// Removes a volume and its content. Whether a container uses it, the caller knows.
@@ -113,9 +119,13 @@ impl VolumeStore {
             && (is_directory(&self.root.volume_data(name)) || self.root.volume_dir(name).join("opts.json").exists())
     }
 
-    fn make(&self, name: &VolumeName, labels: BTreeMap<String, String>) -> Result<Volume> {
+    fn make(&self, name: &VolumeName, labels: Labels) -> Result<Volume> {
         let directory = self.root.volume_dir(name);
         atomic::create_directory(&directory, 0o701)?;
+        // An unlabelled one that has the name of a labelled one that is gone, too.
+        if !labels.is_empty() || !self.labels_of(name).is_empty() {
+            self.expect_merge()?;
+        }
         let record = Record { created_at: Some(Timestamp::now()), labels, ..Record::default() };
         let json = serde_json::to_vec(&record).map_err(|error| {
             Error::new(ErrorKind::InvalidArgument, format_args!("write the labels of volume \"{name}\""))
@@ -131,19 +141,33 @@ impl VolumeStore {
     }
 
     fn read(&self, name: &VolumeName) -> Result<Volume> {
-        let path = self.root.volume_dir(name).join("plywood.json");
-        let record = match atomic::read_text(&path, MAX_RECORD)? {
-            Some(text) => serde_json::from_str(&text).map_err(|error| {
-                Error::new(ErrorKind::Corrupt, format_args!("read {path:?}: {error}")).with_path(&path)
-            })?,
-            None => Record::default(),
+        let (labels, created) = match self.record(name)? {
+            Some(record) => (record.labels, record.created_at),
+            None => (self.labels_of(name), None),
         };
-        Ok(Volume {
-            name: name.clone(),
-            path: self.root.volume_data(name),
-            labels: record.labels,
-            created: record.created_at,
-        })
+        Ok(Volume { name: name.clone(), path: self.root.volume_data(name), labels, created })
+    }
+
+    /// What we have noted of a volume; `None` if Docker made it.
+    pub(super) fn record(&self, name: &VolumeName) -> Result<Option<Record>> {
+        let path = self.root.volume_dir(name).join("plywood.json");
+        let Some(text) = atomic::read_text(&path, MAX_RECORD)? else { return Ok(None) };
+        let record = serde_json::from_str(&text);
+        record
+            .map(Some)
+            .map_err(|error| Error::new(ErrorKind::Corrupt, format_args!("read {path:?}: {error}")).with_path(&path))
+    }
+
+    /// The labels of a volume of Docker's.
+    fn labels_of(&self, name: &VolumeName) -> Labels {
+        match self.docker_labels() {
+            Ok(mut labels) => labels.remove(name.as_str()).unwrap_or_default(),
+            // The volume is there all the same.
+            Err(error) => {
+                tracing::warn!("the labels of volume {name} are not known: {error}");
+                Labels::new()
+            }
+        }
     }
 }
 

@@ -171,3 +171,48 @@ fn of_many_first_users_one_fills_the_volume() {
     assert_eq!(filled, 1);
     assert_eq!(fs::read_dir(volume.path()).unwrap().count(), 3);
 }
+
+#[test]
+fn labels_come_to_dockers_file_when_nobody_else_is_there() {
+    let mut store = store();
+    let labels = BTreeMap::from([("tier".to_owned(), "db".to_owned())]);
+    store.volumes.create(&name("labelled"), labels.clone()).unwrap();
+    store.volumes.get_or_create(&name("plain")).unwrap();
+    let other = store.root.interlock().unwrap();
+    store.volumes.merge_labels().unwrap();
+    assert_eq!(store.volumes.docker_labels().unwrap(), BTreeMap::new());
+    drop(other);
+    // As the next one that opens it does.
+    store.root = DataRoot::open(store.root.path(), Durability::Full).unwrap();
+    store.volumes = VolumeStore::open(&store.root);
+    store.volumes.merge_labels().unwrap();
+    assert_eq!(store.volumes.docker_labels().unwrap(), BTreeMap::from([("labelled".to_owned(), labels)]));
+    assert!(!store.root.unmerged_labels().exists());
+
+    // Docker has them from its own file alone.
+    fs::remove_file(store.root.volume_dir(&name("labelled")).join("plywood.json")).unwrap();
+    let volume = store.volumes.get(&name("labelled")).unwrap().unwrap();
+    assert_eq!((volume.labels()["tier"].as_str(), volume.created()), ("db", None));
+
+    // A new volume does not inherit them.
+    store.volumes.remove(&name("labelled")).unwrap();
+    store.volumes.get_or_create(&name("labelled")).unwrap();
+    store.volumes.merge_labels().unwrap();
+    assert_eq!(store.volumes.docker_labels().unwrap()["labelled"], BTreeMap::new());
+}
+
+#[test]
+fn a_damaged_database_of_dockers_costs_the_labels_and_nothing_else() {
+    let store = store();
+    fs::write(store.root.volume_database(), "no bolt file, but for the lock").unwrap();
+    let labels = BTreeMap::from([("tier".to_owned(), "db".to_owned())]);
+    store.volumes.create(&name("ours"), labels.clone()).unwrap();
+    fs::create_dir_all(store.root.volume_data(&name("dockers"))).unwrap();
+    store.volumes.merge_labels().unwrap();
+    let volumes = store.volumes.list().unwrap();
+    assert_eq!((volumes[0].name(), volumes[0].labels().len()), (&name("dockers"), 0));
+    assert_eq!(volumes[1].labels(), &labels);
+    assert_eq!(store.volumes.docker_labels().unwrap_err().kind(), ErrorKind::Corrupt);
+    assert_eq!(fs::read(store.root.volume_database()).unwrap(), b"no bolt file, but for the lock");
+    assert!(store.root.unmerged_labels().exists(), "to be tried again");
+}
