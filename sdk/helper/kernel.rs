@@ -245,7 +245,7 @@ pub fn receive(socket: i32, buffer: &mut [u8]) -> Option<Message<'_>> {
 /// Waits until one of these descriptors is ready; which of them are. -1 is none.
 pub fn poll<const N: usize>(fds: [i32; N]) -> [bool; N] {
     // struct pollfd: descriptor in 4 bytes, wanted and found events in 2 each.
-    let mut polled = fds.map(|fd| u64::from(fd as u32) | POLLIN << 32);
+    let mut polled = fds.map(|fd| u64::from(fd as u32) | (POLLIN as u64) << 32);
     let begin = (&raw mut polled).expose_provenance() as u64;
     // SAFETY: the kernel writes to as many structs, which are ours; there is no time limit and no mask.
     while unsafe { call(SYS_ppoll, [begin, N as u64, 0, 0, 0, 0]) } == Err(EINTR) {}

@@ -5,6 +5,7 @@ use std::fs;
 use super::bundle::ProcessSpec;
 use crate::error::{Attempt, Error, ErrorKind, Fault, Result};
 use crate::sys::capability::{self, CapabilitySet};
+use crate::sys::wait::is_ending;
 
 #[derive(Debug, thiserror::Error)]
 enum OutsideFault {
@@ -29,31 +30,60 @@ pub(super) fn verify(pid: u32, spec: &ProcessSpec) -> Result<()> {
     check(&status, spec).map_err(Error::from)
 }
 
-fn check(status: &str, spec: &ProcessSpec) -> std::result::Result<(), OutsideFault> {
-    let value = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(":\t"));
-    let loose = |name, expected: String| {
-        let found = value(name).unwrap_or("nothing").to_owned();
-        Err(OutsideFault::Loose { name, found, expected })
-    };
-    if spec.no_new_privileges && value("NoNewPrivs") != Some("1") {
-        return loose("NoNewPrivs", "1".to_owned());
+/// The same of a payload that runs already, as far as it cannot have changed it since. One that has ended is harmless.
+pub(super) fn verify_running(pid: u32, spec: &ProcessSpec) -> Result<()> {
+    match fs::read_to_string(format!("/proc/{pid}/status")) {
+        // One that was killed before it could restrict itself never became the payload.
+        Ok(status) => {
+            check_lasting(&status, spec).or_else(|loose| if is_ending(pid) { Ok(()) } else { Err(loose.into()) })
+        }
+        Err(_) => Ok(()),
+    }
+}
+
+fn value<'a>(status: &'a str, name: &str) -> Option<&'a str> {
+    status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(":\t"))
+}
+
+type Checked = std::result::Result<(), OutsideFault>;
+
+fn loose(status: &str, name: &'static str, expected: String) -> Checked {
+    let found = value(status, name).unwrap_or("nothing").to_owned();
+    Err(OutsideFault::Loose { name, found, expected })
+}
+
+/// What a process cannot give up, and cannot regain.
+fn check_lasting(status: &str, spec: &ProcessSpec) -> Checked {
+    if spec.no_new_privileges && value(status, "NoNewPrivs") != Some("1") {
+        return loose(status, "NoNewPrivs", "1".to_owned());
     }
     let is_filtered = !matches!(spec.seccomp.filter(spec.capabilities), Ok(None));
-    if is_filtered && value("Seccomp") != Some("2") {
-        return loose("Seccomp", "2".to_owned());
+    // 3: its filter is killing it.
+    if is_filtered && !matches!(value(status, "Seccomp"), Some("2" | "3")) {
+        return loose(status, "Seccomp", "2".to_owned());
     }
-    // Fewer than asked for are no danger: the host program may lack some itself.
-    let most = spec.capabilities.within(CapabilitySet::up_to(capability::last()));
-    let effective = if spec.user.uid == 0 { most } else { CapabilitySet::NONE };
-    let sets =
-        [("CapInh", CapabilitySet::NONE), ("CapEff", effective), ("CapBnd", most), ("CapAmb", CapabilitySet::NONE)];
-    for (name, most) in sets {
-        let found = value(name).and_then(|text| u64::from_str_radix(text, 16).ok());
-        if found.is_none_or(|found| found & !most.bits() != 0) {
-            return loose(name, format!("{:016x}", most.bits()));
-        }
+    check_set(status, "CapBnd", most(spec))
+}
+
+fn check(status: &str, spec: &ProcessSpec) -> Checked {
+    check_lasting(status, spec)?;
+    let effective = if spec.user.uid == 0 { most(spec) } else { CapabilitySet::NONE };
+    [("CapInh", CapabilitySet::NONE), ("CapEff", effective), ("CapAmb", CapabilitySet::NONE)]
+        .into_iter()
+        .try_for_each(|(name, most)| check_set(status, name, most))
+}
+
+/// Fewer than asked for are no danger: the host program may lack some itself.
+fn most(spec: &ProcessSpec) -> CapabilitySet {
+    spec.capabilities.within(CapabilitySet::up_to(capability::last()))
+}
+
+fn check_set(status: &str, name: &'static str, most: CapabilitySet) -> Checked {
+    let found = value(status, name).and_then(|text| u64::from_str_radix(text, 16).ok());
+    match found.is_none_or(|found| found & !most.bits() != 0) {
+        true => loose(status, name, format!("{:016x}", most.bits())),
+        false => Ok(()),
     }
-    Ok(())
 }
 
 /// Sets how readily the kernel kills a process. Not from inside: it would count for all that share its memory.
@@ -91,5 +121,19 @@ mod tests {
         let mut user = ProcessSpec::new(["true"]);
         user.user.uid = 1000;
         assert!(check(STATUS, &user).unwrap_err().to_string().contains("CapEff"));
+    }
+
+    #[test]
+    fn a_payload_that_runs_is_held_to_what_it_cannot_change() {
+        let mut spec = ProcessSpec::new(["true"]);
+        spec.user.uid = 1000;
+        // A program with the setuid bit has taken effect meanwhile.
+        check_lasting(STATUS, &spec).unwrap();
+        check_lasting(&STATUS.replace("Seccomp:\t2", "Seccomp:\t3"), &spec).unwrap();
+        let status = STATUS.replace("Seccomp:\t2", "Seccomp:\t0");
+        assert!(check_lasting(&status, &spec).unwrap_err().to_string().contains("Seccomp"));
+        verify_running(u32::MAX, &spec).unwrap();
+        // This process is loose.
+        assert!(verify_running(std::process::id(), &spec).is_err());
     }
 }

@@ -274,6 +274,7 @@ pub(super) fn hand_over_streams(
         script.step("create the namespaces of the container");
         script.plan.fork(namespaces);
         begin(script);
+        script.plan.gate();
     }
     if !matches!(users, Users::One) {
         script.step("become root");

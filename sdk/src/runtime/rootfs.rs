@@ -66,10 +66,11 @@ pub(crate) fn mount(bundle: &Bundle) -> Result<MountedRoot> {
         Users::Many(_) => (0, true, Visibility::Hidden),
     };
     let options = Options { namespaces, forks, visibility, cgroup: None };
-    let child = clone::spawn(&mut blob, options, |pid, _| match users {
+    let prepare = |pid, _: BorrowedFd<'_>| match users {
         Users::One => clone::map_single(pid, 0, 0),
         Users::Host | Users::Many(_) => Ok(()),
-    });
+    };
+    let child = clone::spawn(&mut blob, options, prepare, |_, _| Ok(()));
     let child = child.map_err(|failure| steps.error(&blob, failure))?;
     let attempt = || "receive the root of a container";
     wait::reap(child.pidfd).attempt(attempt)?;
@@ -94,10 +95,11 @@ pub(crate) fn try_namespaces() -> Result<()> {
         false => (all, Visibility::Hidden),
     };
     let options = Options { namespaces, forks: false, visibility, cgroup: None };
-    let child = clone::spawn(&mut blob, options, |pid, _| match user_namespace {
+    let prepare = |pid, _: BorrowedFd<'_>| match user_namespace {
         true => clone::map_single(pid, 0, 0),
         false => Ok(()),
-    });
+    };
+    let child = clone::spawn(&mut blob, options, prepare, |_, _| Ok(()));
     let child = child.map_err(|failure| steps.error(&blob, failure))?;
     wait::reap(child.pidfd).attempt(|| "wait for a child").map(drop)
 }

@@ -1,5 +1,6 @@
 //! Starts processes: the plan, the child, and who watches it.
 
+use std::cell::Cell;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -27,8 +28,7 @@ use crate::sys::{namespace, signal, tty, wait};
 /// What the caller does at certain points of a container's start.
 #[derive(Default)]
 pub(crate) struct Hooks<'a> {
-    /// Called with the process while it waits, before anything of it is to be seen. With several ids it is the parent of
-    /// the container's, which inherits what it has been put into, and ends.
+    /// Called with the process while it waits, before anything of it is to be seen.
     pub created: Option<Hook<'a>>,
     /// Called once the process no longer shares memory with this program, and before the payload begins: the point for
     /// limits on memory, which could end this program earlier. It has the memory of the helper until then.
@@ -102,25 +102,27 @@ fn start_in(
         namespaces |= namespace::USER;
     }
     let user = &bundle.process.user;
-    let mut refused = None;
-    let spawned = clone::spawn(&mut prepared.blob, options, |pid, pidfd| {
-        let joined = group.map_or(Ok(()), |group| cgroup::join(group, pid));
-        let created = joined.and_then(|()| hooks.created.map_or(Ok(()), |created| created(pid, pidfd)));
-        keep(created, &mut refused)?;
+    let refused = Cell::new(None);
+    let prepare = |pid, _: BorrowedFd<'_>| {
+        keep(group.map_or(Ok(()), |group| cgroup::join(group, pid)), &refused)?;
         match users {
             Users::One => clone::map_single(pid, user.uid, user.gid),
             Users::Host | Users::Many(_) => Ok(()),
         }
-    });
-    let child = spawned.map_err(|failure| refused.unwrap_or_else(|| prepared.error(failure)))?;
+    };
+    let created =
+        |pid, pidfd: BorrowedFd<'_>| keep(hooks.created.map_or(Ok(()), |created| created(pid, pidfd)), &refused);
+    let spawned = clone::spawn(&mut prepared.blob, options, prepare, created);
+    let child = spawned.map_err(|failure| refused.take().unwrap_or_else(|| prepared.error(failure)))?;
     // The container's ends of the pipes: their last copies here, so that a read sees the end.
     drop(streams);
     let held = |pid, pidfd: BorrowedFd<'_>| {
         limited.map_or(Ok(()), |(group, limits)| cgroup::limit_memory(group, limits))?;
         hooks.held.map_or(Ok(()), |held| held(pid, pidfd))
     };
-    if let Some(helped) = helped {
-        ours.line = helped.go_on(&child, &bundle.process, held)?;
+    match helped {
+        Some(helped) => ours.line = helped.go_on(&child, &bundle.process, held)?,
+        None => look_at(&child, &bundle.process)?,
     }
     let mut membership = Membership { name: bundle.cgroup.as_ref().map(|it| it.name.clone()), group: group.cloned() };
     if let Some(keeper) = hooks.kept {
@@ -138,9 +140,9 @@ fn open_group(group: Option<&Group>) -> Result<Option<OwnedFd>> {
 }
 
 /// Keeps an error of ours for the caller of a function that hands `io::Error` on.
-fn keep(done: Result<()>, refused: &mut Option<Error>) -> io::Result<()> {
+fn keep(done: Result<()>, refused: &Cell<Option<Error>>) -> io::Result<()> {
     done.map_err(|error| {
-        *refused = Some(error);
+        refused.set(Some(error));
         io::ErrorKind::Other.into()
     })
 }
@@ -177,6 +179,12 @@ impl Helped {
         }
         begun
     }
+}
+
+/// What is done to a payload that no helper holds back: it runs already.
+fn look_at(child: &Child, spec: &ProcessSpec) -> Result<()> {
+    let looked = outside::verify_running(child.pid, spec).and_then(|()| outside::set_oom_score(child.pid, spec));
+    looked.inspect_err(|_| end(&child.pidfd))
 }
 
 /// Ends a process that nobody will ever hear of.
@@ -218,10 +226,9 @@ fn join(target: &Target<'_>, spec: &ProcessSpec, stdio: Stdio, tools: Option<&To
     let directory = open_group(if limited.is_some() { None } else { group })?;
     let cgroup = directory.as_ref().map(AsFd::as_fd);
     let options = Options { namespaces: 0, forks: true, visibility: Visibility::Hidden, cgroup };
-    let mut refused = None;
-    let spawned = clone::spawn(&mut prepared.blob, options, |pid, _| {
-        keep(group.map_or(Ok(()), |group| cgroup::join_early(group, pid)), &mut refused)
-    });
+    let refused = Cell::new(None);
+    let prepare = |pid, _: BorrowedFd<'_>| keep(group.map_or(Ok(()), |group| cgroup::join_early(group, pid)), &refused);
+    let spawned = clone::spawn(&mut prepared.blob, options, prepare, |_, _| Ok(()));
     let child = spawned.map_err(|failure| match failure {
         Failure::Step { step, errno }
             if prepared.steps.is(step, JOIN) && [libc::ESRCH, libc::ENOMEM].contains(&errno) =>
@@ -230,7 +237,7 @@ fn join(target: &Target<'_>, spec: &ProcessSpec, stdio: Stdio, tools: Option<&To
         }
         // The kernel has killed it together with the container's first process.
         Failure::Killed if target.has_ended() => ended(target),
-        failure => refused.unwrap_or_else(|| prepared.error(failure)),
+        failure => refused.take().unwrap_or_else(|| prepared.error(failure)),
     })?;
     drop(streams);
     match helped {
@@ -238,7 +245,7 @@ fn join(target: &Target<'_>, spec: &ProcessSpec, stdio: Stdio, tools: Option<&To
             let held = |pid, _: BorrowedFd<'_>| limited.map_or(Ok(()), |group| cgroup::join_late(group, pid));
             helped.go_on(&child, spec, held)?;
         }
-        None => outside::set_oom_score(child.pid, spec).inspect_err(|_| end(&child.pidfd))?,
+        None => look_at(&child, spec)?,
     }
     watch(&supervisor, child, target.namespaces(), Membership::default(), ours, true, Box::new(|_| ()))
 }

@@ -43,11 +43,12 @@ pub(crate) fn start(name: &str, descriptors: &[BorrowedFd<'_>]) -> io::Result<()
     let arguments = [executable.into(), empty.into(), argv.into(), envp.into(), AT_EMPTY_PATH.into()];
     plan.call(libc::SYS_execveat, &arguments);
     let options = Options { namespaces: 0, forks: false, visibility: Visibility::Kept, cgroup: None };
-    let child = clone::spawn(&mut plan.seal()?, options, |_, _| Ok(())).map_err(|failure| match failure {
-        Failure::Clone(error) | Failure::Prepare(error) => error,
-        Failure::Step { errno, .. } => io::Error::from_raw_os_error(errno),
-        Failure::Killed => io::Error::other("it was killed before it could begin"),
-    })?;
+    let child =
+        clone::spawn(&mut plan.seal()?, options, |_, _| Ok(()), |_, _| Ok(())).map_err(|failure| match failure {
+            Failure::Clone(error) | Failure::Prepare(error) => error,
+            Failure::Step { errno, .. } => io::Error::from_raw_os_error(errno),
+            Failure::Killed => io::Error::other("it was killed before it could begin"),
+        })?;
     // It ends at once, and leaves the one it has forked to whoever takes care of orphans.
     match wait::reap(&child.pidfd)? {
         End::Exited(0) | End::Unknown => Ok(()),

@@ -21,7 +21,7 @@ use super::layout::{
 pub(super) struct Control {
     /// `step << 32 | errno` of the operation that failed; 0 if none did.
     pub failure: AtomicU64,
-    /// 0: the child waits; 1: it goes on; anything else: it gives up.
+    /// So many children may go on; [`GIVEN_UP`]: none.
     pub gate: AtomicU32,
     /// Not 0 while the child uses this memory; the kernel clears it, and wakes who waits, at its exec or exit.
     pub alive: AtomicU32,
@@ -32,6 +32,9 @@ pub(super) struct Control {
     /// Descriptor of the first child in the parent, written by the kernel.
     pub pidfd: AtomicU32,
 }
+
+/// Stands in the gate when the parent has given up.
+pub(super) const GIVEN_UP: u32 = u32::MAX;
 
 /// What a child is given.
 #[derive(Debug)]
@@ -62,8 +65,10 @@ const OPEN_ATTEMPTS: u32 = 10_000;
 const BUSY_ATTEMPTS: u32 = 100;
 static BUSY_PAUSE: [u64; 2] = [0, 2_000_000];
 
-/// How long a child waits for its parent. It is killed with its parent, unless that died before it could ask for it.
-static GATE_SECONDS: [u64; 2] = [60, 0];
+/// How long a child waits for its parent before it looks whether there still is one. It is killed with its parent, unless
+/// that died before it could ask for it.
+static GATE_SECONDS: [u64; 2] = [1, 0];
+static NO_TIME: [u64; 2] = [0, 0];
 
 /// `struct clone_args` of Linux 5.7.
 #[repr(C)]
@@ -116,7 +121,7 @@ fn step(frame: &mut Frame, control: &Control, operation: &Operation) {
     ];
     let [first, second, third, ..] = a;
     let result = match operation.call {
-        GATE => return gate(control),
+        GATE => return gate(control, first as u32, second),
         FORK => return fork(frame, control, operation, first),
         FAIL if is_error(first) => fail(control, operation.step, first),
         FAIL => give_up(control, frame.remembered),
@@ -231,22 +236,38 @@ fn execute(frame: &mut Frame, operation: &Operation, path: u64, argv: u64, envp:
 }
 
 /// Waits for the parent.
-fn gate(control: &Control) {
+fn gate(control: &Control, child: u32, parent: u64) {
     loop {
-        match control.gate.load(Ordering::Acquire) {
-            0 => {}
-            1 => return,
-            _ => exit(),
+        let open = control.gate.load(Ordering::Acquire);
+        if open == GIVEN_UP {
+            exit()
+        }
+        if open >= child {
+            break;
         }
         let address = (&raw const control.gate).expose_provenance() as u64;
         let timeout = GATE_SECONDS.as_ptr().expose_provenance() as u64;
         let wait = libc::FUTEX_WAIT as u64;
         // SAFETY: the word and the static timeout outlive the call.
-        let result = unsafe { system_call(libc::SYS_futex as u32, [address, wait, 0, timeout, 0, 0]) };
-        if result.wrapping_neg() == libc::ETIMEDOUT as u64 {
+        let result = unsafe { system_call(libc::SYS_futex as u32, [address, wait, open.into(), timeout, 0, 0]) };
+        if result.wrapping_neg() == libc::ETIMEDOUT as u64 && has_ended(parent) {
             exit()
         }
     }
+    // It may have opened the gate and died before this child could ask to be killed with it.
+    if has_ended(parent) {
+        exit()
+    }
+}
+
+/// Whether the process behind a pidfd has ended.
+fn has_ended(pidfd: u64) -> bool {
+    // struct pollfd: a descriptor, and 16 bits each of what is asked for and what is answered.
+    let mut asked = [pidfd as u32, libc::POLLIN as u32];
+    let (address, now) = (asked.as_mut_ptr().expose_provenance() as u64, NO_TIME.as_ptr().expose_provenance() as u64);
+    // SAFETY: one struct and a static time, which outlive the call; the kernel writes to the struct's answer.
+    let ready = unsafe { system_call(libc::SYS_ppoll as u32, [address, 1, now, 0, 0, 0]) };
+    ready == 1
 }
 
 /// Starts the second child, which goes on, and ends.

@@ -24,8 +24,8 @@ use std::thread;
 use rustix::mm::{MapFlags, MprotectFlags, ProtFlags, mmap_anonymous, mprotect, munmap};
 use rustix::thread::futex;
 
-use super::child::{CloneArgs, Control, Frame, clone};
-use super::layout::REGISTERS;
+use super::child::{CloneArgs, Control, Frame, GIVEN_UP, clone};
+use super::layout::{PARENT, REGISTERS};
 use super::plan::Blob;
 use super::visible::{Visibility, hold};
 use super::{signal, wait};
@@ -78,54 +78,45 @@ const GUARD: usize = 64 * 1024;
 
 /// Starts a child that walks `blob`, and waits until it has become another program.
 ///
-/// `prepare` is called with its number and pidfd, while it waits at its gate, on this thread.
+/// `prepare` is called with the number and pidfd of the first child while that waits at its gate, and `created` with those
+/// of the one wanted, which waits as well if its part of the plan has a gate; both on this thread.
 pub(crate) fn spawn(
     blob: &mut Blob,
     options: Options<'_>,
     prepare: impl FnOnce(u32, BorrowedFd<'_>) -> io::Result<()>,
+    created: impl FnOnce(u32, BorrowedFd<'_>) -> io::Result<()>,
 ) -> Result<Child, Failure> {
     let _visibility = hold(options.visibility);
     let mut running = Running::new(blob, options).map_err(Failure::Clone)?;
-    let pid = running.begin().map_err(Failure::Clone)?;
-    if let Some(pidfd) = &running.pidfd {
-        prepare(pid, pidfd.as_fd()).map_err(Failure::Prepare)?;
+    running.begin().map_err(Failure::Clone)?;
+    running.call(prepare)?;
+    if options.forks {
+        running.open_gate(1);
+        running.follow().map_err(Failure::Clone)?;
     }
-    running.open_gate(1);
+    running.call(created)?;
+    running.open_gate(2);
     running.wait();
     let failure = running.control.failure.load(Ordering::Acquire);
-    let second = running.control.second_pid.load(Ordering::Acquire);
-    let first = running.pidfd.take();
     if failure != 0 {
         blob.replace(running.memory.blob(blob.length()));
     }
+    let child = running.child.take();
     drop(running);
-    let child = match (options.forks, second) {
-        (false, _) => first.map(|pidfd| Child { pid, pidfd }),
-        (true, 0) => {
-            reap(first);
-            None
-        }
-        (true, second) => {
-            reap(first);
-            // Nobody has waited for it yet, so its number is still its own.
-            Some(Child { pid: second, pidfd: wait::open(second).map_err(Failure::Clone)? })
-        }
-    };
     match (failure, child) {
         (0, Some(child)) => Ok(child),
         (0, None) => Err(Failure::Killed),
         (failure, child) => {
-            reap(child.map(|child| child.pidfd));
+            reap(child);
             Err(Failure::Step { step: (failure >> 32) as u16, errno: failure as u32 as i32 })
         }
     }
 }
 
-/// Waits for a child that is ending.
-fn reap(pidfd: Option<OwnedFd>) {
-    if let Some(pidfd) = pidfd {
-        // Its end is known; what matters is that its number is freed.
-        let _ = wait::reap(pidfd);
+/// Waits for a child that is ending. Its end is known; what matters is that its number is freed.
+fn reap(child: Option<Child>) {
+    if let Some(child) = child {
+        let _ = wait::reap(child.pidfd);
     }
 }
 
@@ -135,27 +126,33 @@ struct Running<'a> {
     frame: Box<Frame>,
     memory: Memory,
     options: Options<'a>,
-    pidfd: Option<OwnedFd>,
+    /// Lets a child look whether this process has ended; its number is in a register.
+    _parent: OwnedFd,
+    /// The one that runs: the first, or the second once there is one.
+    child: Option<Child>,
 }
 
 impl<'a> Running<'a> {
     fn new(blob: &Blob, options: Options<'a>) -> io::Result<Self> {
         let control = Box::<Control>::default();
         let memory = Memory::new(blob)?;
+        let parent = wait::open(std::process::id())?;
+        let mut registers = [0; REGISTERS];
+        registers[usize::from(PARENT)] = parent.as_raw_fd() as u64;
         let frame = Box::new(Frame {
             blob: memory.blob_start(),
             control: &raw const *control,
             second_stack: memory.second_stack(),
             second_stack_size: STACK,
-            registers: [0; REGISTERS],
+            registers,
             next: 0,
             remembered: 0,
         });
-        Ok(Self { control, frame, memory, options, pidfd: None })
+        Ok(Self { control, frame, memory, options, _parent: parent, child: None })
     }
 
     /// Lets the spawner thread create the child.
-    fn begin(&mut self) -> io::Result<u32> {
+    fn begin(&mut self) -> io::Result<()> {
         let shared = (libc::CLONE_VM | libc::CLONE_PIDFD | libc::CLONE_CHILD_CLEARTID) as u64;
         let address = |word: &AtomicU32| std::ptr::from_ref(word).expose_provenance() as u64;
         let into_cgroup = if self.options.cgroup.is_some() { INTO_CGROUP } else { 0 };
@@ -170,46 +167,74 @@ impl<'a> Running<'a> {
         };
         self.control.alive.store(1, Ordering::Release);
         let cloned = request(args, &raw mut *self.frame);
-        let Ok(pid) = cloned else {
-            self.control.alive.store(0, Ordering::Release);
-            return cloned;
+        let pid = match cloned {
+            Ok(pid) => pid,
+            Err(error) => {
+                self.control.alive.store(0, Ordering::Release);
+                return Err(error);
+            }
         };
         let pidfd = self.control.pidfd.load(Ordering::Acquire) as i32;
         // SAFETY: the kernel has just opened it for us, and nobody else knows it.
-        self.pidfd = Some(unsafe { OwnedFd::from_raw_fd(pidfd) });
-        Ok(pid)
+        let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
+        self.child = Some(Child { pid, pidfd });
+        Ok(())
     }
 
+    fn call(&self, hook: impl FnOnce(u32, BorrowedFd<'_>) -> io::Result<()>) -> Result<(), Failure> {
+        match &self.child {
+            Some(child) => hook(child.pid, child.pidfd.as_fd()).map_err(Failure::Prepare),
+            None => Ok(()),
+        }
+    }
+
+    /// Lets so many children go on.
     fn open_gate(&self, value: u32) {
         self.control.gate.store(value, Ordering::Release);
         // Nobody waits if the child has not come that far, and it looks before it waits.
         let _ = futex::wake(&self.control.gate, futex::Flags::empty(), 1);
     }
 
+    /// Waits for the end of the first child, and turns to the second, if it has left one.
+    fn follow(&mut self) -> io::Result<()> {
+        wait_for(&self.control.alive);
+        reap(self.child.take());
+        let second = self.control.second_pid.load(Ordering::Acquire);
+        if second != 0 {
+            // Nobody has waited for it yet, so its number is still its own.
+            self.child = Some(Child { pid: second, pidfd: wait::open(second)? });
+        }
+        Ok(())
+    }
+
     /// Waits until no child uses our memory.
     fn wait(&self) {
-        for word in [&self.control.alive, &self.control.second_alive] {
-            loop {
-                let value = word.load(Ordering::Acquire);
-                if value == 0 {
-                    break;
-                }
-                // Interrupted or changed meanwhile: the word tells. Not the private kind, since the kernel's is not.
-                let _ = futex::wait(word, futex::Flags::empty(), value, None);
-            }
+        wait_for(&self.control.alive);
+        wait_for(&self.control.second_alive);
+    }
+}
+
+/// Waits until the kernel has cleared a word.
+fn wait_for(word: &AtomicU32) {
+    loop {
+        let value = word.load(Ordering::Acquire);
+        if value == 0 {
+            break;
         }
+        // Interrupted or changed meanwhile: the word tells. Not the private kind, since the kernel's is not.
+        let _ = futex::wait(word, futex::Flags::empty(), value, None);
     }
 }
 
 impl Drop for Running<'_> {
     fn drop(&mut self) {
         // Left early: the child still waits at its gate.
-        self.open_gate(2);
-        if let Some(pidfd) = self.pidfd.take() {
-            let _ = signal::send(&pidfd, libc::SIGKILL);
-            self.wait();
-            reap(Some(pidfd));
+        self.open_gate(GIVEN_UP);
+        if let Some(child) = &self.child {
+            let _ = signal::send(&child.pidfd, libc::SIGKILL);
         }
+        self.wait();
+        reap(self.child.take());
     }
 }
 
@@ -338,3 +363,6 @@ pub(crate) fn map_single(pid: u32, uid: u32, gid: u32) -> io::Result<()> {
     write("gid_map", format!("{gid} {own_gid} 1"))?;
     write("uid_map", format!("{uid} {own_uid} 1"))
 }
+
+#[cfg(test)]
+mod tests;

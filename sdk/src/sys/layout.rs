@@ -52,7 +52,11 @@ pub(super) const REGISTERS: usize = 64;
 /// Tolerates every error.
 pub(crate) const ANY: i32 = u16::MAX as i32;
 
-/// Waits until the parent has done its part, or ends without a word if it gave up.
+/// The register that begins with the number of a pidfd of the parent.
+pub(super) const PARENT: u8 = REGISTERS as u8 - 1;
+
+/// Waits until the parent has done its part for this child, or ends without a word if it gave up or is dead: `(number of
+/// the child, pidfd of the parent)`.
 pub(super) const GATE: u32 = 0x8000_0000;
 /// `execve(path, argv, envp)`; a failure is remembered. A file that is there is put into the destination register, and
 /// ends the search with `skip_on_failure` unless it only may not be executed.

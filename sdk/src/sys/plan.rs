@@ -18,7 +18,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use super::layout::{
-    EXEC, EXPECT, FAIL, FORK, GATE, Header, MAGIC, NO_REGISTER, NUMBER, OFFSET, Operation, REGISTER, REGISTERS, STORE,
+    EXEC, EXPECT, FAIL, FORK, GATE, Header, MAGIC, NO_REGISTER, NUMBER, OFFSET, Operation, PARENT, REGISTER, STORE,
 };
 
 mod structure;
@@ -93,10 +93,15 @@ pub(crate) struct Plan {
     /// Registers in use, one bit each.
     used: u64,
     step: u16,
+    /// How many children have begun.
+    children: u32,
     overflow: bool,
 }
 
 impl Plan {
+    /// The register that holds the number of a pidfd of the parent, from the beginning.
+    pub(crate) const PARENT: Register = Register(PARENT);
+
     /// Begins a step: what the next operations report when they fail.
     pub(crate) fn step(&mut self, step: u16) {
         self.step = step;
@@ -166,9 +171,9 @@ impl Plan {
         self.push(number as u32, arguments)
     }
 
-    /// Waits for the parent.
+    /// Waits for the parent. Once it has asked to be killed with it, a child that gets past here has a parent.
     pub(crate) fn gate(&mut self) {
-        self.push(GATE, &[]);
+        self.push(GATE, &[(self.children + 1).into(), Self::PARENT.into()]);
     }
 
     /// Executes a program if it can be. Otherwise `found` takes the address of its path if the file is there; one that
@@ -182,6 +187,7 @@ impl Plan {
     /// Goes on in a child of the parent, which is thus in the pid namespace that was entered.
     pub(crate) fn fork(&mut self, clone_flags: u64) {
         self.push(FORK, &[clone_flags.into()]);
+        self.children += 1;
     }
 
     /// Ends with the error of `register`, or the one that [`exec`](Self::exec) remembered.
@@ -224,7 +230,7 @@ impl Plan {
     /// A register that nothing uses.
     pub(crate) fn register(&mut self) -> Register {
         let number = self.used.trailing_ones();
-        if number as usize >= REGISTERS {
+        if number >= PARENT.into() {
             self.overflow = true;
             return Register(0);
         }
@@ -436,7 +442,7 @@ mod tests {
         let mut plan = Plan::default();
         let first = plan.register();
         plan.release(first);
-        for _ in 0..REGISTERS {
+        for _ in 0..PARENT {
             plan.register();
         }
         assert!(!plan.overflow);

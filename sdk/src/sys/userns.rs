@@ -9,7 +9,7 @@
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read as _};
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
@@ -296,11 +296,12 @@ pub(super) fn create_with(prepare: impl FnOnce(u32) -> io::Result<()>) -> Result
     let mut blob = plan.seal().map_err(clone::Failure::Prepare)?;
     let options = Options { namespaces: namespace::USER, forks: false, visibility: Visibility::Kept, cgroup: None };
     let mut held = None;
-    let child = clone::spawn(&mut blob, options, |pid, _| {
+    let prepared = |pid, _: BorrowedFd<'_>| {
         prepare(pid)?;
         held = Some(OwnedFd::from(File::open(format!("/proc/{pid}/ns/user"))?));
         Ok(())
-    })?;
+    };
+    let child = clone::spawn(&mut blob, options, prepared, |_, _| Ok(()))?;
     // Its end is no news.
     let _ = wait::reap(&child.pidfd);
     held.ok_or(clone::Failure::Killed)

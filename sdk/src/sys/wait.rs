@@ -108,13 +108,23 @@ pub(super) fn open(pid: u32) -> io::Result<OwnedFd> {
 
 /// When a process started, in clock ticks since boot: field 22 of `/proc/<pid>/stat`.
 pub(crate) fn start_time(pid: u32) -> io::Result<u64> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    parse_start_time(&stat).ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))
+    field(&stat(pid)?, 22).ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))
 }
 
-fn parse_start_time(stat: &str) -> Option<u64> {
+/// Whether a process has ended, or has begun to: field 9 of `/proc/<pid>/stat`, the kernel's `PF_EXITING`.
+pub(crate) fn is_ending(pid: u32) -> bool {
+    const EXITING: u64 = 0x4;
+    stat(pid).ok().and_then(|stat| field(&stat, 9)).is_none_or(|flags| flags & EXITING != 0)
+}
+
+fn stat(pid: u32) -> io::Result<String> {
+    fs::read_to_string(format!("/proc/{pid}/stat"))
+}
+
+/// A number in a `stat`, by its place in proc_pid_stat(5), which is beyond the second.
+fn field(stat: &str, place: usize) -> Option<u64> {
     // The second field is the name in parentheses, which may hold spaces and parentheses itself.
-    stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(19)?.parse().ok()
+    stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(place - 3)?.parse().ok()
 }
 
 /// Sends a signal that has no name.
@@ -143,12 +153,13 @@ mod tests {
     #[test]
     fn the_start_time_is_found_behind_any_name() {
         let stat = "7 (a) b) c) S 1 7 7 0 -1 4194304 1 0 0 0 0 0 0 0 20 0 1 0 4711 1024 3 18446744073709551615";
-        assert_eq!(parse_start_time(stat), Some(4711));
-        assert_eq!(parse_start_time("7 (a"), None);
+        assert_eq!((field(stat, 22), field(stat, 9)), (Some(4711), Some(4_194_304)));
+        assert_eq!(field("7 (a", 22), None);
     }
 
     #[test]
     fn this_process_has_a_start_time() {
         assert!(start_time(std::process::id()).unwrap() > 0);
+        assert!(!is_ending(std::process::id()) && is_ending(u32::MAX));
     }
 }

@@ -39,10 +39,11 @@ mod every_call {
         ranges.flat_map(|(first, last)| first.parse().unwrap()..=last.parse::<usize>().unwrap()).collect()
     }
 
-    fn check(way: &str) {
+    /// Whether calls made this way are answered as these numbers are documented.
+    fn check(way: &str, documented: &str) {
         let unfiltered = results(way, SeccompProfile::Unconfined);
         let results = results(way, SeccompProfile::Default);
-        let denied = numbers(DENIED.iter().find(|(name, _)| *name == way).unwrap().1);
+        let denied = numbers(DENIED.iter().find(|(name, _)| *name == documented).unwrap().1);
         let filtered: Vec<usize> = (0..CALLS).filter(|number| !UNFILTERED.contains(number)).collect();
         for number in &filtered {
             let (found, refused) = (results[*number], denied.contains(number));
@@ -61,23 +62,22 @@ mod every_call {
     #[test]
     fn of_x86_64_answers_as_documented() {
         require_containers!();
-        check("native");
+        check("native", "native");
     }
 
     #[test]
     fn of_a_program_of_32_bits_answers_as_documented() {
         require_containers!();
-        // User-Mode Linux, where CI tries another kernel, takes calls of 32 bits for its own.
-        if std::fs::read_to_string("/proc/cpuinfo").unwrap().contains("User Mode Linux") {
-            return;
-        }
-        check("compatible");
+        // User-Mode Linux, where CI tries another kernel, has no other numbers than its own: by whatever instruction a
+        // program calls it, the number counts as one of x86_64, for the call as for the filter.
+        let has_one = std::fs::read_to_string("/proc/cpuinfo").unwrap().contains("User Mode Linux");
+        check("compatible", if has_one { "native" } else { "compatible" });
     }
 
     #[test]
     fn of_x32_answers_as_documented() {
         require_containers!();
-        check("x32");
+        check("x32", "x32");
     }
 
     #[test]
