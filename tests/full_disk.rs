@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used)]
 
 use std::fs;
+use std::io::{Read, Write};
 
+use plywood::container::Stdio;
 use plywood::image::{ImportOptions, Limits, Source, Target};
 use plywood::{ByteSize, Container, Durability, Engine, ErrorKind, Image};
 use support::{Tarball, Tmpfs, base, image, run};
@@ -81,9 +83,15 @@ fn a_container_that_fills_the_disk_takes_its_bytes_with_it() {
     let disk = Tmpfs::new(DISK);
     let (engine, image) = engine_on(&disk);
     let free = disk.free();
-    let fill = Container::of(&image).cmd(["dd", "if=/dev/zero", "of=/large", "bs=65536"]);
-    let output = fill.output(&engine).unwrap();
-    assert!(String::from_utf8_lossy(&output.stderr).contains("No space left on device"));
+    // Not before the start is written down, which takes a few bytes itself.
+    let script = "read go; dd if=/dev/zero of=/large bs=65536";
+    let fill = Container::of(&image).cmd(["sh", "-c", script]).stdin(Stdio::piped()).stderr(Stdio::piped());
+    let fill = fill.start(&engine).unwrap();
+    fill.take_stdin().unwrap().write_all(b"go\n").unwrap();
+    let mut said = String::new();
+    fill.take_stderr().unwrap().read_to_string(&mut said).unwrap();
+    assert!(said.contains("No space left on device"), "{said}");
+    drop(fill);
     assert!(disk.free().abs_diff(free) < free / 100);
     // While the disk is full, a start fails or works; either way it is told, and the store opens again.
     fs::write(disk.path().join("ballast"), vec![0; free as usize]).unwrap_err();

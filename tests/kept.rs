@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use plywood::container::{Signal, State, Stdio, Stream};
 use plywood::{ByteSize, Container, Durability, Engine, ErrorKind, Image, Mount};
-use support::victim::{self, Victim};
+use support::left::{await_reaper, left};
+use support::victim::{self, Victim, keepers, kill};
 use support::{base, sh};
 
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -46,27 +47,11 @@ impl Drop for Place {
     }
 }
 
-/// The supervisors of the containers in a directory: they hold its log.
-fn keepers(root: &Path) -> Vec<u32> {
-    let holds = |pid: &u32| {
-        let log = fs::read_link(format!("/proc/{pid}/fd/7"));
-        let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-        name == "plywood-keeper\n" && log.is_ok_and(|log| log.starts_with(root))
-    };
-    let pids = fs::read_dir("/proc").unwrap().flatten();
-    pids.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).filter(holds).collect()
-}
-
 /// Waits until the only supervisor has gone.
 fn await_keeper(root: &Path) {
     for pid in keepers(root) {
         assert!(victim::ends(pid));
     }
-}
-
-fn kill(pid: u32) {
-    let pid = rustix::process::Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
-    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
 }
 
 /// What is in the journal, beside open data roots.
@@ -309,4 +294,71 @@ fn its_cgroup_goes_with_it_and_says_whether_memory_ran_out() {
     assert_eq!(status.code(), 137);
     assert!(groups.iter().all(|group| !group.exists()), "{groups:?}");
     container.remove().unwrap();
+}
+
+/// How often a program is killed, in how many stores at the same time.
+const KILLS: u32 = 100;
+const STORES: u32 = 10;
+
+#[test]
+fn of_a_program_that_is_killed_at_any_moment_all_is_kept_or_nothing() {
+    if let Some(directory) = victim::directory() {
+        let engine = open(&directory);
+        let image = engine.images().unwrap().remove(0);
+        victim::tell("ready");
+        loop {
+            let kept = sh(&image, "echo ready; while :; do sleep 60; done").keep();
+            let kept = if support::is_root() { kept.memory("64MiB") } else { kept };
+            victim::tell(kept.start(&engine).unwrap().id());
+        }
+    }
+    let mut moments = victim::Moments::new();
+    std::thread::scope(|scope| {
+        for _ in 0..STORES {
+            let moments: Vec<_> = (0..KILLS / STORES).map(|_| moments.next(Duration::from_millis(40))).collect();
+            scope.spawn(move || {
+                let place = Place::new();
+                let (engine, image) = place.engine();
+                assert_eq!(support::run(&engine, &image, "echo once"), "once\n");
+                drop((image, engine));
+                moments.into_iter().for_each(|moment| killed_after(moment, &place));
+            });
+        }
+    });
+}
+
+/// Kills a program that starts containers to be kept, and looks at what it has left.
+fn killed_after(moment: Duration, place: &Place) {
+    let name = "of_a_program_that_is_killed_at_any_moment_all_is_kept_or_nothing";
+    let mut victim = Victim::start(name, place.0.path());
+    victim.hear().unwrap();
+    std::thread::sleep(moment);
+    let told: Vec<String> = victim.kill_and_hear();
+    let engine = open(place.0.path());
+    let containers = engine.containers().unwrap();
+    let found: Vec<String> = containers.iter().map(|container| container.id().to_string()).collect();
+    assert!(told.iter().all(|id| found.contains(id)), "{told:?} {found:?}");
+    assert!(found.len() <= told.len() + 1, "{told:?} {found:?}");
+    let states: Vec<_> = containers.iter().map(|container| format!("{:?}", container.state())).collect();
+    assert_eq!(keepers(&place.root()).len(), found.len(), "{told:?} {found:?} {states:?}");
+    let mut groups = Vec::new();
+    for container in containers {
+        assert_eq!(container.state().unwrap(), State::Running);
+        assert_eq!(container.logs().follow().read().unwrap().next().unwrap().text, "ready");
+        let record = place.root().join(format!("containers/{}/plywood.json", container.id()));
+        let record: serde_json::Value = serde_json::from_slice(&fs::read(record).unwrap()).unwrap();
+        groups.extend(
+            serde_json::from_value::<Option<Vec<PathBuf>>>(record["cgroup"].clone()).unwrap().into_iter().flatten(),
+        );
+        assert!(container.exec(["true"]).status().unwrap().success());
+        container.kill_and_remove().unwrap();
+    }
+    assert!(groups.iter().all(|group| !group.exists()), "{groups:?}");
+    // What was in the making is the reaper's.
+    await_reaper(&place.root());
+    assert_eq!(owned(&place.root()), Vec::<String>::new());
+    assert_eq!(left(&place.root()), Vec::<String>::new());
+    for keeper in keepers(&place.root()) {
+        assert!(victim::ends(keeper));
+    }
 }

@@ -2,63 +2,15 @@
 
 #![allow(clippy::unwrap_used)]
 
-use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::path::Path;
 use std::sync::OnceLock;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use plywood::{Container, Durability, Engine, Image};
+use support::left::{await_reaper, left, names};
 use support::victim::{self, Victim};
 use support::{base, sh};
-
-/// The names in a directory.
-fn names(directory: &Path) -> BTreeSet<String> {
-    fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
-}
-
-/// What is in a store beside its image, and must go with its containers.
-fn left(root: &Path) -> Vec<String> {
-    let mut left = Vec::new();
-    for directory in [
-        "containers",
-        "image/plywood/containers",
-        "image/plywood/trash",
-        "image/overlay2/layerdb/mounts",
-        "image/overlay2/layerdb/tmp",
-    ] {
-        left.extend(names(&root.join(directory)).into_iter().map(|name| format!("{directory}/{name}")));
-    }
-    let records = root.join("image/overlay2/layerdb/sha256");
-    // A layer, and what the guards above it share.
-    let named = |layer: String| {
-        ["cache-id", "plywood-init"].map(|file| fs::read_to_string(records.join(&layer).join(file)).unwrap_or_default())
-    };
-    let layers: BTreeSet<String> = names(&records).into_iter().flat_map(named).collect();
-    let directories = names(&root.join("overlay2"));
-    left.extend(directories.difference(&layers).filter(|name| *name != "l").map(|name| format!("overlay2/{name}")));
-    let links = root.join("overlay2/l");
-    let dangling = names(&links).into_iter().filter(|link| !links.join(link).exists());
-    left.extend(dangling.map(|link| format!("overlay2/l/{link}")));
-    let volumes = names(&root.join("volumes"));
-    left.extend(volumes.into_iter().filter(|name| name.len() == 64).map(|name| format!("volumes/{name}")));
-    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
-    left.extend(mounts.lines().filter(|line| line.contains(root.to_str().unwrap())).map(str::to_owned));
-    left
-}
-
-/// Waits until nobody holds the containers of a store any more: neither their program nor its reaper.
-fn await_reaper(root: &Path) -> Duration {
-    let journal = root.join("image/plywood/in-flight");
-    let begun = Instant::now();
-    for name in names(&journal).iter().filter(|name| name.starts_with("owner-")) {
-        // It may have gone meanwhile.
-        if let Ok(entry) = File::open(journal.join(name)) {
-            entry.lock().unwrap();
-        }
-    }
-    begun.elapsed()
-}
 
 /// Opens a victim's store, with an image that declares a volume without a name.
 fn open(directory: &Path) -> (Engine, Image) {
@@ -197,12 +149,15 @@ fn await_reaper_of(root: &Path, own: &str) {
     }
 }
 
+/// How often a program is killed, in how many stores at the same time.
+const KILLS: u32 = 200;
+const STORES: u32 = 8;
+
 #[test]
 fn a_program_that_is_killed_at_any_moment_leaves_nothing() {
     if let Some(directory) = victim::directory() {
-        let (engine, image) = open(&directory);
-        // The first makes what all guards of an image share, and which stays.
-        assert_eq!(support::run(&engine, &image, "echo once"), "once\n");
+        let engine = Engine::open_with(directory.join("root"), Durability::Fast).unwrap();
+        let image = engine.images().unwrap().remove(0);
         victim::tell("ready");
         loop {
             let one = sh(&image, "echo x > /file; while :; do sleep 60; done").start(&engine).unwrap();
@@ -211,17 +166,30 @@ fn a_program_that_is_killed_at_any_moment_leaves_nothing() {
             drop(one);
         }
     }
-    let directory = victim::Directory::new();
-    let root = directory.path().join("root");
-    let mut random = std::process::id();
-    for _ in 0..20 {
-        let mut victim = Victim::start("a_program_that_is_killed_at_any_moment_leaves_nothing", directory.path());
-        victim.hear().unwrap();
-        // A linear congruence is random enough for a moment within a round.
-        random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        std::thread::sleep(Duration::from_micros(u64::from(random >> 12) % 60_000));
-        victim.kill();
-        await_reaper(&root);
-        assert_eq!(left(&root), Vec::<String>::new());
-    }
+    let mut moments = victim::Moments::new();
+    std::thread::scope(|scope| {
+        for _ in 0..STORES {
+            let moments: Vec<_> = (0..KILLS / STORES).map(|_| moments.next(Duration::from_millis(40))).collect();
+            scope.spawn(move || {
+                let directory = victim::Directory::new();
+                let (engine, image) = open(directory.path());
+                // The first makes what all guards of an image share, and which stays.
+                assert_eq!(support::run(&engine, &image, "echo once"), "once\n");
+                drop((image, engine));
+                let root = directory.path().join("root");
+                for (round, moment) in moments.into_iter().enumerate() {
+                    let name = "a_program_that_is_killed_at_any_moment_leaves_nothing";
+                    let mut victim = Victim::start(name, directory.path());
+                    // Now and then while it opens its store.
+                    if round % 4 != 0 {
+                        victim.hear().unwrap();
+                    }
+                    std::thread::sleep(moment);
+                    victim.kill();
+                    await_reaper(&root);
+                    assert_eq!(left(&root), Vec::<String>::new());
+                }
+            });
+        }
+    });
 }

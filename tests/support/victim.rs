@@ -6,6 +6,7 @@ use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::Duration;
 
 /// The variable that makes a test act as the victim; its value is the victim's directory.
 const VARIABLE: &str = "PLYWOOD_TEST_VICTIM";
@@ -152,6 +153,12 @@ impl Victim {
         self.end();
     }
 
+    /// Kills it; what it has told until then.
+    pub fn kill_and_hear(mut self) -> Vec<String> {
+        self.end();
+        std::iter::from_fn(|| self.hear()).collect()
+    }
+
     /// Waits for its end; whether its test passed.
     ///
     /// # Panics
@@ -171,6 +178,50 @@ impl Drop for Victim {
     fn drop(&mut self) {
         self.end();
     }
+}
+
+/// Moments at which to kill a victim.
+#[derive(Debug)]
+pub struct Moments(u32);
+
+impl Moments {
+    /// Others in each run.
+    pub fn new() -> Self {
+        Self(std::process::id())
+    }
+
+    /// One before `end`. A linear congruence is random enough for that.
+    pub fn next(&mut self, end: Duration) -> Duration {
+        self.0 = self.0.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        end.mul_f64(f64::from(self.0 >> 8) / f64::from(1_u32 << 24))
+    }
+}
+
+impl Default for Moments {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// The supervisors of the containers in a data root: they hold its log.
+pub fn keepers(root: &Path) -> Vec<u32> {
+    let holds = |pid: &u32| {
+        let log = fs::read_link(format!("/proc/{pid}/fd/7"));
+        let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+        name == "plywood-keeper\n" && log.is_ok_and(|log| log.starts_with(root))
+    };
+    let pids = fs::read_dir("/proc").into_iter().flatten().flatten();
+    pids.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).filter(holds).collect()
+}
+
+/// Kills a process.
+///
+/// # Panics
+/// If it is not there.
+pub fn kill(pid: u32) {
+    let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
+    let pid = pid.unwrap_or_else(|| panic!("no process number"));
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap_or_else(|error| panic!("{error}"));
 }
 
 /// Waits until the process has ended, ten seconds at most; whether it has.

@@ -11,7 +11,7 @@ use super::config;
 use super::events::Action;
 use super::pause::running_state;
 use super::reaper::Reaper;
-use super::record::{Run, lost};
+use super::record::{Record, Run, lost};
 use super::rename::Name;
 use super::root::IdleRoot;
 use super::state::State;
@@ -327,20 +327,30 @@ impl Handle {
         if inner.is_removed() {
             return Err(self.removed());
         }
+        if !inner.is_guard() {
+            return Ok(());
+        }
+        self.complete(&mut inner)?;
         let inner = &mut *inner;
         let is_running = inner.is_running();
         let Some(files) = &mut inner.files else { return Ok(()) };
-        let Some(record) = files.record.as_mut().filter(|record| record.guard) else { return Ok(()) };
-        self.store.layers().complete_writable(&self.id)?;
-        // What it stands on is another directory now.
-        inner.writable = None;
-        record.guard = false;
+        if let Some(record) = &mut files.record {
+            record.guard = false;
+        }
         self.store.write(&self.id, files)?;
         self.store.sync(&self.id)?;
         inner.reaper.keep_files();
         if !is_running {
             inner.disown();
         }
+        Ok(())
+    }
+
+    /// Gives a guard a writable layer of which it shares nothing with others: it may stay from here on.
+    pub(super) fn complete(&self, inner: &mut Inner) -> Result<()> {
+        self.store.layers().complete_writable(&self.id)?;
+        // What it stands on is another directory now.
+        inner.writable = None;
         Ok(())
     }
 
@@ -394,6 +404,17 @@ impl Handle {
 impl Inner {
     pub(super) fn is_removed(&self) -> bool {
         matches!(self.phase, Phase::Removed)
+    }
+
+    /// Whether it is ours, and goes with us.
+    pub(super) fn is_guard(&self) -> bool {
+        let record = self.files.as_ref().and_then(|files| files.record.as_ref());
+        record.is_some_and(|record| record.guard)
+    }
+
+    /// What we know and Docker does not, while it is ours.
+    pub(super) fn record_mut(&mut self) -> Option<&mut Record> {
+        self.files.as_mut()?.record.as_mut()
     }
 
     pub(super) fn is_running(&self) -> bool {

@@ -114,8 +114,11 @@ impl Handle {
     pub(crate) fn start_kept(self: &Arc<Self>, streams: &Streams) -> Result<()> {
         let start = || {
             self.check_kept(streams)?;
-            if !self.lock().is_running() {
-                self.persist()?;
+            {
+                let mut inner = self.lock();
+                if !inner.is_running() && inner.is_guard() {
+                    self.complete(&mut inner)?;
+                }
             }
             self.try_start(streams, Lifetime::Own)
         };

@@ -207,19 +207,22 @@ impl Handle {
         Ok((process, ends))
     }
 
-    /// Records the start of a container that its supervisor has, and lets go of it.
+    /// Records the start of a container that its supervisor has, and lets go of it. It is kept from here on: a program that
+    /// is killed before leaves nothing.
     fn record_kept(&self, inner: &mut Inner, process: &Process, started_at: Timestamp) -> Result<()> {
-        let record = inner.files.as_mut().and_then(|files| files.record.as_mut());
-        if let Some(record) = record {
-            record.kept = true;
-        }
-        let recorded = self.record_start(inner, process, started_at);
+        let was_guard = inner.is_guard();
+        inner.record_mut().into_iter().for_each(|record| (record.kept, record.guard) = (true, false));
+        let recorded = self.record_start(inner, process, started_at).and_then(|()| self.store().sync(self.id()));
         match &recorded {
-            // The lock is the supervisor's too, and stays.
-            Ok(()) => inner.hand_over(),
+            Ok(()) => {
+                inner.reaper.keep_files();
+                // The lock is the supervisor's too, and stays.
+                inner.hand_over();
+            }
             // Nobody would ever find it.
             Err(_) => {
                 let _ = process.signal(libc::SIGKILL);
+                inner.record_mut().into_iter().for_each(|record| record.guard = was_guard);
                 inner.give_back();
             }
         }
