@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use plywood::container::{Definition, Output};
 use plywood::{Base, Container, Engine, Image, Layers};
 
+pub mod dockerd;
 pub mod left;
 mod tarball;
 mod tmpfs;
