@@ -366,8 +366,12 @@ impl<'a> Builder<'a> {
         let staged = make(draft.top())?;
         let layer = self.layers().commit(staged)?;
         let record = Record { chain_id: layer.chain_id().clone(), created: Timestamp::now(), step: text.to_owned() };
-        draft.add_layer(self.layers(), &layer, record.created, text)?;
-        keys.iter().try_for_each(|key| self.cache.put(key, &record))
+        if let Err(error) = keys.iter().try_for_each(|key| self.cache.put(key, &record)) {
+            // Nothing names it now.
+            let released = self.images.release(std::iter::once(layer.chain_id()).filter(|_| layer.is_new()));
+            return Err(released.err().into_iter().fold(error, Error::with_clean_up));
+        }
+        draft.add_layer(self.layers(), &layer, record.created, text)
     }
 
     /// Adds the layer that the cache has under one of the keys, if it has one.

@@ -93,7 +93,7 @@ impl<'a> Cache<'a> {
         if !self.is_read {
             return None;
         }
-        let found = read(&steps(self.layers.root()).join(key.hex())).and_then(|record| match record {
+        let found = read(&self.layers.root().build_steps_dir().join(key.hex())).and_then(|record| match record {
             Some(record) => Ok(self.layers.get(&record.chain_id)?.map(|layer| (layer, record))),
             None => Ok(None),
         });
@@ -106,7 +106,7 @@ impl<'a> Cache<'a> {
 
     /// Notes what a step made under a key that says so differently, if that is not known yet.
     pub(super) fn put_new(&self, key: &Digest, record: &Record) -> Result<()> {
-        match steps(self.layers.root()).join(key.hex()).exists() {
+        match self.layers.root().build_steps_dir().join(key.hex()).exists() {
             true => Ok(()),
             false => self.put(key, record),
         }
@@ -114,7 +114,7 @@ impl<'a> Cache<'a> {
 
     /// Notes what a step made.
     pub(super) fn put(&self, key: &Digest, record: &Record) -> Result<()> {
-        let directory = steps(self.layers.root());
+        let directory = self.layers.root().build_steps_dir();
         atomic::create_directory(&self.layers.root().build_cache_dir(), 0o700)?;
         atomic::create_directory(&directory, 0o700)?;
         let json =
@@ -122,11 +122,6 @@ impl<'a> Cache<'a> {
         // A record lost with the power costs an execution: not worth a sync.
         atomic::write(&directory.join(key.hex()), &json, 0o600, Durability::Fast)
     }
-}
-
-/// Where the records are.
-fn steps(root: &DataRoot) -> PathBuf {
-    root.build_cache_dir().join("steps")
 }
 
 /// Where the directories of `RUN --mount=type=cache` are.
@@ -142,7 +137,7 @@ fn read(path: &std::path::Path) -> Result<Option<Record>> {
 
 /// The layers that the build cache knows, whether the store has them or not: what a prune keeps or removes with it.
 pub(crate) fn records(root: &DataRoot) -> Result<Vec<(PathBuf, Record)>> {
-    let directory = steps(root);
+    let directory = root.build_steps_dir();
     let attempt = || format!("read directory {directory:?}");
     let entries = match std::fs::read_dir(&directory) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),

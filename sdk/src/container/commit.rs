@@ -84,21 +84,18 @@ impl Commit {
         let references: Vec<_> = self.reference.iter().map(|name| Reference::parse(name)).collect::<Result<_>>()?;
         let mut config = self.config()?;
         let writable = self.handle.layer()?;
-        let before = layers.list()?;
         let layer = layers.commit_copy(&writable)?;
         let _pin = layer.as_ref().map(|layer| layers.pin(layer.chain_id())).transpose()?;
         if let Some(layer) = &layer {
             config.rootfs.diff_ids.push(layer.diff_id().clone());
         }
-        self.note(&mut config, layer.as_ref());
+        self.note(&mut config, layer.as_deref());
         let published = import::to_json(&config).and_then(|json| images.publish(&json, &references, Overwrite::Move));
         published.map_err(|error| match layer {
-            Some(layer) if !before.iter().any(|known| known.chain_id() == layer.chain_id()) => {
-                match images.release(std::iter::once(layer.chain_id())) {
-                    Ok(_) => error,
-                    Err(failure) => error.with_clean_up(failure),
-                }
-            }
+            Some(layer) if layer.is_new() => match images.release(std::iter::once(layer.chain_id())) {
+                Ok(_) => error,
+                Err(failure) => error.with_clean_up(failure),
+            },
             _ => error,
         })
     }

@@ -12,7 +12,7 @@ use super::handle::Handle;
 use super::pause::recorded;
 use super::record::Run;
 use super::signal::Signal;
-use super::store::Store;
+use super::store::{REMOVING, Store};
 use crate::error::{Error, ErrorKind, Fault, Result};
 use crate::runtime;
 use crate::spec::exit_status::ExitStatus;
@@ -58,7 +58,7 @@ pub(crate) enum Force {
 impl Handle {
     /// Removes the container. One that is removed already is fine.
     pub(crate) fn remove(&self, force: Force) -> Result<()> {
-        let entry = {
+        let mut entry = {
             let mut inner = self.lock();
             if inner.is_removed() {
                 return Ok(());
@@ -74,7 +74,12 @@ impl Handle {
                 }
             }
         };
-        if let Err(error) = self.end_process().and_then(|()| erase(self.store(), self.id())) {
+        let ended = self.end_process();
+        if ended.is_ok() {
+            // Whoever finds the entry abandoned goes on with it. On a full disk there may be no room for that word.
+            let _ = entry.note(REMOVING);
+        }
+        if let Err(error) = ended.and_then(|()| erase(self.store(), self.id())) {
             // Still ours: it can be tried again, by us or by whoever opens the store after us.
             self.lock().owner = Some(entry);
             return Err(error);

@@ -129,6 +129,8 @@ impl Store {
         let store = Self(Arc::new(Parts { root, layers, images, volumes, live, temporary }));
         atomic::create_directory(&store.staging(), 0o700)?;
         store.settle()?;
+        store.images().settle(&|id| store.users_of_image(id))?;
+        store.volumes().settle()?;
         Ok(store)
     }
 
@@ -316,7 +318,11 @@ impl Store {
                 entry.abandon();
                 continue;
             };
-            if let Err(error) = self.settle_one(&id) {
+            let settled = match entry.left() {
+                REMOVING => super::remove::erase(self, &id),
+                _ => self.settle_one(&id),
+            };
+            if let Err(error) = settled {
                 tracing::warn!("a container that a dead program left stays for now: {error}");
                 entry.abandon();
             }
@@ -344,8 +350,12 @@ impl Store {
 
     fn settle_one(&self, id: &ContainerId) -> Result<()> {
         self.settle_end(id)?;
-        let Some(mut files) = self.read(id)? else {
-            return super::remove::erase(self, id);
+        let mut files = match self.read(id) {
+            Ok(Some(files)) => files,
+            Ok(None) => return super::remove::erase(self, id),
+            // A guard is not synced, and the power was lost: one that was to stay has its files on the disk.
+            Err(_) if is_empty(&self.root().container_config(id)) => return super::remove::erase(self, id),
+            Err(error) => return Err(error),
         };
         let cgroup = super::pause::recorded(&files);
         let run = files.record.as_ref().and_then(|record| record.run.clone());
@@ -419,8 +429,15 @@ const OWN_PATIENCE: Duration = Duration::from_millis(200);
 const REAPER_PATIENCE: Duration = Duration::from_secs(2);
 const REAPER_PAUSE: Duration = Duration::from_millis(2);
 
+/// What the entry of an owner says while the container is removed.
+pub(super) const REMOVING: &str = "removing";
+
 /// How the entries of owners begin in the journal.
 const OWNER: &str = "owner-";
+
+fn is_empty(path: &Path) -> bool {
+    path.metadata().is_ok_and(|metadata| metadata.len() == 0)
+}
 
 /// As much of `config.v2.json` as finding a name takes.
 #[derive(serde::Deserialize)]

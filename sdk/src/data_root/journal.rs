@@ -2,11 +2,14 @@
 //!
 //! ```text
 //! image/plywood/in-flight/
-//! ├── <cache-id>           a layer that is staged, or a container's layer; text: the ChainID it stands on
+//! ├── <cache-id>           a layer that is staged, or a container's layer; text: the ChainID it stands on, then what
+//! │                        it has become as long as no image uses it
 //! ├── init-<chain>         the init layer that guards of an image share; text: its cache ID
 //! ├── pin-<random>         keeps a layer while something is made of it; text: its ChainID
 //! ├── container-<id>       a container that is created
 //! ├── owner-<id>           a container that a program owns: it goes, or is known to have exited, when the program dies
+//! ├── images-<random>      images and layers that come or go; text: which
+//! ├── volume-<volume>      a volume that is made
 //! ├── populate-<volume>    a volume that is filled for the first time
 //! └── session-<random>     an open data root
 //! ```

@@ -257,6 +257,11 @@ impl DataRoot {
     pub(crate) fn build_cache_dir(&self) -> PathBuf {
         self.path().join("image/plywood-cache")
     }
+
+    /// `image/plywood-cache/steps/`.
+    pub(crate) fn build_steps_dir(&self) -> PathBuf {
+        self.build_cache_dir().join("steps")
+    }
 }
 
 fn own_dir(root: &Path) -> PathBuf {

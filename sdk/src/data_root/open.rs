@@ -180,9 +180,22 @@ fn require_writable(root: &Path, directory: &Path) -> Result<()> {
 
 /// Removes the unfinished files of a process that ended in the middle.
 fn sweep(root: &DataRoot) -> Result<()> {
-    let mut directories =
-        vec![root.image_dir(), root.image_configs_dir(), root.own_dir(), root.build_cache_dir(), root.volumes_dir()];
-    for parent in [root.containers_dir(), root.volumes_dir(), root.image_dir().join("imagedb/metadata/sha256")] {
+    let mut directories = vec![
+        root.image_dir(),
+        root.image_configs_dir(),
+        root.own_dir(),
+        root.build_cache_dir(),
+        root.build_steps_dir(),
+        root.volumes_dir(),
+    ];
+    for parent in [
+        root.containers_dir(),
+        root.volumes_dir(),
+        root.image_dir().join("imagedb/metadata/sha256"),
+        root.chains_dir(),
+        root.mounts_dir(),
+        root.driver_home(),
+    ] {
         directories.extend(
             names(&parent).attempt(|| format!("read directory {parent:?}"))?.iter().map(|name| parent.join(name)),
         );

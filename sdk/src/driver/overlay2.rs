@@ -14,8 +14,9 @@
 //! Short names exist because mount(2) takes one page of options; we mount by full path and write them for dockerd. A
 //! short name that got lost is made again when a layer is put above its owner.
 
+use std::fs::OpenOptions;
 use std::io;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 
 use super::Driver;
@@ -115,9 +116,12 @@ impl Driver for Overlay2 {
     }
 
     fn seal(&self, id: &CacheId) -> Result<()> {
-        // dockerd mounts a layer with this file read-only.
+        // dockerd mounts a layer with this file read-only. It is empty, so that no part of it can be missing.
         let path = self.path(id, "committed");
-        if path.exists() { Ok(()) } else { self.root.write(&path, b"", 0o600) }
+        match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            result => result.map(drop).attempt(|| format!("create {path:?}")),
+        }
     }
 
     fn diff_dir(&self, id: &CacheId) -> PathBuf {

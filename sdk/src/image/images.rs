@@ -2,20 +2,29 @@
 //!
 //! Whoever adds or removes images or tags holds the store lock ([`Lock::Store`]) for that moment. An image becomes
 //! visible in this order: its layers, its configuration, its tags; it goes in the opposite one. So whatever a reader
-//! finds is complete, and an interruption leaves at most an image without tags or a layer without an image.
+//! finds is complete, and an interruption leaves at most an image without tags or a layer without an image. The journal
+//! names those ([`settle`](Images::settle)):
+//!
+//! ```text
+//! image/plywood/in-flight/images-<random>   lines: `image <ID>` goes if it has no reference and no container,
+//!                                                  `layer <ChainID>` goes if nothing stands on it
+//! image/plywood/in-flight/<cache-id>        the same, of a layer that was just brought in
+//! ```
 
 use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::store::ImageStore;
 use super::tags::{Overwrite, Tags};
 use super::{Facts, Image, history};
 use crate::archive::{ApplyOptions, Limits};
-use crate::data_root::{DataRoot, Held, Lock};
-use crate::error::{Error, ErrorKind, Result};
-use crate::layer::{Layer, LayerStore};
+use crate::data_root::{DataRoot, Held, InFlight, Lock};
+use crate::error::{Attempt as _, Error, ErrorKind, Result};
+use crate::layer::{Layer, LayerStore, UNCLAIMED_LAYER};
 use crate::spec::digest::{ChainId, Digest, ImageId};
+use crate::spec::id::random_hex64;
 use crate::spec::image_config::ImageConfig;
 use crate::spec::reference::Reference;
 use crate::spec::time::Timestamp;
@@ -31,6 +40,15 @@ pub(crate) struct Images {
 
 /// A configuration and the references it is to get.
 pub(crate) type Publication<'a> = (&'a [u8], &'a [Reference]);
+
+/// How a line of the journal begins that names an image which goes unless something has come to use it.
+const UNCLAIMED_IMAGE: &str = "image ";
+
+/// How the entries begin that name images.
+const COMING_OR_GOING: &str = "images-";
+
+/// Tells of an image the names of the containers made from it.
+pub(crate) type Users<'a> = &'a dyn Fn(&ImageId) -> Result<Vec<String>>;
 
 impl Images {
     pub(crate) fn new(root: &DataRoot, layers: &LayerStore) -> Self {
@@ -120,12 +138,12 @@ impl Images {
                 }
             }
         }
-        self.tags.update(|tags| {
-            let mut ids = Vec::new();
-            for (bytes, references) in images {
-                let id = ImageId::from(Digest::of(bytes));
-                references.iter().try_for_each(|reference| tags.add(reference, &id, overwrite).map(drop))?;
-                ids.push(id);
+        let ids: Vec<_> = images.iter().map(|(bytes, _)| ImageId::from(Digest::of(bytes))).collect();
+        let new: Vec<_> = ids.iter().filter(|id| !self.store.has(id)).collect();
+        let unclaimed = self.unclaimed(new.iter().copied(), std::iter::empty())?;
+        let published = self.tags.update(|tags| {
+            for (id, (_, references)) in ids.iter().zip(images) {
+                references.iter().try_for_each(|reference| tags.add(reference, id, overwrite).map(drop))?;
             }
             // Configurations first: a tag never leads to nothing.
             for (bytes, references) in images {
@@ -134,8 +152,71 @@ impl Images {
                     self.store.set_last_tagged(&id, &Timestamp::now())?;
                 }
             }
-            Ok(Some(ids))
+            Ok(())
+        });
+        let Err(error) = published else { return Ok(Some(ids)) };
+        Err(match new.iter().try_for_each(|id| self.store.remove(id)) {
+            Ok(()) => error,
+            Err(failure) => {
+                unclaimed.into_iter().for_each(InFlight::abandon);
+                error.with_clean_up(failure)
+            }
         })
+    }
+
+    /// Notes in the journal what goes unless something uses it when the process ends before the result is dropped.
+    pub(crate) fn unclaimed<'a>(
+        &self,
+        images: impl Iterator<Item = &'a ImageId>,
+        layers: impl Iterator<Item = &'a ChainId>,
+    ) -> Result<Option<InFlight>> {
+        let mut text = String::new();
+        images.for_each(|id| text += &format!("{UNCLAIMED_IMAGE}{id}\n"));
+        layers.for_each(|chain| text += &format!("{UNCLAIMED_LAYER}{chain}\n"));
+        if text.is_empty() {
+            return Ok(None);
+        }
+        let random = random_hex64().attempt(|| "read random bytes")?;
+        let mut entry = self.root.in_flight(&format!("{COMING_OR_GOING}{}", &random[..16]), Duration::ZERO)?;
+        entry.note(&text)?;
+        Ok(Some(entry))
+    }
+
+    /// Removes what processes that ended in the middle have brought in or were removing, unless something uses it.
+    pub(crate) fn settle(&self, users: Users<'_>) -> Result<()> {
+        for (name, entry) in self.root.abandoned()? {
+            let lines = entry.left().lines();
+            let images: Vec<_> = lines
+                .clone()
+                .filter_map(|line| line.strip_prefix(UNCLAIMED_IMAGE))
+                .filter_map(|id| ImageId::parse(id).ok())
+                .collect();
+            let layers: Vec<_> = lines
+                .filter_map(|line| line.strip_prefix(UNCLAIMED_LAYER))
+                .filter_map(|chain| ChainId::parse(chain).ok())
+                .collect();
+            if images.is_empty() && layers.is_empty() && !name.starts_with(COMING_OR_GOING) {
+                // Others settle theirs.
+                entry.abandon();
+            } else if let Err(error) = self.remove_unclaimed(&images, &layers, users) {
+                tracing::warn!(leftover = name, %error, "a leftover of an earlier process could not be removed");
+                entry.abandon();
+            }
+        }
+        Ok(())
+    }
+
+    fn remove_unclaimed(&self, images: &[ImageId], layers: &[ChainId], users: Users<'_>) -> Result<()> {
+        let held = self.lock()?;
+        let mut layers = layers.to_vec();
+        for id in images {
+            if self.store.has(id) && self.tags.read()?.of(id).is_empty() && users(id)?.is_empty() {
+                let config = self.store.config(id).ok().flatten();
+                layers.extend(config.iter().flat_map(|config| ChainId::stack(config.diff_ids())).rev());
+                self.store.remove(id)?;
+            }
+        }
+        self.release_held(&held, layers.iter()).map(drop)
     }
 
     /// Refuses names that other images have, so far as that is known now.

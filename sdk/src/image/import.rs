@@ -183,7 +183,6 @@ pub(crate) fn import(images: &Images, source: Source<'_>, options: &ImportOption
     let name = source.name();
     let (reader, total) = open_stream(source)?;
     let meter = Meter::new(&options.listener, total);
-    let layers_before = images.layers().list()?;
     let mut tar = decompress(buffered(Metered::new(reader, &meter)), &options.limits)?;
     let layer = images
         .layers()
@@ -197,7 +196,7 @@ pub(crate) fn import(images: &Images, source: Source<'_>, options: &ImportOption
     config.history = vec![History { created: Some(created), ..History::default() }.comment(comment)];
     let bytes = to_json(&config)?;
     images.publish(&bytes, &references, overwrite).map_err(|error| {
-        if layers_before.iter().any(|before| before.chain_id() == layer.chain_id()) {
+        if !layer.is_new() {
             return error;
         }
         match images.release(std::iter::once(layer.chain_id())) {

@@ -1,6 +1,6 @@
 //! Removing tags and images: what `docker rmi` does, and what it refuses.
 
-use super::images::Images;
+use super::images::{Images, Users};
 use super::lookup::Match;
 use super::tags::Repositories;
 use crate::error::{ErrorKind, Fault, Result};
@@ -103,12 +103,7 @@ impl Images {
     /// # Errors
     /// `NotFound`; `InUse` if a container was made from the image, or if it has several references, was named by its
     /// ID, and the removal is not forced.
-    pub(crate) fn remove(
-        &self,
-        name: &str,
-        force: Force,
-        in_use: &dyn Fn(&ImageId) -> Result<Vec<String>>,
-    ) -> Result<Removed> {
+    pub(crate) fn remove(&self, name: &str, force: Force, in_use: Users<'_>) -> Result<Removed> {
         let held = self.lock()?;
         let found = self.expect("remove image", name)?;
         let tags = self.tags().read()?;
@@ -144,6 +139,8 @@ impl Images {
                 Vec::new()
             }
         };
+        // On a full disk there may be no room for the note, and a removal is what makes room.
+        let _unclaimed = self.unclaimed(std::iter::once(&id), chains.iter().rev()).ok();
         self.tags().update(|tags| {
             going.iter().for_each(|reference| drop(tags.remove(reference)));
             Ok(())

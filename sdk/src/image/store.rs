@@ -15,7 +15,7 @@ use std::fs;
 use std::io::{self, Read};
 use std::path::Path;
 
-use crate::data_root::{DataRoot, atomic};
+use crate::data_root::{DataRoot, Durability, atomic};
 use crate::error::{Attempt, Error, ErrorKind, Fault, Result};
 use crate::spec::digest::{Digest, ImageId};
 use crate::spec::image_config::ImageConfig;
@@ -118,6 +118,9 @@ impl ImageStore {
     pub(crate) fn remove(&self, id: &ImageId) -> Result<()> {
         let path = self.root.image_config(id);
         absent_is_fine(fs::remove_file(&path)).attempt(|| format!("remove {path:?}"))?;
+        // Before its layers go: an image that comes back with the power would lack them.
+        let directory = self.root.image_configs_dir();
+        atomic::sync_directory(&directory, self.root.durability()).attempt(|| format!("sync {directory:?}"))?;
         let metadata = self.root.image_metadata_dir(id);
         absent_is_fine(fs::remove_dir_all(&metadata)).attempt(|| format!("remove {metadata:?}"))?;
         for child in self.children(id)? {
@@ -170,7 +173,8 @@ impl ImageStore {
     fn set_metadata(&self, id: &ImageId, name: &str, text: &str) -> Result<()> {
         let directory = self.root.image_metadata_dir(id);
         atomic::create_directory(&directory, 0o700)?;
-        self.root.write(&directory.join(name), text.as_bytes(), MODE)
+        // A time lost with the power is not worth a sync.
+        atomic::write(&directory.join(name), text.as_bytes(), MODE, Durability::Fast)
     }
 }
 

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
-use super::staged::StagedLayer;
+use super::staged::{Imported, StagedLayer};
 use super::store::LayerStore;
 use super::writable::WritableLayer;
 use super::{Layer, metadata};
@@ -16,6 +16,7 @@ use crate::archive::{self, Applied, ApplyOptions, Limits};
 use crate::data_root::{Durability, atomic};
 use crate::error::{Attempt as _, ErrorKind, Fault, Result};
 use crate::spec::digest::{ChainId, DiffId, Digester};
+use crate::spec::id::CacheId;
 use crate::sys;
 use crate::sys::within::{ENTER, within};
 
@@ -39,13 +40,13 @@ impl LayerStore {
         tar: &mut dyn Read,
         expected: Option<&DiffId>,
         options: &ApplyOptions,
-    ) -> Result<Layer> {
+    ) -> Result<Imported> {
         let chain = expected.map(|diff_id| ChainId::of(parent, diff_id));
         let _single = match &chain {
             Some(chain) => {
                 let entry = self.root().in_flight(&format!("import-{}", chain.hex()), IMPORT_PATIENCE)?;
                 if let Some(layer) = self.get(chain)? {
-                    return Ok(layer);
+                    return Ok(Imported::known(layer));
                 }
                 Some(entry)
             }
@@ -65,7 +66,7 @@ impl LayerStore {
     /// Makes a layer of what lies in the staged directory.
     ///
     /// If the store has that layer already, the staged one is dropped and the existing one given.
-    pub(crate) fn commit(&self, staged: StagedLayer) -> Result<Layer> {
+    pub(crate) fn commit(&self, staged: StagedLayer) -> Result<Imported> {
         let options = self.apply_options(Limits::default());
         let applied = self.with_tar_split(&staged, |tar_split| {
             within(|| archive::digest_layer(staged.diff(), tar_split, None, &options)).attempt(|| ENTER)?
@@ -77,11 +78,11 @@ impl LayerStore {
     ///
     /// # Errors
     /// `Unsupported` if a file changes while it is read.
-    pub(crate) fn commit_copy(&self, layer: &WritableLayer) -> Result<Option<Layer>> {
+    pub(crate) fn commit_copy(&self, layer: &WritableLayer) -> Result<Option<Imported>> {
         within(|| self.commit_copy_here(layer)).attempt(|| ENTER)?
     }
 
-    fn commit_copy_here(&self, layer: &WritableLayer) -> Result<Option<Layer>> {
+    fn commit_copy_here(&self, layer: &WritableLayer) -> Result<Option<Imported>> {
         let attempt = || format!("read {:?}", layer.upper);
         let upper = sys::fs::open_directory(&layer.upper).attempt(attempt)?;
         if sys::fs::read_directory(&upper).attempt(attempt)?.is_empty() {
@@ -98,9 +99,10 @@ impl LayerStore {
             let writing = writing.attempt(|| "start a thread for the layer")?;
             let imported = self.import(layer.parent.as_ref(), &mut tar, None, &options);
             drop(tar);
-            // The importer only sees the archive end early, the writer knows why.
+            // Of an archive that ends early the importer only sees that, and the writer knows why.
+            let is_cut = imported.as_ref().is_err_and(|error| error.kind() == ErrorKind::Corrupt);
             match writing.join() {
-                Ok(Err(error)) if imported.is_err() => Err(error),
+                Ok(Err(error)) if is_cut => Err(error),
                 _ => imported.map(Some),
             }
         })
@@ -123,7 +125,7 @@ impl LayerStore {
     }
 
     /// Puts the record of a finished layer in place: from then on the layer exists.
-    fn publish(&self, staged: StagedLayer, applied: Applied) -> Result<Layer> {
+    fn publish(&self, mut staged: StagedLayer, applied: Applied) -> Result<Imported> {
         let chain_id = ChainId::of(staged.parent.as_ref(), &applied.diff_id);
         let layer = Layer {
             chain_id,
@@ -134,25 +136,31 @@ impl LayerStore {
         };
         let target = self.root().chain_dir(&layer.chain_id);
         let write_set = staged.write_set()?;
+        staged.note(&layer.chain_id)?;
         loop {
             if let Some(existing) = self.get(&layer.chain_id)? {
-                return Ok(existing);
+                return Ok(Imported::known(existing));
             }
             self.driver().seal(&layer.cache_id)?;
             // The file system is synced as a whole just below.
             metadata::write_layer(&write_set, &layer, Durability::Fast)?;
-            if self.root().durability() == Durability::Full {
-                let attempt = || format!("sync {:?}", self.root().path());
-                // Not the layer's own: that may let nobody but its owner in.
-                let directory = sys::fs::open_directory(&self.root().layer_dir(&layer.cache_id)).attempt(attempt)?;
-                sys::fs::sync_file_system(directory).attempt(attempt)?;
-            }
+            self.sync(&layer.cache_id)?;
             // If someone else was first and their layer is removed before it is read, it is our turn after all.
             if atomic::publish(&write_set, &target, self.root().durability())? {
-                staged.keep();
-                return Ok(layer);
+                return Ok(staged.publish(layer));
             }
         }
+    }
+
+    /// Makes everything that was written survive a loss of power, where the store does; the layer tells the file system.
+    pub(super) fn sync(&self, id: &CacheId) -> Result<()> {
+        if self.root().durability() == Durability::Fast {
+            return Ok(());
+        }
+        let attempt = || format!("sync {:?}", self.root().path());
+        // Not the layer's own: that may let nobody but its owner in.
+        let directory = sys::fs::open_directory(&self.root().layer_dir(id)).attempt(attempt)?;
+        sys::fs::sync_file_system(directory).attempt(attempt)
     }
 
     /// Writes the tar of a layer, byte for byte the one its DiffID is the digest of.

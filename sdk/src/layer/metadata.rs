@@ -101,24 +101,6 @@ pub(super) fn write_mount(directory: &Path, record: &MountRecord, durability: Du
     Ok(())
 }
 
-/// Makes a record survive a loss of power that was written to go without.
-pub(super) fn sync_mount(directory: &Path, durability: Durability) -> Result<()> {
-    if durability == Durability::Fast {
-        return Ok(());
-    }
-    let sync = || -> std::io::Result<()> {
-        for name in ["mount-id", "parent"] {
-            match std::fs::File::open(directory.join(name)) {
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-                file => file?.sync_all()?,
-            }
-        }
-        atomic::sync_directory(directory, durability)?;
-        directory.parent().map_or(Ok(()), |mounts| atomic::sync_directory(mounts, durability))
-    };
-    sync().attempt(|| format!("sync {directory:?}"))
-}
-
 fn field(directory: &Path, name: &str) -> Result<Option<String>> {
     let text = atomic::read_text(&directory.join(name), MAX_TEXT)?;
     Ok(text.map(|text| text.trim().to_owned()))

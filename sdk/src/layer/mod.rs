@@ -17,7 +17,7 @@ mod sweep;
 pub(crate) mod view;
 pub(crate) mod writable;
 
-pub(crate) use staged::StagedLayer;
+pub(crate) use staged::{Imported, StagedLayer, UNCLAIMED_LAYER};
 pub(crate) use store::LayerStore;
 pub(crate) use writable::WritableLayer;
 

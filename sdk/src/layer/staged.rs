@@ -1,10 +1,13 @@
 //! A layer in the making.
 //!
 //! It has its final place under the driver from the start, but no record: nobody finds it. The journal knows it, so a
-//! process that ends in the middle leaves nothing for good.
+//! process that ends in the middle leaves nothing for good: not the layer in the making, and not the finished one that
+//! no image has come to use.
 
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 
+use super::Layer;
 use super::store::LayerStore;
 use crate::data_root::{InFlight, atomic};
 use crate::error::Result;
@@ -53,9 +56,57 @@ impl StagedLayer {
         self.entry.take().into_iter().for_each(InFlight::abandon);
     }
 
+    /// Notes as what the layer is about to be published.
+    pub(super) fn note(&mut self, chain: &ChainId) -> Result<()> {
+        let parent = self.parent.as_ref().map_or("", ChainId::as_str);
+        let text = format!("{parent}\n{UNCLAIMED_LAYER}{chain}");
+        self.entry.iter_mut().try_for_each(|entry| entry.note(&text))
+    }
+
     /// The layer is published: it stays.
-    pub(super) fn keep(mut self) {
-        self.entry = None;
+    pub(super) fn publish(mut self, layer: Layer) -> Imported {
+        Imported { layer, entry: self.entry.take() }
+    }
+}
+
+/// How a line of the journal begins that names a layer which goes unless something has come to use it.
+pub(crate) const UNCLAIMED_LAYER: &str = "layer ";
+
+/// A layer that came in, and until this is dropped its entry in the journal.
+///
+/// Whoever brings a layer in holds this until an image, a container or the build cache names the layer: if the process
+/// ends before, the next one removes it.
+#[derive(Debug)]
+pub(crate) struct Imported {
+    layer: Layer,
+    /// `None` if the store had the layer before.
+    entry: Option<InFlight>,
+}
+
+impl Imported {
+    /// A layer that the store had.
+    pub(super) fn known(layer: Layer) -> Self {
+        Self { layer, entry: None }
+    }
+
+    /// Whether the store did not have the layer before.
+    pub(crate) fn is_new(&self) -> bool {
+        self.entry.is_some()
+    }
+}
+
+impl Deref for Imported {
+    type Target = Layer;
+
+    fn deref(&self) -> &Layer {
+        &self.layer
+    }
+}
+
+impl From<Imported> for Layer {
+    /// The layer is used from now on.
+    fn from(imported: Imported) -> Self {
+        imported.layer
     }
 }
 

@@ -25,7 +25,7 @@ use super::staged::StagedLayer;
 use super::view::View;
 use super::{Layer, MAX_DEPTH, metadata, sweep};
 use crate::archive::{ApplyOptions, Limits, Ownership, XattrKind};
-use crate::data_root::{DataRoot, InFlight, Lock};
+use crate::data_root::{DataRoot, InFlight, Lock, atomic};
 use crate::driver::{self, Driver, Overlay};
 use crate::error::{Attempt as _, ErrorKind, Fault, Result};
 use crate::spec::digest::ChainId;
@@ -192,6 +192,9 @@ impl LayerStore {
             let random = random_hex64().attempt(|| "read random bytes")?;
             let doomed = self.root().chains_dir().join(format!("{}-{random}-removing", chain.hex()));
             std::fs::rename(&directory, &doomed).attempt(|| format!("remove {directory:?}"))?;
+            // Before its files go: a record that comes back with the power would lead to nothing.
+            let chains = self.root().chains_dir();
+            atomic::sync_directory(&chains, self.root().durability()).attempt(|| format!("sync {chains:?}"))?;
             doomed
         };
         self.finish_removal(&doomed)
@@ -224,7 +227,7 @@ impl LayerStore {
                 return Ok(Some(format!("container {}", container.short())));
             }
         }
-        let is_building = self.root().in_flight_notes()?.iter().any(|note| note == chain.as_str());
+        let is_building = self.root().in_flight_notes()?.iter().any(|note| note.lines().next() == Some(chain.as_str()));
         Ok(is_building.then(|| "a layer or container that is being made".to_owned()))
     }
 

@@ -31,32 +31,41 @@ pub(super) fn sweep(store: &LayerStore) -> Result<()> {
     store.root().empty_trash()
 }
 
-/// The directories that records name; `None` if a record cannot be read, and so nothing can be called unpublished.
-fn published(store: &LayerStore) -> Option<HashSet<CacheId>> {
-    let collect = || -> Result<HashSet<CacheId>> {
-        let mut ids = HashSet::new();
+/// The directories that records name.
+#[derive(Default)]
+struct Published {
+    layers: HashSet<CacheId>,
+    writable: HashSet<CacheId>,
+}
+
+/// What is published; `None` if a record cannot be read, and so nothing can be called unpublished.
+fn published(store: &LayerStore) -> Option<Published> {
+    let collect = || -> Result<Published> {
+        let mut published = Published::default();
         for name in directory_names(&store.root().chains_dir())? {
-            ids.extend(metadata::read_cache_id(&store.root().chains_dir().join(name))?);
+            published.layers.extend(metadata::read_cache_id(&store.root().chains_dir().join(name))?);
         }
         for container in store.writable_ids()? {
             if let Some(record) = metadata::read_mount(&store.root().layer_mounts(&container))? {
-                ids.extend(record.init_id);
-                ids.insert(record.mount_id);
+                published.writable.extend(record.init_id);
+                published.writable.insert(record.mount_id);
             }
         }
-        Ok(ids)
+        Ok(published)
     };
     report("records", collect())
 }
 
 /// Settles one entry of the journal: dropping it removes it. The entries of other modules are left to them.
-fn settle(store: &LayerStore, name: &str, entry: InFlight, published: Option<&HashSet<CacheId>>) {
+fn settle(store: &LayerStore, name: &str, entry: InFlight, published: Option<&Published>) {
     let result = if let Some(id) = name.strip_prefix("container-") {
         ContainerId::parse(id).and_then(|id| remove_unfinished_container(store, &id))
     } else if let (Ok(id), CACHE_ID_LENGTH) = (CacheId::parse(name), name.len()) {
         match published {
             None => return entry.abandon(),
-            Some(published) if published.contains(&id) => store.remove_unused_init(&id),
+            // Whether an image has come to use it is not ours to say.
+            Some(published) if published.layers.contains(&id) => return entry.abandon(),
+            Some(published) if published.writable.contains(&id) => store.remove_unused_init(&id),
             Some(_) => remove_unpublished(store, &id),
         }
     } else if let Some(chain) = name.strip_prefix("init-") {

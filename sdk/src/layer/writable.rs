@@ -14,7 +14,7 @@
 //! an image share one init layer, whose name stands in the record of the image's top layer, and their own layer has no
 //! short names. [`complete_writable`](LayerStore::complete_writable) adds what Docker expects when one is to stay.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::store::LayerStore;
@@ -101,17 +101,28 @@ impl LayerStore {
         let Some(record) = metadata::read_mount(&directory)? else { return Ok(()) };
         let own = record.mount_id.init();
         // Whoever finds the entry without its holder removes an init layer that no record names.
-        let _entry = self.root().in_flight(record.mount_id.as_str(), Duration::ZERO)?;
-        if record.init_id.as_ref() != Some(&own) {
+        let entry = self.root().in_flight(record.mount_id.as_str(), Duration::ZERO)?;
+        self.try_complete(&directory, &record, &own).map_err(|error| match self.remove_unused_init(&record.mount_id) {
+            Ok(()) => error,
+            Err(failure) => {
+                entry.abandon();
+                error.with_clean_up(failure)
+            }
+        })
+    }
+
+    fn try_complete(&self, directory: &Path, record: &MountRecord, own: &CacheId) -> Result<()> {
+        if record.init_id.as_ref() != Some(own) {
             let below: Vec<CacheId> =
                 self.stack(record.parent.as_ref())?.into_iter().map(|layer| layer.cache_id).collect();
-            self.driver().remove(&own)?;
-            self.create_init(&own, &below)?;
+            self.driver().remove(own)?;
+            self.create_init(own, &below)?;
         }
-        self.driver().complete(&record.mount_id, &own)?;
+        self.driver().complete(&record.mount_id, own)?;
+        // Everything so far was made to go with its program.
+        self.sync(&record.mount_id)?;
         self.allow_mounts(&record.mount_id)?;
-        self.root().write(&directory.join("init-id"), own.as_str().as_bytes(), 0o644)?;
-        metadata::sync_mount(&directory, self.root().durability())
+        self.root().write(&directory.join("init-id"), own.as_str().as_bytes(), 0o644)
     }
 
     /// The init layer that guards above `chain` share; made by the first of them.
@@ -213,10 +224,6 @@ impl LayerStore {
         // Only root reads the directory it is in, and only root's stores are Docker's.
         if self.xattrs() != XattrKind::Trusted || !mark.exists() {
             return Ok(());
-        }
-        if self.root().durability() == Durability::Full {
-            let sync = || crate::sys::fs::sync_file_system(std::fs::File::open(&mark)?);
-            sync().attempt(|| format!("sync the file system of {mark:?}"))?;
         }
         self.root().discard(&mark)
     }

@@ -255,6 +255,8 @@ impl Run<'_> {
                 .filter(|layer| !held.contains(layer.chain_id()) && !self.gone.layers.contains(layer.chain_id()));
             bytes += freed.map(Layer::size).sum::<u64>();
         } else {
+            // On a full disk there may be no room for the note.
+            let _unclaimed = self.store.images().unclaimed(std::iter::empty(), known.iter().map(Layer::chain_id)).ok();
             self.clear(&directory)?;
             let freed = self.store.images().release(known.iter().map(Layer::chain_id))?;
             bytes += freed.iter().map(Layer::size).sum::<u64>();

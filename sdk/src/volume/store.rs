@@ -8,10 +8,12 @@
 //! ```
 //!
 //! A volume exists once `_data` or `opts.json` does, as for Docker 29. [`Lock::Volumes`] is held to create and remove;
-//! whoever fills a volume for the first time holds the journal's entry `populate-<name>`.
+//! whoever makes a volume holds the journal's entry `volume-<name>`, and whoever fills one for the first time
+//! `populate-<name>`.
 
 use std::io;
 use std::path::Path;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -24,6 +26,12 @@ use crate::spec::time::Timestamp;
 
 /// More than all labels of a volume can reasonably take.
 const MAX_RECORD: usize = 1 << 20;
+
+/// How the entries of volumes in the making begin in the journal.
+const IN_THE_MAKING: &str = "volume-";
+
+/// Whoever opens the store holds the entries of others for a moment, to see whether they are abandoned.
+const ENTRY_PATIENCE: Duration = Duration::from_secs(1);
 
 /// `plywood.json`.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -112,6 +120,23 @@ impl VolumeStore {
         self.root.discard(&self.root.volume_dir(name))
     }
 
+    /// Removes the volumes that processes have begun to make and did not finish.
+    pub(crate) fn settle(&self) -> Result<()> {
+        for (entry_name, entry) in self.root.abandoned()? {
+            match entry_name.strip_prefix(IN_THE_MAKING).and_then(|name| VolumeName::parse(name).ok()) {
+                Some(name) => {
+                    let _held = self.root.lock(Lock::Volumes)?;
+                    if !self.exists(&name) {
+                        self.root.discard(&self.root.volume_dir(&name))?;
+                    }
+                }
+                // Others settle theirs.
+                None => entry.abandon(),
+            }
+        }
+        Ok(())
+    }
+
     fn exists(&self, name: &VolumeName) -> bool {
         let is_directory = |path: &Path| path.symlink_metadata().is_ok_and(|metadata| metadata.is_dir());
         // A link in place of a volume would lead out of the store.
@@ -120,6 +145,17 @@ impl VolumeStore {
     }
 
     fn make(&self, name: &VolumeName, labels: Labels) -> Result<Volume> {
+        let entry = self.root.in_flight(&format!("{IN_THE_MAKING}{name}"), ENTRY_PATIENCE)?;
+        self.try_make(name, labels).map_err(|error| match self.root.discard(&self.root.volume_dir(name)) {
+            Ok(()) => error,
+            Err(failure) => {
+                entry.abandon();
+                error.with_clean_up(failure)
+            }
+        })
+    }
+
+    fn try_make(&self, name: &VolumeName, labels: Labels) -> Result<Volume> {
         let directory = self.root.volume_dir(name);
         atomic::create_directory(&directory, 0o701)?;
         // An unlabelled one that has the name of a labelled one that is gone, too.

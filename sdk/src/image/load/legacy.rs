@@ -22,6 +22,7 @@ use crate::image::images::Images;
 use crate::image::import::to_json;
 use crate::image::source::Meter;
 use crate::image::tags::Overwrite;
+use crate::layer::Imported;
 use crate::spec::digest::ChainId;
 use crate::spec::image_config::{Config, History, ImageConfig, RootFs};
 use crate::spec::platform::Platform;
@@ -70,9 +71,11 @@ pub(super) fn load(images: &Images, contents: &Contents, options: &LoadOptions, 
     }
     let mut brought = Vec::new();
     let loaded = assemble_all(images, contents, options, meter, &names, &mut brought);
-    loaded.map_err(|error| match images.release(brought.iter().rev()) {
-        Ok(_) => error,
-        Err(failure) => error.with_clean_up(failure),
+    loaded.map_err(|error| {
+        match images.release(brought.iter().rev().filter(|layer| layer.is_new()).map(|layer| layer.chain_id())) {
+            Ok(_) => error,
+            Err(failure) => error.with_clean_up(failure),
+        }
     })
 }
 
@@ -82,7 +85,7 @@ fn assemble_all(
     options: &LoadOptions,
     meter: &Meter,
     names: &BTreeMap<String, Vec<Reference>>,
-    brought: &mut Vec<ChainId>,
+    brought: &mut Vec<Imported>,
 ) -> Result<Vec<Loaded>> {
     let overwrite = if options.overwrite { Overwrite::Move } else { Overwrite::Refuse };
     let mut configs = Vec::new();
@@ -110,7 +113,7 @@ fn assemble(
     options: &LoadOptions,
     meter: &Meter,
     id: &str,
-    brought: &mut Vec<ChainId>,
+    brought: &mut Vec<Imported>,
 ) -> Result<Vec<u8>> {
     let chain = chain(contents, id)?;
     let mut config = ImageConfig::new(Platform::host());
@@ -130,17 +133,14 @@ fn assemble(
         }
         let blob = Blob { member: format!("{id}/layer.tar"), size: None, digest: None };
         let mut tar = blob.open(contents, None, &options.limits, meter)?;
-        let before = images.layers().list()?;
         let options = images.apply_options(&options.limits);
         let layer = images
             .layers()
             .import(parent.as_ref(), &mut tar, None, &options)
             .map_err(|error| failed(contents, &blob, error))?;
-        if !before.iter().any(|before| before.chain_id() == layer.chain_id()) {
-            brought.push(layer.chain_id().clone());
-        }
         diff_ids.push(layer.diff_id().clone());
         parent = Some(layer.chain_id().clone());
+        brought.push(layer);
     }
     if let Some((_, top)) = chain.into_iter().last() {
         config.created = top.created;

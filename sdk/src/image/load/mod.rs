@@ -12,7 +12,8 @@ use crate::image::contents::Contents;
 use crate::image::images::Images;
 use crate::image::source::{Listener, Meter, Progress, Source};
 use crate::image::tags::Overwrite;
-use crate::spec::digest::{ChainId, ImageId};
+use crate::layer::Imported;
+use crate::spec::digest::ImageId;
 use crate::spec::platform::Platform;
 use crate::spec::reference::Reference;
 
@@ -216,7 +217,7 @@ struct Loading<'a> {
     options: &'a LoadOptions,
     meter: &'a Meter,
     /// The layers the store did not have before.
-    brought: Vec<ChainId>,
+    brought: Vec<Imported>,
 }
 
 impl Loading<'_> {
@@ -264,11 +265,12 @@ impl Loading<'_> {
                 let limits = &self.options.limits;
                 let mut tar = blob.open(self.contents, Some(diff_id), limits, self.meter)?;
                 let options = self.images.apply_options(limits);
-                self.images
+                let layer = self
+                    .images
                     .layers()
                     .import(parent.as_ref(), &mut tar, Some(diff_id), &options)
                     .map_err(|error| failed(self.contents, blob, tar.blame(error)))?;
-                self.brought.push(chain_id.clone());
+                self.brought.push(layer);
             }
             parent = Some(chain_id);
         }
@@ -277,7 +279,10 @@ impl Loading<'_> {
 
     /// Removes what this load brought, as far as nobody uses it.
     fn undo(&self, error: Error) -> Error {
-        match self.images.release(self.brought.iter().rev()) {
+        match self
+            .images
+            .release(self.brought.iter().rev().filter(|layer| layer.is_new()).map(|layer| layer.chain_id()))
+        {
             Ok(_) => error,
             Err(failure) => error.with_clean_up(failure),
         }

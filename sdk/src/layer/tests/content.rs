@@ -27,7 +27,7 @@ pub(super) fn import(store: &Store, parent: Option<&Layer>, tar: &[u8]) -> crate
 fn import_within(store: &Store, parent: Option<&Layer>, tar: &[u8], limits: Limits) -> crate::Result<Layer> {
     let options = store.layers.apply_options(limits);
     let expected = DiffId::from(Digest::of(tar));
-    store.layers.import(parent.map(Layer::chain_id), &mut &tar[..], Some(&expected), &options)
+    store.layers.import(parent.map(Layer::chain_id), &mut &tar[..], Some(&expected), &options).map(Layer::from)
 }
 
 /// Commits a layer with one file.
@@ -37,7 +37,7 @@ fn commit(store: &Store, parent: Option<&Layer>, name: &str) -> Layer {
     // The time belongs to the content: the same file must give the same layer.
     let file = fs::File::options().write(true).open(staged.diff().join(name)).unwrap();
     file.set_modified(std::time::UNIX_EPOCH).unwrap();
-    store.layers.commit(staged).unwrap()
+    store.layers.commit(staged).unwrap().into()
 }
 
 fn tar_back(store: &Store, layer: &Layer) -> crate::Result<Vec<u8>> {
@@ -292,7 +292,7 @@ fn an_image_has_at_most_125_layers() {
     let mut top: Option<Layer> = None;
     for _ in 0..MAX_DEPTH {
         let staged = store.layers.stage(top.as_ref().map(Layer::chain_id)).unwrap();
-        top = Some(store.layers.commit(staged).unwrap());
+        top = Some(Layer::from(store.layers.commit(staged).unwrap()));
     }
     let top = top.unwrap();
     let error = store.layers.stage(Some(top.chain_id())).unwrap_err();
