@@ -4,10 +4,12 @@
 
 use std::fs;
 use std::io::{Read, Write};
+use std::path::Path;
 
 use plywood::container::Stdio;
-use plywood::image::{ImportOptions, Limits, Source, Target};
-use plywood::{ByteSize, Container, Durability, Engine, ErrorKind, Image};
+use plywood::image::{ImportOptions, Limits, LoadOptions, Source, Target};
+use plywood::{ByteSize, Container, Durability, Engine, ErrorKind, Image, Layers};
+use support::left::{assert_sound, visible};
 use support::{Tarball, Tmpfs, base, image, run};
 
 /// Enough for the test image twice over, and for little else.
@@ -147,4 +149,96 @@ fn a_container_goes_on_while_the_disk_is_full_and_its_log_when_it_is_not() {
         assert_eq!(container.stop(std::time::Duration::from_secs(10)).unwrap().code(), 7);
         container.remove().unwrap();
     }
+}
+
+/// What is done on a disk that is full at any point of it.
+type Operation = fn(&Engine, &Path) -> plywood::Result<()>;
+
+#[rustfmt::skip]
+const OPERATIONS: &[(&str, Operation)] = &[
+    ("import", |engine, _| {
+        let tar = Tarball::new().directory("dir").file("dir/a", vec![b'a'; 9000]).file("dir/b", "b").symlink("c", "a").bytes();
+        engine.import_with(Source::reader(&tar[..]), &ImportOptions::new().reference("new:1").limits(to_the_last())).map(drop)
+    }),
+    ("load", |engine, directory| {
+        engine.load_with(directory.join("archive.tar").as_path(), &LoadOptions::new().overwrite().limits(to_the_last())).map(drop)
+    }),
+    ("build", |engine, directory| {
+        let layers = Layers::new().from("app:1").context(directory).copy("source", "/first").copy("source", "/second");
+        engine.build_with(&layers, &plywood::build::Options::new().tag("new:1")).map(drop)
+    }),
+    ("tag", |engine, _| engine.tag("app:1", "new:1").map(drop)),
+    ("commit", |engine, _| engine.container("one")?.commit().reference("new:1").run().map(drop)),
+    ("create a volume", |engine, _| engine.volume("new").map(drop)),
+    ("create a container", |engine, _| Container::of("app:1").cmd(["x"]).name("new").keep().create(engine).map(drop)),
+    ("remove a container", |engine, _| engine.container("one")?.remove()),
+    ("remove a volume", |engine, _| engine.remove_volume("old")),
+    ("remove an image", |engine, _| engine.remove_image("other:1").map(drop)),
+    ("prune", |engine, _| engine.prune().map(drop)),
+];
+
+#[test]
+fn a_disk_that_is_full_at_any_point_leaves_a_whole_store() {
+    support::require_root!();
+    let (disk, outside) = (Tmpfs::new(DISK), tempfile::tempdir().unwrap());
+    let root = disk.path().join("root");
+    let engine = Engine::open_with(&root, Durability::Fast).unwrap();
+    fs::write(outside.path().join("source"), "two").unwrap();
+    let import = |name: &str, file: &str| {
+        let tar = Tarball::new().directory("dir").file(file, "one").bytes();
+        engine.import_with(Source::reader(&tar[..]), &ImportOptions::new().reference(name)).unwrap();
+    };
+    import("new:1", "loaded");
+    engine.save(&["new:1"], Target::path(outside.path().join("archive.tar"))).unwrap();
+    engine.remove_image("new:1").unwrap();
+    import("app:1", "file");
+    let mut points = 0;
+    for (name, operation) in OPERATIONS {
+        // First the content finds no room, then the names.
+        for of_files in [false, true] {
+            undo(&engine);
+            if engine.image("other:1").is_err() {
+                import("other:1", "removed");
+            }
+            if engine.container("one").is_err() {
+                let one = Container::of("app:1").cmd(["x"]).name("one").keep().create(&engine).unwrap();
+                one.copy_in(outside.path().join("source"), "/copied").unwrap();
+            }
+            drop(engine.volume("old").unwrap());
+            let before = visible(&engine);
+            let mut room = 0;
+            loop {
+                match of_files {
+                    false => disk.leave(room, 1 << 20),
+                    true => disk.leave(1 << 20, room),
+                }
+                let result = operation(&engine, outside.path());
+                disk.leave(1 << 12, 1 << 12);
+                let at = format!("{name} with room for {room} {}", if of_files { "files" } else { "pages" });
+                assert_sound(&engine, &at);
+                let Err(error) = result else { break };
+                assert_eq!(error.kind(), ErrorKind::Unavailable, "{at}: {error:?}");
+                assert_eq!(visible(&engine), before, "{at}");
+                // Where a reserve is kept, less than that is one point.
+                room += if format!("{error:?}").contains("bytes are left") { 128 } else { 1 };
+                points += 1;
+                assert!(room < 2000, "{at}: {error:?}");
+            }
+        }
+    }
+    assert!(points > 100, "{points}");
+}
+
+/// Limits that keep no reserve.
+fn to_the_last() -> Limits {
+    Limits::default().free_space(ByteSize::bytes(0))
+}
+
+/// Takes back what an operation has made.
+fn undo(engine: &Engine) {
+    let _ = engine.remove_image("new:1");
+    if let Ok(container) = engine.container("new") {
+        container.remove().unwrap();
+    }
+    let _ = engine.remove_volume("new");
 }

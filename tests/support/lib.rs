@@ -11,6 +11,7 @@ pub mod dockerd;
 pub mod left;
 mod tarball;
 mod tmpfs;
+pub mod trace;
 pub mod victim;
 
 pub use tarball::Tarball;

@@ -4,6 +4,9 @@ use std::path::Path;
 
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 
+/// What tmpfs counts in, on the machines of the tests.
+const PAGE: u64 = 4096;
+
 /// A tmpfs of a few MiB at a temporary directory; unmounted and removed when dropped, also by a panic.
 #[derive(Debug)]
 pub struct Tmpfs {
@@ -26,6 +29,19 @@ impl Tmpfs {
     /// Where it is.
     pub fn path(&self) -> &Path {
         self.directory.path()
+    }
+
+    /// Leaves room for this many more pages and files than there are.
+    ///
+    /// # Panics
+    /// If it cannot be mounted again.
+    pub fn leave(&self, pages: u64, files: u64) {
+        let now = rustix::fs::statvfs(self.path()).unwrap_or_else(|error| panic!("{error}"));
+        let used = (now.f_blocks - now.f_bfree) * now.f_frsize / PAGE;
+        let options = format!("nr_blocks={},nr_inodes={}", used + pages, now.f_files - now.f_ffree + files);
+        let options = std::ffi::CString::new(options).unwrap_or_default();
+        rustix::mount::mount_remount(self.path(), MountFlags::NOSUID, options.as_c_str())
+            .unwrap_or_else(|error| panic!("limit a tmpfs: {error}"));
     }
 
     /// Bytes that are free.

@@ -9,7 +9,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 /// The variable that makes a test act as the victim; its value is the victim's directory.
-const VARIABLE: &str = "PLYWOOD_TEST_VICTIM";
+pub(crate) const VARIABLE: &str = "PLYWOOD_TEST_VICTIM";
 
 /// What the lines that a victim tells begin with; the test harness writes lines of its own.
 const MARK: &str = "victim: ";
