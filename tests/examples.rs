@@ -53,6 +53,11 @@ fn dockerfile_as_code() {
 }
 
 #[test]
+fn oci_runtime() {
+    run("oci_runtime", &["--version"]);
+}
+
+#[test]
 fn every_example_has_a_test() {
     let text = include_str!("examples.rs");
     for entry in std::fs::read_dir(workspace().join("examples")).unwrap() {

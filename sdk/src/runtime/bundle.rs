@@ -157,6 +157,30 @@ pub(crate) struct ProcessSpec {
     pub limits: Vec<Limit>,
     /// How readily the kernel kills it when memory runs out, -1000 to 1000; that of the host program by default.
     pub oom_score_adj: Option<i32>,
+    /// Its sets of capabilities where they do not follow from `capabilities`, which is the bounding set then, and the user.
+    pub capability_sets: Option<CapabilitySets>,
+    /// Whether the limits that nobody asked for are set: open files and core files.
+    pub default_limits: bool,
+    /// Whether it gets a session keyring of its own.
+    pub keyring: bool,
+    /// Which permissions new files lack.
+    pub umask: u32,
+}
+
+/// What a process may do besides its bounding set: [`capabilities(7)`](https://man7.org/linux/man-pages/man7/capabilities.7.html).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct CapabilitySets {
+    pub effective: CapabilitySet,
+    pub permitted: CapabilitySet,
+    pub inheritable: CapabilitySet,
+    pub ambient: CapabilitySet,
+}
+
+impl CapabilitySets {
+    /// These are effective, and nothing is inherited.
+    pub(crate) const fn effective(set: CapabilitySet) -> Self {
+        Self { effective: set, permitted: set, inheritable: CapabilitySet::NONE, ambient: CapabilitySet::NONE }
+    }
 }
 
 impl ProcessSpec {
@@ -173,6 +197,10 @@ impl ProcessSpec {
             seccomp: SeccompProfile::Default,
             limits: Vec::new(),
             oom_score_adj: None,
+            capability_sets: None,
+            default_limits: true,
+            keyring: true,
+            umask: 0o022,
         }
     }
 

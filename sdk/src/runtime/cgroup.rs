@@ -12,7 +12,7 @@ use super::bundle::{Bundle, BundleSource};
 use super::limits::{Limits, Setting};
 use crate::error::{Error, ErrorKind, Result};
 use crate::spec::ExitStatus;
-use crate::sys::cgroup::device::{DeviceKind, Rule};
+use crate::sys::cgroup::device::{ANY_ACCESS, DeviceKind, Rule};
 use crate::sys::cgroup::{self, Group, Kind, Refused, Version};
 use crate::sys::probe::{Privilege, privilege};
 
@@ -94,11 +94,16 @@ fn prepare(group: &Group, bundle: &Bundle, limits: &Limits) -> Result<()> {
     }
 }
 
+/// The devices that every container has.
+pub(super) fn default_devices() -> Vec<Rule> {
+    let rule = |(major, minor)| Rule { kind: DeviceKind::Character, major: Some(major), minor, access: ANY_ACCESS };
+    DEVICES.into_iter().map(rule).collect()
+}
+
 /// The devices that every container has, and those that are mounted into this one.
 fn devices(bundle: &Bundle) -> Result<Vec<Rule>> {
     use std::os::unix::fs::{FileTypeExt, MetadataExt};
-    let rules = DEVICES.iter().map(|(major, minor)| Rule { kind: DeviceKind::Character, major: *major, minor: *minor });
-    let mut rules: Vec<_> = rules.collect();
+    let mut rules = default_devices();
     for mount in &bundle.mounts {
         let BundleSource::Bind(path) = &mount.source else { continue };
         // One that is missing is told when it is mounted.
@@ -109,7 +114,7 @@ fn devices(bundle: &Bundle) -> Result<Vec<Rule>> {
             _ => continue,
         };
         let (major, minor) = (rustix::fs::major(found.rdev()), rustix::fs::minor(found.rdev()));
-        rules.push(Rule { kind, major, minor: Some(minor) });
+        rules.push(Rule { kind, major: Some(major), minor: Some(minor), access: ANY_ACCESS });
     }
     Ok(rules)
 }
@@ -120,7 +125,7 @@ pub(super) fn limit_memory(group: &Group, limits: &Limits) -> Result<()> {
     apply(group, limits, |setting| setting.controller == "memory")
 }
 
-fn apply(group: &Group, limits: &Limits, chosen: impl Fn(&Setting) -> bool) -> Result<()> {
+pub(super) fn apply(group: &Group, limits: &Limits, chosen: impl Fn(&Setting) -> bool) -> Result<()> {
     let version = |controller: &str| group.home(controller).map_or(Version::V2, |(version, _)| version);
     for setting in limits.settings(version).iter().filter(|setting| chosen(setting)) {
         match write(group, setting) {
@@ -217,7 +222,7 @@ pub(crate) fn try_limits() -> Result<()> {
 }
 
 /// The error of a group that could not be made.
-fn explain(refused: Refused, kind: Kind, attempt: impl Fn(&str) -> String) -> Error {
+pub(super) fn explain(refused: Refused, kind: Kind, attempt: impl Fn(&str) -> String) -> Error {
     let refuse = |controller: &str, why: String| {
         Error::new(ErrorKind::Unsupported, format_args!("{}: {why}", attempt(controller)))
     };

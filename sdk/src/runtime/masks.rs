@@ -50,7 +50,7 @@ pub(super) fn hide(script: &mut Script, root: Register, dev: Register, isolation
     }
     match &isolation.read_only_paths {
         None => READ_ONLY.iter().try_for_each(|path| forbid_writes(script, root, path)),
-        Some(paths) => paths.iter().try_for_each(|path| forbid_writes(script, root, path.trim_start_matches('/'))),
+        Some(paths) => forbid_all(script, root, paths),
     }
 }
 
@@ -94,6 +94,11 @@ fn cover(script: &mut Script, kind: Lookup, empty: &Empty, target: Register) {
     }
     script.attach(source, target);
     script.close(source);
+}
+
+/// Makes paths of the caller refuse writes, if they are there.
+pub(super) fn forbid_all(script: &mut Script, root: Register, paths: &[String]) -> Result<()> {
+    paths.iter().try_for_each(|path| forbid_writes(script, root, path.trim_start_matches('/')))
 }
 
 fn forbid_writes(script: &mut Script, root: Register, path: &str) -> Result<()> {

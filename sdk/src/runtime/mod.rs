@@ -14,6 +14,7 @@ mod keep;
 pub(crate) mod limits;
 mod masks;
 mod mounts;
+pub mod oci;
 mod outside;
 mod plan;
 mod process;

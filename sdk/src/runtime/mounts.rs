@@ -22,11 +22,11 @@ use crate::sys::{probe, userns};
 pub(super) const CLOSED: u64 = ATTR_NOSUID | ATTR_NODEV | ATTR_NOEXEC;
 
 /// Name, major and minor number of the devices every container has.
-const DEVICES: [(&str, u32, u32); 6] =
+pub(super) const DEVICES: [(&str, u32, u32); 6] =
     [("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0)];
 
 /// Links in `/dev`.
-const LINKS: [(&str, &str); 5] = [
+pub(super) const LINKS: [(&str, &str); 5] = [
     ("ptmx", "pts/ptmx"),
     ("fd", "/proc/self/fd"),
     ("stdin", "/proc/self/fd/0"),
@@ -249,7 +249,7 @@ fn network_settings(script: &mut Script, proc: Register, bundle: &Bundle, users:
 }
 
 /// What the caller wants to be set. Where that cannot be, the container does not start.
-fn sysctls(script: &mut Script, proc: Register, isolation: &Isolation) -> Result<()> {
+pub(super) fn sysctls(script: &mut Script, proc: Register, isolation: &Isolation) -> Result<()> {
     for (name, value) in &isolation.sysctls {
         script.step(format!("set {name} to {value:?}")).hint = Some("this kernel, or this user, cannot set it");
         let path = script.text(format!("sys/{}", name.replace('.', "/")))?;

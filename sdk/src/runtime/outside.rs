@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::bundle::ProcessSpec;
+use super::bundle::{CapabilitySets, ProcessSpec};
 use crate::error::{Attempt, Error, ErrorKind, Fault, Result};
 use crate::sys::capability::{self, CapabilitySet};
 use crate::sys::wait::is_ending;
@@ -67,8 +67,10 @@ fn check_lasting(status: &str, spec: &ProcessSpec) -> Checked {
 
 fn check(status: &str, spec: &ProcessSpec) -> Checked {
     check_lasting(status, spec)?;
-    let effective = if spec.user.uid == 0 { most(spec) } else { CapabilitySet::NONE };
-    [("CapInh", CapabilitySet::NONE), ("CapEff", effective), ("CapAmb", CapabilitySet::NONE)]
+    let sets = spec.capability_sets.unwrap_or(CapabilitySets::effective(CapabilitySet::NONE));
+    // Root has all that is in its bounding set once it has executed a program.
+    let effective = if spec.user.uid == 0 { most(spec) } else { sets.effective };
+    [("CapInh", sets.inheritable), ("CapEff", effective), ("CapAmb", sets.ambient)]
         .into_iter()
         .try_for_each(|(name, most)| check_set(status, name, most))
 }

@@ -158,18 +158,21 @@ pub(super) fn start(
     script.step(format!("create the working directory {:?} of the container", spec.cwd));
     let cwd = script.make_directory(root, spec.cwd.relative())?;
     mounts::enter(&mut script, root, bundle.read_only_rootfs)?;
-    if !bundle.hostname.is_empty() {
-        script.step(format!("set the host name {:?}", bundle.hostname));
-        let (length, name) = (bundle.hostname.len() as u64, script.text(&bundle.hostname)?);
-        script.plan.call(libc::SYS_sethostname, &[name.into(), length.into()]);
-    }
-    if !bundle.isolation.domainname.is_empty() {
-        script.step(format!("set the domain name {:?}", bundle.isolation.domainname));
-        let (length, name) = (bundle.isolation.domainname.len() as u64, script.text(&bundle.isolation.domainname)?);
-        script.plan.call(libc::SYS_setdomainname, &[name.into(), length.into()]);
-    }
+    set_names(&mut script, &bundle.hostname, &bundle.isolation.domainname)?;
     settle(&mut script, spec, cwd, first_free, users)?;
     end(script, spec, found, handover)
+}
+
+/// Names the host and the domain, unless they are empty.
+pub(super) fn set_names(script: &mut Script, host: &str, domain: &str) -> Result<()> {
+    for (what, name, call) in [("host", host, libc::SYS_sethostname), ("domain", domain, libc::SYS_setdomainname)] {
+        if !name.is_empty() {
+            script.step(format!("set the {what} name {name:?}"));
+            let (length, name) = (name.len() as u64, script.text(name)?);
+            script.plan.call(call, &[name.into(), length.into()]);
+        }
+    }
+    Ok(())
 }
 
 /// The helper, if there is a handover, else the program.
@@ -288,14 +291,14 @@ pub(super) fn hand_over_streams(
 }
 
 /// Asks to be killed with the host program, and for exact modes.
-fn begin(script: &mut Script) {
+pub(super) fn begin(script: &mut Script) {
     script.step("end with the host program");
     script.plan.call(libc::SYS_prctl, &[libc::PR_SET_PDEATHSIG.into(), libc::SIGKILL.into()]);
     script.plan.call(libc::SYS_umask, &[0.into()]);
 }
 
 /// Puts the streams in place; all three descriptors are in use from here on, so that no other can take their numbers.
-fn standard_streams(script: &mut Script, streams: &[Stream; 3]) -> Result<()> {
+pub(super) fn standard_streams(script: &mut Script, streams: &[Stream; 3]) -> Result<()> {
     script.step("set up the standard streams");
     let (null, flags) = (script.text("/dev/null")?, libc::O_RDWR | libc::O_CLOEXEC);
     let null = script.get(libc::SYS_openat, &[libc::AT_FDCWD.into(), null.into(), flags.into()]);
@@ -322,7 +325,7 @@ fn standard_streams(script: &mut Script, streams: &[Stream; 3]) -> Result<()> {
 }
 
 /// Replaces the host's `/dev/null`, whose mode a container's root could change.
-fn null_streams(script: &mut Script, streams: &[Stream; 3], null: Register) {
+pub(super) fn null_streams(script: &mut Script, streams: &[Stream; 3], null: Register) {
     for (number, stream) in (0_u32..).zip(streams) {
         if matches!(stream, Stream::Null) {
             script.plan.call(libc::SYS_dup3, &[null.into(), number.into(), 0.into()]);
@@ -331,7 +334,7 @@ fn null_streams(script: &mut Script, streams: &[Stream; 3], null: Register) {
     script.close(null);
 }
 
-fn loopback(script: &mut Script) {
+pub(super) fn loopback(script: &mut Script) {
     script.step("bring up the loopback interface");
     let flags = libc::SOCK_DGRAM | libc::SOCK_CLOEXEC;
     let socket = script.get(libc::SYS_socket, &[libc::AF_INET.into(), flags.into(), 0.into()]);
@@ -349,7 +352,7 @@ pub(super) fn close_from(script: &mut Script, first: u32) {
 }
 
 /// Puts what the helper needs behind the standard streams; the first number after it.
-fn keep_for_helper(script: &mut Script, handover: Handover) -> u32 {
+pub(super) fn keep_for_helper(script: &mut Script, handover: Handover) -> u32 {
     script.step("keep the helper at hand");
     let kept = [(handover.socket, helper::SOCKET, 0), (handover.plan, helper::PLAN, 0)];
     for (from, to, flags) in kept.into_iter().chain([(handover.program, helper::EXECUTABLE, libc::O_CLOEXEC)]) {
@@ -359,7 +362,13 @@ fn keep_for_helper(script: &mut Script, handover: Handover) -> u32 {
 }
 
 /// From the working directory to the last restriction: the same for all.
-fn settle(script: &mut Script, spec: &ProcessSpec, cwd: Register, first_free: u32, users: Users<'_>) -> Result<()> {
+pub(super) fn settle(
+    script: &mut Script,
+    spec: &ProcessSpec,
+    cwd: Register,
+    first_free: u32,
+    users: Users<'_>,
+) -> Result<()> {
     script.step(format!("change to the working directory {:?}", spec.cwd));
     script.plan.call(libc::SYS_fchdir, &[cwd.into()]);
     close_from(script, first_free);
@@ -375,13 +384,13 @@ fn settle(script: &mut Script, spec: &ProcessSpec, cwd: Register, first_free: u3
         let arguments = [number.into(), default.into(), 0.into(), SIGNAL_SET.into()];
         script.plan.call(libc::SYS_rt_sigaction, &arguments);
     }
-    script.plan.call(libc::SYS_umask, &[0o022.into()]);
+    script.plan.call(libc::SYS_umask, &[spec.umask.into()]);
     security::restrict(script, spec, users)?;
     security::confine(script, spec)
 }
 
 /// Becomes the helper. Signals stay blocked: none that arrives before it has begun may be lost.
-fn become_helper(script: &mut Script, spec: &ProcessSpec) -> Result<()> {
+pub(super) fn become_helper(script: &mut Script, spec: &ProcessSpec) -> Result<()> {
     script.step("start the init of the container");
     let argv: Vec<&str> = [INIT, "--"].into_iter().chain(spec.args.iter().map(String::as_str)).collect();
     let (argv, envp) = (strings(script, &argv)?, strings(script, &spec.env)?);
@@ -396,7 +405,7 @@ fn become_helper(script: &mut Script, spec: &ProcessSpec) -> Result<()> {
 }
 
 /// The end of every plan: the program. `found` is a register that nothing has been put into.
-fn finish(mut script: Script, spec: &ProcessSpec, found: Register) -> Result<Prepared> {
+pub(super) fn finish(mut script: Script, spec: &ProcessSpec, found: Register) -> Result<Prepared> {
     script.step("unblock signals");
     let none = script.plan.words(&[0]);
     let arguments = [SET_MASK.into(), none.into(), 0.into(), SIGNAL_SET.into()];
@@ -406,19 +415,49 @@ fn finish(mut script: Script, spec: &ProcessSpec, found: Register) -> Result<Pre
     Ok(Prepared { blob, steps, search: Some(search) })
 }
 
-fn strings<T: AsRef<str>>(script: &mut Script, texts: &[T]) -> Result<Offset> {
+pub(super) fn strings<T: AsRef<str>>(script: &mut Script, texts: &[T]) -> Result<Offset> {
     let offsets = texts.iter().map(|text| script.text(text.as_ref())).collect::<Result<Vec<_>>>()?;
     Ok(script.plan.pointers(&offsets))
 }
 
+/// Where a program is looked for.
+fn candidates(spec: &ProcessSpec) -> Result<(&str, Vec<String>, Option<String>)> {
+    let program = spec.args.first().filter(|program| !program.is_empty()).ok_or(Fault::NoCommand)?;
+    if program.contains('/') {
+        return Ok((program, vec![program.clone()], None));
+    }
+    let path = spec.variable("PATH").unwrap_or(DEFAULT_PATH);
+    let below = |dir: &str| format!("{}/{program}", if dir.is_empty() { "." } else { dir });
+    Ok((program, path.split(':').map(below).collect(), Some(path.to_owned())))
+}
+
+/// Fails if none of the candidates is there and may be executed, long before one of them is.
+pub(super) fn look_for(script: &mut Script, spec: &ProcessSpec) -> Result<Search> {
+    let (program, candidates, path) = candidates(spec)?;
+    let (program, found) = (program.to_owned(), script.plan.register());
+    let mut tries = Vec::new();
+    for (number, candidate) in candidates.iter().enumerate() {
+        script.step(format!("start {program:?}")).candidate = Some(number);
+        let candidate = script.text(candidate)?;
+        let arguments = [libc::AT_FDCWD.into(), candidate.into(), libc::X_OK.into()];
+        let tried = script.attempt(libc::SYS_faccessat, &arguments, &[ANY]);
+        script.plan.keep(tried, found);
+        tries.push(tried);
+    }
+    script.plan.fail(Some(found));
+    for tried in tries {
+        script.plan.on_success_go_on_here(tried);
+    }
+    script.plan.release(found);
+    // Nothing was looked at more closely.
+    let nothing = script.plan.buffer(8);
+    let (found_at, read_at, head) = (nothing, nothing, nothing);
+    Ok(Search { program, path, candidates, found_at, read_at, head, head_size: 0 })
+}
+
 /// Tries each candidate, and looks at the file that could not be executed.
 fn execute(script: &mut Script, spec: &ProcessSpec, found: Register) -> Result<Search> {
-    let program = spec.args.first().filter(|program| !program.is_empty()).ok_or(Fault::NoCommand)?;
-    let path = spec.variable("PATH").unwrap_or(DEFAULT_PATH);
-    let candidates: Vec<String> = match program.contains('/') {
-        true => vec![program.clone()],
-        false => path.split(':').map(|dir| format!("{}/{program}", if dir.is_empty() { "." } else { dir })).collect(),
-    };
+    let (program, candidates, path) = candidates(spec)?;
     let argv = strings(script, &spec.args)?;
     let envp = strings(script, &spec.env)?;
     let mut tries = Vec::new();
@@ -441,8 +480,7 @@ fn execute(script: &mut Script, spec: &ProcessSpec, found: Register) -> Result<S
     script.plan.store(read_at, file);
     script.plan.on_failure_go_on_here(opened);
     script.plan.fail(None);
-    let path = (!program.contains('/')).then(|| path.to_owned());
-    Ok(Search { program: program.clone(), path, candidates, found_at, read_at, head, head_size: FILE_HEAD })
+    Ok(Search { program: program.to_owned(), path, candidates, found_at, read_at, head, head_size: FILE_HEAD })
 }
 
 /// Moves a descriptor beyond the standard ones, which the child overwrites.

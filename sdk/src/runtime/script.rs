@@ -179,6 +179,22 @@ impl Script {
         self.plan.call(libc::SYS_mount_setattr, &arguments);
     }
 
+    /// Sets and clears attributes of a mount, its propagation (`MS_SHARED` and the like, or 0) and, by the number of a
+    /// descriptor, the user namespace that its ids are mapped by.
+    pub(super) fn change_mount(
+        &mut self,
+        mount: Register,
+        [set, clear]: [u64; 2],
+        propagation: u64,
+        ids: u64,
+        flags: u32,
+    ) {
+        let attr = self.plan.words(&[set, clear, propagation, ids]);
+        let flags = AT_EMPTY_PATH | flags;
+        let arguments = [mount.into(), self.empty.into(), flags.into(), attr.into(), MOUNT_ATTR.into()];
+        self.plan.call(libc::SYS_mount_setattr, &arguments);
+    }
+
     /// Attaches a mount at an open directory or file.
     pub(super) fn attach(&mut self, mount: Register, target: Register) {
         let flags = MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH;

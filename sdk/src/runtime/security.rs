@@ -4,7 +4,7 @@ use crate::sys::capability::{self, CapabilitySet};
 use crate::sys::plan::{ANY, Word};
 use crate::sys::seccomp::{INSTRUCTION_SIZE, SET_MODE_FILTER};
 
-use super::bundle::{Limit, ProcessSpec};
+use super::bundle::{CapabilitySets, Limit, ProcessSpec};
 use super::plan::Users;
 use super::script::Script;
 use crate::error::{Attempt, Result};
@@ -17,29 +17,39 @@ const CAPABILITY_VERSION: u32 = 0x2008_0522;
 
 const KEYCTL_JOIN_SESSION_KEYRING: i32 = 1;
 
-/// `PR_CAP_AMBIENT` and its command that clears all.
-const AMBIENT: [i32; 2] = [47, 4];
+/// `PR_CAP_AMBIENT`, and its commands that add one and clear all.
+const AMBIENT: i32 = 47;
+const AMBIENT_RAISE: i32 = 2;
+const AMBIENT_CLEAR_ALL: i32 = 4;
 
 /// Gives up what the process shall not have, becomes its user, and gives up the rest.
 pub(super) fn restrict(script: &mut Script, spec: &ProcessSpec, users: Users<'_>) -> Result<()> {
-    limits(script, &spec.limits);
+    limits(script, spec);
     bounding(script, spec.capabilities);
     // As root: a user's keys are few (kernel.keys.maxkeys), and the filter forbids the call.
-    keyring(script);
+    if spec.keyring {
+        keyring(script);
+    }
     if !spec.no_new_privileges {
         // Takes CAP_SYS_ADMIN then, which is given up below.
         load(script, spec)?;
+    }
+    if spec.capability_sets.is_some() {
+        // Those of root are lost with the user otherwise.
+        script.step("keep capabilities");
+        script.plan.call(libc::SYS_prctl, &[libc::PR_SET_KEEPCAPS.into(), 1.into()]);
     }
     user(script, spec, users);
     let allowed = match users.are_mapped() {
         true => CapabilitySet::ALL,
         false => capability::effective().attempt(|| "read the capabilities of this process")?,
     };
-    let wanted = match spec.user.uid {
-        0 => spec.capabilities.within(allowed),
-        _ => CapabilitySet::NONE,
+    let wanted = match (spec.capability_sets, spec.user.uid) {
+        (Some(sets), _) => sets,
+        (None, 0) => CapabilitySets::effective(spec.capabilities),
+        (None, _) => CapabilitySets::effective(CapabilitySet::NONE),
     };
-    set_capabilities(script, wanted);
+    set_capabilities(script, wanted, allowed);
     script.step("end with the host program");
     let signal = if spec.ends_with_program { libc::SIGKILL } else { 0 };
     script.plan.call(libc::SYS_prctl, &[libc::PR_SET_PDEATHSIG.into(), signal.into()]);
@@ -71,7 +81,8 @@ fn load(script: &mut Script, spec: &ProcessSpec) -> Result<()> {
     Ok(())
 }
 
-fn limits(script: &mut Script, own: &[Limit]) {
+fn limits(script: &mut Script, spec: &ProcessSpec) {
+    let own = &spec.limits;
     let files = rustix::process::getrlimit(rustix::process::Resource::Nofile);
     let hard = files.maximum.unwrap_or(u64::MAX);
     // The C library declares the numbers as unsigned here and as signed there.
@@ -82,7 +93,8 @@ fn limits(script: &mut Script, own: &[Limit]) {
         Limit { name: "core", resource: core, soft: 0, hard: 0 },
     ];
     let is_own = |limit: &&Limit| own.iter().any(|own| own.resource == limit.resource);
-    for limit in defaults.iter().filter(|limit| !is_own(limit)).chain(own) {
+    let defaults = defaults.iter().filter(|limit| spec.default_limits && !is_own(limit));
+    for limit in defaults.chain(own) {
         script.step(format!("set the limit {} of the process", limit.name)).hint =
             Some("no more than the hard limit of this program can be given without CAP_SYS_RESOURCE");
         let words = script.plan.words(&[limit.soft, limit.hard]);
@@ -127,14 +139,19 @@ fn keyring(script: &mut Script) {
     script.attempt(libc::SYS_keyctl, &arguments, &[libc::ENOSYS, libc::EPERM]);
 }
 
-fn set_capabilities(script: &mut Script, set: CapabilitySet) {
+/// Sets all but the bounding set; of what this process does not have itself, nothing.
+fn set_capabilities(script: &mut Script, sets: CapabilitySets, allowed: CapabilitySet) {
     script.step("set the capabilities of the process");
     let header = script.plan.halves(&[CAPABILITY_VERSION, 0]);
-    let (low, high) = (set.bits() as u32, (set.bits() >> 32) as u32);
-    // Effective, permitted, inheritable; twice 32 of each.
-    let data = script.plan.halves(&[low, low, 0, high, high, 0]);
+    let data = [sets.effective, sets.permitted, sets.inheritable].map(|set| set.within(allowed).bits());
+    // Twice 32 bits of each.
+    let halves = [0, 32].into_iter().flat_map(|shift| data.map(|bits| (bits >> shift) as u32));
+    let data = script.plan.halves(&halves.collect::<Vec<_>>());
     script.plan.call(libc::SYS_capset, &[header.into(), data.into()]);
-    let [ambient, clear_all] = AMBIENT;
-    let zero = 0.into();
-    script.attempt(libc::SYS_prctl, &[ambient.into(), clear_all.into(), zero, zero, zero], &[ANY]);
+    let (ambient, zero) = (AMBIENT.into(), 0.into());
+    script.attempt(libc::SYS_prctl, &[ambient, AMBIENT_CLEAR_ALL.into(), zero, zero, zero], &[ANY]);
+    let raised = sets.ambient.within(sets.permitted).within(sets.inheritable).within(allowed);
+    for number in (0..=capability::last()).filter(|number| raised.has(*number)) {
+        script.plan.call(libc::SYS_prctl, &[ambient, AMBIENT_RAISE.into(), number.into(), zero, zero]);
+    }
 }

@@ -134,7 +134,7 @@ fn start_in(
 }
 
 /// The directory of version 2 of a group.
-fn open_group(group: Option<&Group>) -> Result<Option<OwnedFd>> {
+pub(super) fn open_group(group: Option<&Group>) -> Result<Option<OwnedFd>> {
     let directory = group.map_or(Ok(None), Group::open_unified);
     directory.attempt(|| "open the cgroup of the container")
 }
@@ -215,7 +215,18 @@ pub(crate) fn enter(target: &Target<'_>, spec: &ProcessSpec, stdio: Stdio, tools
 fn join(target: &Target<'_>, spec: &ProcessSpec, stdio: Stdio, tools: Option<&Tools>) -> Result<Process> {
     let supervisor = Supervisor::get()?;
     let Wired { streams, ours } = wire(stdio)?;
-    let wish = ours.wish(spec);
+    let child = join_with(target, spec, streams, ours.wish(spec), tools)?;
+    watch(&supervisor, child, target.namespaces(), Membership::default(), ours, true, Box::new(|_| ()))
+}
+
+/// The same with streams that are ready, for whoever watches the process.
+pub(super) fn join_with(
+    target: &Target<'_>,
+    spec: &ProcessSpec,
+    streams: [Stream; 3],
+    wish: Option<Wish>,
+    tools: Option<&Tools>,
+) -> Result<Child> {
     let group = target.group();
     // Where memory is limited, it comes under the limit when it shares memory with the helper's program only: the kernel
     // would kill this program with it.
@@ -247,7 +258,7 @@ fn join(target: &Target<'_>, spec: &ProcessSpec, stdio: Stdio, tools: Option<&To
         }
         None => look_at(&child, spec)?,
     }
-    watch(&supervisor, child, target.namespaces(), Membership::default(), ours, true, Box::new(|_| ()))
+    Ok(child)
 }
 
 fn ended(target: &Target<'_>) -> Error {

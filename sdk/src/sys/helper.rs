@@ -36,7 +36,7 @@ pub(crate) enum Role {
 }
 
 /// Bytes in front of the plan; the helper leaves there why it failed.
-const ANSWER: usize = 64;
+pub(super) const ANSWER: usize = 64;
 
 /// A helper that waits for the word to go on: our end of the line.
 #[derive(Debug)]

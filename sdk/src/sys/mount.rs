@@ -1,6 +1,13 @@
 //! Words of the kernel's mount interface, from `linux/mount.h` and `linux/openat2.h`.
 //!
-//! Containers are mounted by operations of a [plan](super::plan), so there are no calls here, only what they take.
+//! Containers are mounted by operations of a [plan](super::plan), so there is one call here, and what the others take.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+
+use rustix::fs::CWD;
+use rustix::mount::{OpenTreeFlags, open_tree};
 
 /// [`openat2(2)`](https://man7.org/linux/man-pages/man2/openat2.2.html): `/` and `..` stay inside.
 pub(crate) const RESOLVE_IN_ROOT: u64 = 0x10;
@@ -22,7 +29,15 @@ pub(crate) const ATTR_RDONLY: u64 = 0x01;
 pub(crate) const ATTR_NOSUID: u64 = 0x02;
 pub(crate) const ATTR_NODEV: u64 = 0x04;
 pub(crate) const ATTR_NOEXEC: u64 = 0x08;
+/// Three kinds of access times: relative ones are 0.
+pub(crate) const ATTR_ATIME: u64 = 0x70;
+pub(crate) const ATTR_NOATIME: u64 = 0x10;
 pub(crate) const ATTR_STRICTATIME: u64 = 0x20;
+pub(crate) const ATTR_NODIRATIME: u64 = 0x80;
+/// Ids are mapped as in a user namespace, Linux 5.12.
+pub(crate) const ATTR_IDMAP: u64 = 0x10_0000;
+/// Links are not followed, Linux 5.14.
+pub(crate) const ATTR_NOSYMFOLLOW: u64 = 0x20_0000;
 
 /// `struct mount_attr` that sets `attributes`.
 pub(crate) fn mount_attr(attributes: u64) -> [u64; 4] {
@@ -52,3 +67,14 @@ pub(crate) const FSCONFIG_SET_STRING: u32 = 1;
 pub(crate) const FSCONFIG_CMD_CREATE: u32 = 6;
 /// Longest value of a string, in bytes, without its NUL.
 pub(crate) const FSCONFIG_STRING_MAX: usize = 255;
+
+/// A copy of what is at a path of this process, attached nowhere yet; with `recursive`, of what is mounted below it too.
+///
+/// It stays a peer of what it was copied from: what is mounted there may come to be seen in it.
+pub(crate) fn copy(path: &Path, recursive: bool) -> io::Result<OwnedFd> {
+    let mut flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    if recursive {
+        flags |= OpenTreeFlags::AT_RECURSIVE;
+    }
+    Ok(open_tree(CWD, path, flags)?)
+}

@@ -289,6 +289,22 @@ fn create(map: &Map, tools: &[(&'static str, PathBuf); 2]) -> Result<OwnedFd, La
     }
 }
 
+/// Makes a namespace with these ids, which this process must be allowed to give.
+pub(crate) fn mapped(map: &Map) -> Result<OwnedFd, clone::Failure> {
+    let lines = |ranges: &[Range]| {
+        let lines = ranges.iter().map(|Range { inside, outside, count }| format!("{inside} {outside} {count}\n"));
+        lines.collect::<String>()
+    };
+    create_with(|pid| {
+        // In one call each, as the kernel wants it.
+        for (file, ranges) in [("uid_map", &map.uids), ("gid_map", &map.gids)] {
+            let mut map = File::options().write(true).open(format!("/proc/{pid}/{file}"))?;
+            io::Write::write_all(&mut map, lines(ranges).as_bytes())?;
+        }
+        Ok(())
+    })
+}
+
 /// Makes a namespace: a child waits in it while `prepare` is given its number, and ends when a descriptor holds it.
 pub(super) fn create_with(prepare: impl FnOnce(u32) -> io::Result<()>) -> Result<OwnedFd, clone::Failure> {
     let mut plan = Plan::default();

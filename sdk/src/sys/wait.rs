@@ -99,8 +99,9 @@ fn exit_code_of_reaped(pidfd: BorrowedFd<'_>) -> io::Result<End> {
     })
 }
 
-/// A pidfd of a child that has not been waited for: its number cannot have been given to another.
-pub(super) fn open(pid: u32) -> io::Result<OwnedFd> {
+/// A pidfd. The number of a child that has not been waited for cannot have been given to another process; who opens one
+/// of somebody else's looks afterwards whether it is the one that is meant.
+pub(crate) fn open(pid: u32) -> io::Result<OwnedFd> {
     let pid =
         i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or_else(|| io::Error::from_raw_os_error(libc::ESRCH))?;
     Ok(pidfd_open(pid, PidfdFlags::empty())?)

@@ -15,14 +15,23 @@ use rustix::fs::{Mode, OFlags};
 
 use super::group::{Group, Refused, write};
 
-/// A device that may be read and written; making its node is what the capability `MKNOD` is for.
+/// Devices that may be used, in some ways.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Rule {
     pub kind: DeviceKind,
-    pub major: u32,
+    /// All of them without.
+    pub major: Option<u32>,
     /// All of them without.
     pub minor: Option<u32>,
+    /// [`MAKE`], [`READ`] and [`WRITE`].
+    pub access: u8,
 }
+
+/// Ways of using a device, as `linux/bpf.h` numbers them. Making a node is what the capability `MKNOD` is for as well.
+pub(crate) const MAKE: u8 = 1;
+pub(crate) const READ: u8 = 2;
+pub(crate) const WRITE: u8 = 4;
+pub(crate) const ANY_ACCESS: u8 = MAKE | READ | WRITE;
 
 /// `b` or `c`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,8 +78,10 @@ fn line(rule: &Rule) -> String {
         DeviceKind::Block => 'b',
         DeviceKind::Character => 'c',
     };
-    let minor = rule.minor.map_or_else(|| "*".to_owned(), |minor| minor.to_string());
-    format!("{kind} {}:{minor} rwm", rule.major)
+    let number = |number: Option<u32>| number.map_or_else(|| "*".to_owned(), |number| number.to_string());
+    let access = [(READ, 'r'), (WRITE, 'w'), (MAKE, 'm')].into_iter().filter(|(bit, _)| rule.access & bit != 0);
+    let access: String = access.map(|(_, letter)| letter).collect();
+    format!("{kind} {}:{} {access}", number(rule.major), number(rule.minor))
 }
 
 /// `struct bpf_insn`: opcode, two registers of 4 bits, offset, constant.
@@ -96,6 +107,7 @@ const CONTEXT: u8 = 1;
 const KIND: u8 = 2;
 const MAJOR: u8 = 3;
 const MINOR: u8 = 4;
+const ACCESS: u8 = 5;
 
 /// `BPF_DEVCG_DEV_BLOCK` and `BPF_DEVCG_DEV_CHAR`, in the low half of the first word of the context.
 const BLOCK: i32 = 1;
@@ -117,8 +129,15 @@ fn program(rules: &[Rule]) -> Vec<Instruction> {
     for rule in rules {
         let kind = if rule.kind == DeviceKind::Block { BLOCK } else { CHARACTER };
         // Each comparison jumps over what is left of the rule.
-        let mut comparisons = vec![(KIND, kind), (MAJOR, rule.major as i32)];
+        let mut comparisons = vec![(KIND, kind)];
+        comparisons.extend(rule.major.map(|major| (MAJOR, major as i32)));
         comparisons.extend(rule.minor.map(|minor| (MINOR, minor as i32)));
+        if rule.access != ANY_ACCESS {
+            // Of what is asked for, only what is not allowed counts, and it must be nothing. It stands in the high half.
+            program.push(step(LOAD_WORD, ACCESS, CONTEXT, 0, 0));
+            program.push(step(AND, ACCESS, 0, 0, i32::from(ANY_ACCESS & !rule.access) << 16));
+            comparisons.push((ACCESS, 0));
+        }
         let answer = [step(SET, ANSWER, 0, 0, 1), step(EXIT, 0, 0, 0, 0)];
         let count = comparisons.len();
         for (number, (register, value)) in comparisons.into_iter().enumerate() {
@@ -204,8 +223,10 @@ fn attach(group: &OwnedFd, program: &OwnedFd) -> io::Result<()> {
 mod tests {
     use super::*;
 
-    const NULL: Rule = Rule { kind: DeviceKind::Character, major: 1, minor: Some(3) };
-    const TERMINALS: Rule = Rule { kind: DeviceKind::Character, major: 136, minor: None };
+    const NULL: Rule = Rule { kind: DeviceKind::Character, major: Some(1), minor: Some(3), access: ANY_ACCESS };
+    const TERMINALS: Rule = Rule { kind: DeviceKind::Character, major: Some(136), minor: None, access: ANY_ACCESS };
+    /// Nodes of all block devices may be made, and nothing else done with them.
+    const NODES: Rule = Rule { kind: DeviceKind::Block, major: None, minor: None, access: MAKE };
 
     /// What the kernel would make of a program: enough of a machine for ours.
     fn run(program: &[Instruction], context: [u32; 3]) -> u32 {
@@ -242,12 +263,22 @@ mod tests {
             assert_eq!(run(&program, context), answer, "{context:?}");
         }
         assert_eq!(run(&super::program(&[]), [character, 1, 3]), 0);
+        let nodes = super::program(&[NODES, NULL]);
+        for (context, answer) in [
+            ([u32::from(MAKE) << 16 | BLOCK as u32, 8, 1], 1),
+            ([u32::from(MAKE | READ) << 16 | BLOCK as u32, 8, 1], 0),
+            ([u32::from(MAKE) << 16 | character, 8, 1], 0),
+            ([u32::from(READ) << 16 | character, 1, 3], 1),
+        ] {
+            assert_eq!(run(&nodes, context), answer, "{context:?}");
+        }
     }
 
     #[test]
     fn a_rule_reads_as_version_1_has_it() {
         assert_eq!(line(&NULL), "c 1:3 rwm");
         assert_eq!(line(&TERMINALS), "c 136:* rwm");
-        assert_eq!(line(&Rule { kind: DeviceKind::Block, major: 8, minor: Some(0) }), "b 8:0 rwm");
+        assert_eq!(line(&NODES), "b *:* m");
+        assert_eq!(line(&Rule { major: Some(8), minor: Some(0), access: READ | WRITE, ..NODES }), "b 8:0 rw");
     }
 }

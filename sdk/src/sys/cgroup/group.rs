@@ -47,12 +47,12 @@ pub(crate) enum Refused {
     Os { path: PathBuf, error: io::Error },
 }
 
-fn os(path: &Path) -> impl FnOnce(io::Error) -> Refused {
+pub(super) fn os(path: &Path) -> impl FnOnce(io::Error) -> Refused {
     move |error| Refused::Os { path: path.to_owned(), error }
 }
 
 /// The name of a controller in version 1.
-fn legacy_name(controller: &str) -> &str {
+pub(super) fn legacy_name(controller: &str) -> &str {
     if controller == "io" { "blkio" } else { controller }
 }
 
@@ -109,19 +109,8 @@ impl Group {
         if !is_root {
             return Ok(());
         }
-        for hierarchy in &hierarchies.legacy {
-            let has = |name: &str| hierarchy.controllers.iter().any(|known| known == name);
-            // A group without CPUs and memory nodes takes no process, and copying the parent's keeps later ones away. The
-            // unified hierarchy freezes as well.
-            let is_of_use = |name: &str| match name {
-                "cpuset" => wanted.contains(&"cpuset"),
-                "freezer" => self.unified.is_none(),
-                _ => true,
-            };
-            if !hierarchy.controllers.iter().any(|name| is_of_use(name)) {
-                continue;
-            }
-            let path = make_below(&hierarchy.mount, name, |dir| match has("cpuset") {
+        for hierarchy in hierarchies.legacy_of_use(wanted) {
+            let path = make_below(&hierarchy.mount, name, |dir| match hierarchy.has("cpuset") {
                 true => inherit_cpuset(dir),
                 false => Ok(()),
             })?;
@@ -396,7 +385,7 @@ impl Group {
 }
 
 /// Gives a new group of version 1 the CPUs and memory nodes of the one above it: without, it takes no process.
-fn inherit_cpuset(path: &Path) -> Result<(), Refused> {
+pub(super) fn inherit_cpuset(path: &Path) -> Result<(), Refused> {
     for file in ["cpuset.cpus", "cpuset.mems"] {
         let (own, above) = (path.join(file), path.parent().unwrap_or(path).join(file));
         if fs::read_to_string(&own).map_err(os(&own))?.trim().is_empty() {
@@ -408,7 +397,7 @@ fn inherit_cpuset(path: &Path) -> Result<(), Refused> {
 }
 
 /// Lets the groups below one have controllers: those that are `wanted`, and of the others those that it can give.
-fn hand_down(group: &Path, wanted: &[&'static str]) -> Result<(), Refused> {
+pub(super) fn hand_down(group: &Path, wanted: &[&'static str]) -> Result<(), Refused> {
     let list = |file: &str| -> Result<Vec<String>, Refused> {
         let path = group.join(file);
         let text = fs::read_to_string(&path).map_err(os(&path))?;

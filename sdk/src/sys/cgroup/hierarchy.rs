@@ -59,6 +59,26 @@ impl Hierarchies {
             (true, None) => Kind::None,
         }
     }
+
+    /// Those of version 1 in which a group with these controllers has a directory.
+    ///
+    /// A group without CPUs and memory nodes takes no process, and copying the parent's keeps later ones away. The unified
+    /// hierarchy freezes as well.
+    pub(super) fn legacy_of_use(&self, wanted: &[&'static str]) -> impl Iterator<Item = &Hierarchy> {
+        let is_of_use = |name: &str| match name {
+            "cpuset" => wanted.contains(&"cpuset"),
+            "freezer" => self.unified.is_none(),
+            _ => true,
+        };
+        self.legacy.iter().filter(move |hierarchy| hierarchy.controllers.iter().any(|name| is_of_use(name)))
+    }
+}
+
+impl Hierarchy {
+    /// Whether it is of version 1 and has this controller.
+    pub(super) fn has(&self, controller: &str) -> bool {
+        self.controllers.iter().any(|known| known == controller)
+    }
 }
 
 /// What this host has. Looked at once: nobody mounts hierarchies while containers run.

@@ -19,16 +19,19 @@
 //! | `freeze.rs` | freezing, thawing, killing |
 //! | `adopt.rs` | moving the processes of a container that has run without a group into one |
 //! | `device.rs` | which devices may be opened |
+//! | `path.rs` | groups at a path that somebody else has chosen |
 
 mod adopt;
 pub(crate) mod device;
 mod freeze;
 mod group;
 mod hierarchy;
+mod path;
 
 pub(crate) use adopt::{Usage, usage};
 pub(crate) use group::{Group, Refused, write};
 pub(crate) use hierarchy::{Kind, Version, kind};
+pub(crate) use path::{Made, remove_directories};
 
 /// The cgroup that holds those of all containers.
 const PARENT: &str = "plywood";
