@@ -17,6 +17,30 @@ fn with(programs: &[&'static str]) -> Layers {
 }
 
 #[test]
+fn r1_a_script_of_the_image_never_runs_the_program_that_starts_it() {
+    let engine = engine();
+    // The interpreter is the file that is being executed: while a process begins, that of whoever starts it. It is to be
+    // the sealed helper, which does nothing under a name that it does not know.
+    let scripts = "for i in self thread-self; do echo \"#!/proc/$i/exe\" >/$i; chmod 755 /$i; done";
+    let image = engine.build(&support::base().run(scripts)).unwrap();
+    let container = sh(&image, "sleep 1000").start(&engine).unwrap();
+    for script in ["/self", "/thread-self"] {
+        let first = Container::of(&image).cmd([script]);
+        let alone = first.clone().init(false).output(&engine).unwrap();
+        let further = container.exec([script]).output().unwrap();
+        for done in [first.output(&engine).unwrap(), alone, further] {
+            assert_eq!(done.status.code(), 127, "{script}: {done:?}");
+            assert!(done.stdout.is_empty() && done.stderr.is_empty(), "{script}: {done:?}");
+        }
+    }
+    // What a container finds of it, it cannot write to.
+    let write = "for i in self 1; do true >>/proc/$i/exe; done; cat /proc/1/exe | head -c 4";
+    let done = container.exec(["sh", "-c", write]).output().unwrap();
+    let refused = String::from_utf8_lossy(&done.stderr);
+    assert!(done.stdout == b"\x7fELF" && refused.matches("cannot create").count() == 2, "{done:?}");
+}
+
+#[test]
 fn i03_devices_are_the_documented_ones_and_none_can_be_made() {
     let engine = engine();
     let image = engine.build(&with(&["mknod"])).unwrap();

@@ -3,7 +3,7 @@
 use std::fs;
 
 use super::bundle::{CapabilitySets, ProcessSpec};
-use crate::error::{Attempt, Error, ErrorKind, Fault, Result};
+use crate::error::{Attempt, ErrorKind, Fault, Result};
 use crate::sys::capability::{self, CapabilitySet};
 use crate::sys::wait::is_ending;
 
@@ -27,18 +27,8 @@ impl Fault for OutsideFault {
 pub(super) fn verify(pid: u32, spec: &ProcessSpec) -> Result<()> {
     let path = format!("/proc/{pid}/status");
     let status = fs::read_to_string(&path).attempt(|| format!("read {path} of the container's process"))?;
-    check(&status, spec).map_err(Error::from)
-}
-
-/// The same of a payload that runs already, as far as it cannot have changed it since. One that has ended is harmless.
-pub(super) fn verify_running(pid: u32, spec: &ProcessSpec) -> Result<()> {
-    match fs::read_to_string(format!("/proc/{pid}/status")) {
-        // One that was killed before it could restrict itself never became the payload.
-        Ok(status) => {
-            check_lasting(&status, spec).or_else(|loose| if is_ending(pid) { Ok(()) } else { Err(loose.into()) })
-        }
-        Err(_) => Ok(()),
-    }
+    // One that was killed before it could restrict itself never becomes the payload.
+    check(&status, spec).or_else(|loose| if is_ending(pid) { Ok(()) } else { Err(loose.into()) })
 }
 
 fn value<'a>(status: &'a str, name: &str) -> Option<&'a str> {
@@ -52,8 +42,7 @@ fn loose(status: &str, name: &'static str, expected: String) -> Checked {
     Err(OutsideFault::Loose { name, found, expected })
 }
 
-/// What a process cannot give up, and cannot regain.
-fn check_lasting(status: &str, spec: &ProcessSpec) -> Checked {
+fn check(status: &str, spec: &ProcessSpec) -> Checked {
     if spec.no_new_privileges && value(status, "NoNewPrivs") != Some("1") {
         return loose(status, "NoNewPrivs", "1".to_owned());
     }
@@ -62,15 +51,10 @@ fn check_lasting(status: &str, spec: &ProcessSpec) -> Checked {
     if is_filtered && !matches!(value(status, "Seccomp"), Some("2" | "3")) {
         return loose(status, "Seccomp", "2".to_owned());
     }
-    check_set(status, "CapBnd", most(spec))
-}
-
-fn check(status: &str, spec: &ProcessSpec) -> Checked {
-    check_lasting(status, spec)?;
     let sets = spec.capability_sets.unwrap_or(CapabilitySets::effective(CapabilitySet::NONE));
     // Root has all that is in its bounding set once it has executed a program.
     let effective = if spec.user.uid == 0 { most(spec) } else { sets.effective };
-    [("CapInh", sets.inheritable), ("CapEff", effective), ("CapAmb", sets.ambient)]
+    [("CapBnd", most(spec)), ("CapInh", sets.inheritable), ("CapEff", effective), ("CapAmb", sets.ambient)]
         .into_iter()
         .try_for_each(|(name, most)| check_set(status, name, most))
 }
@@ -100,6 +84,7 @@ pub(super) fn set_oom_score(pid: u32, spec: &ProcessSpec) -> Result<()> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::error::Error;
 
     const STATUS: &str = "Name:\tx\nCapInh:\t0000000000000000\nCapPrm:\t00000000800405fb\nCapEff:\t00000000800405fb\n\
         CapBnd:\t00000000800405fb\nCapAmb:\t0000000000000000\nNoNewPrivs:\t1\nSeccomp:\t2\nSeccomp_filters:\t1\n";
@@ -123,19 +108,5 @@ mod tests {
         let mut user = ProcessSpec::new(["true"]);
         user.user.uid = 1000;
         assert!(check(STATUS, &user).unwrap_err().to_string().contains("CapEff"));
-    }
-
-    #[test]
-    fn a_payload_that_runs_is_held_to_what_it_cannot_change() {
-        let mut spec = ProcessSpec::new(["true"]);
-        spec.user.uid = 1000;
-        // A program with the setuid bit has taken effect meanwhile.
-        check_lasting(STATUS, &spec).unwrap();
-        check_lasting(&STATUS.replace("Seccomp:\t2", "Seccomp:\t3"), &spec).unwrap();
-        let status = STATUS.replace("Seccomp:\t2", "Seccomp:\t0");
-        assert!(check_lasting(&status, &spec).unwrap_err().to_string().contains("Seccomp"));
-        verify_running(u32::MAX, &spec).unwrap();
-        // This process is loose.
-        assert!(verify_running(std::process::id(), &spec).is_err());
     }
 }

@@ -109,24 +109,20 @@ impl Users<'_> {
     }
 }
 
-/// The plan of a container's first process; one that becomes the helper where there is a `handover`. `namespaces` are those
-/// that it makes once it is in a user namespace.
+/// The plan of a container's first process, which becomes the helper. `namespaces` are those that it makes once it is in a
+/// user namespace.
 pub(super) fn start(
     bundle: &Bundle,
     streams: &[Stream; 3],
     terminal: Option<Wish>,
     users: Users<'_>,
     namespaces: u64,
-    handover: Option<Handover>,
+    handover: Handover,
     group: Option<&Group>,
 ) -> Result<Prepared> {
     let mut script = Script::new();
-    let found = script.plan.register();
     hand_over_streams(&mut script, streams, users, namespaces)?;
-    let first_free = match handover {
-        Some(handover) => keep_for_helper(&mut script, handover),
-        None => FIRST_FREE,
-    };
+    let first_free = keep_for_helper(&mut script, handover);
     close_from(&mut script, first_free);
     if bundle.network != NetworkMode::Host {
         loopback(&mut script);
@@ -160,7 +156,7 @@ pub(super) fn start(
     mounts::enter(&mut script, root, bundle.read_only_rootfs)?;
     set_names(&mut script, &bundle.hostname, &bundle.isolation.domainname)?;
     settle(&mut script, spec, cwd, first_free, users)?;
-    end(script, spec, found, handover)
+    end(script, spec)
 }
 
 /// Names the host and the domain, unless they are empty.
@@ -175,11 +171,8 @@ pub(super) fn set_names(script: &mut Script, host: &str, domain: &str) -> Result
     Ok(())
 }
 
-/// The helper, if there is a handover, else the program.
-fn end(mut script: Script, spec: &ProcessSpec, found: Register, handover: Option<Handover>) -> Result<Prepared> {
-    if handover.is_none() {
-        return finish(script, spec, found);
-    }
+/// The end of the plans of this program's children: the helper.
+fn end(mut script: Script, spec: &ProcessSpec) -> Result<Prepared> {
     become_helper(&mut script, spec)?;
     let (blob, steps) = script.seal()?;
     Ok(Prepared { blob, steps, search: None })
@@ -208,10 +201,9 @@ pub(super) fn exec(
     streams: &[Stream; 3],
     terminal: Option<Wish>,
     tools: Option<&Tools>,
-    handover: Option<Handover>,
+    handover: Handover,
 ) -> Result<Prepared> {
     let mut script = Script::new();
-    let found = script.plan.register();
     begin(&mut script);
     // Its cgroup comes before all else.
     script.plan.gate();
@@ -219,7 +211,7 @@ pub(super) fn exec(
     script.step(JOIN);
     script.plan.call(libc::SYS_setns, &[target.pidfd().as_raw_fd().into(), target.namespaces().into()]);
     // Only now: the container's descriptor may have one of these numbers.
-    let first_free = handover.map_or(FIRST_FREE, |handover| keep_for_helper(&mut script, handover));
+    let first_free = keep_for_helper(&mut script, handover);
     // A pid namespace holds the children of the one that joins it, and refuses them once its first process has ended.
     script.plan.fork(0);
     begin(&mut script);
@@ -255,7 +247,7 @@ pub(super) fn exec(
         _ => Users::get(),
     };
     settle(&mut script, spec, cwd, first_free, users)?;
-    end(script, spec, found, handover)
+    end(script, spec)
 }
 
 /// What is attempted when a process joins a container; with `ESRCH` or `ENOMEM` there is none any more.
@@ -391,7 +383,7 @@ pub(super) fn settle(
 
 /// Becomes the helper. Signals stay blocked: none that arrives before it has begun may be lost.
 pub(super) fn become_helper(script: &mut Script, spec: &ProcessSpec) -> Result<()> {
-    script.step("start the init of the container");
+    script.step("start the helper in the container");
     let argv: Vec<&str> = [INIT, "--"].into_iter().chain(spec.args.iter().map(String::as_str)).collect();
     let (argv, envp) = (strings(script, &argv)?, strings(script, &spec.env)?);
     let bare = (strings(script, &[INIT])?, strings::<&str>(script, &[])?);
@@ -404,7 +396,7 @@ pub(super) fn become_helper(script: &mut Script, spec: &ProcessSpec) -> Result<(
     Ok(())
 }
 
-/// The end of every plan: the program. `found` is a register that nothing has been put into.
+/// The end of the helper's plan: the program. `found` is a register that nothing has been put into.
 pub(super) fn finish(mut script: Script, spec: &ProcessSpec, found: Register) -> Result<Prepared> {
     script.step("unblock signals");
     let none = script.plan.words(&[0]);

@@ -74,14 +74,8 @@ fn start_in(
     // With a limit of memory that acts from the first instruction of the payload on.
     let limits = bundle.cgroup.as_ref().map(|cgroup| &cgroup.limits);
     let limited = group.zip(limits).filter(|(_, limits)| limits.has_memory());
-    let role = match (bundle.init, hooks.held.is_some() || limited.is_some() || bundle.process.oom_score_adj.is_some())
-    {
-        (true, _) => Some(Role::Init),
-        (false, true) => Some(Role::Trampoline),
-        (false, false) => None,
-    };
-    let helped = role.map(|role| Helped::new(role, &bundle.process)).transpose()?;
-    let handover = helped.as_ref().map(|helped| helped.line.handover().attempt(|| HAND_OVER)).transpose()?;
+    let helped = Helped::new(if bundle.init { Role::Init } else { Role::Trampoline }, &bundle.process)?;
+    let handover = helped.line.handover().attempt(|| HAND_OVER)?;
     let mut namespaces = namespace::MOUNT | namespace::PID | namespace::IPC | namespace::UTS;
     if bundle.network != NetworkMode::Host {
         namespaces |= namespace::NETWORK;
@@ -120,10 +114,7 @@ fn start_in(
         limited.map_or(Ok(()), |(group, limits)| cgroup::limit_memory(group, limits))?;
         hooks.held.map_or(Ok(()), |held| held(pid, pidfd))
     };
-    match helped {
-        Some(helped) => ours.line = helped.go_on(&child, &bundle.process, held)?,
-        None => look_at(&child, &bundle.process)?,
-    }
+    ours.line = helped.go_on(&child, &bundle.process, held)?;
     let mut membership = Membership { name: bundle.cgroup.as_ref().map(|it| it.name.clone()), group: group.cloned() };
     if let Some(keeper) = hooks.kept {
         keeper.begin(ours.line.take(), &child, group).inspect_err(|_| end(&child.pidfd))?;
@@ -149,7 +140,11 @@ fn keep(done: Result<()>, refused: &Cell<Option<Error>>) -> io::Result<()> {
 
 const HAND_OVER: &str = "hand a process over to the helper";
 
-/// The helper that is to be process 1, and what it will start.
+/// The helper, and what it will start: as process 1, or in its own place.
+///
+/// No child becomes the payload itself. Until its exec it is this program to whoever looks, and `/proc/self/exe` may be the
+/// interpreter of the image's scripts: then this program would run inside, and the container could write to its file as
+/// soon as nobody executes it any more (CVE-2019-5736). The helper's is sealed.
 struct Helped {
     line: Line,
     payload: Prepared,
@@ -179,12 +174,6 @@ impl Helped {
         }
         begun
     }
-}
-
-/// What is done to a payload that no helper holds back: it runs already.
-fn look_at(child: &Child, spec: &ProcessSpec) -> Result<()> {
-    let looked = outside::verify_running(child.pid, spec).and_then(|()| outside::set_oom_score(child.pid, spec));
-    looked.inspect_err(|_| end(&child.pidfd))
 }
 
 /// Ends a process that nobody will ever hear of.
@@ -231,8 +220,8 @@ pub(super) fn join_with(
     // Where memory is limited, it comes under the limit when it shares memory with the helper's program only: the kernel
     // would kill this program with it.
     let limited = group.filter(|group| cgroup::is_memory_limited(group));
-    let helped = limited.map(|_| Helped::new(Role::Trampoline, spec)).transpose()?;
-    let handover = helped.as_ref().map(|helped| helped.line.handover().attempt(|| HAND_OVER)).transpose()?;
+    let helped = Helped::new(Role::Trampoline, spec)?;
+    let handover = helped.line.handover().attempt(|| HAND_OVER)?;
     let mut prepared = plan::exec(target, spec, &streams, wish, tools, handover)?;
     let directory = open_group(if limited.is_some() { None } else { group })?;
     let cgroup = directory.as_ref().map(AsFd::as_fd);
@@ -251,13 +240,8 @@ pub(super) fn join_with(
         failure => refused.take().unwrap_or_else(|| prepared.error(failure)),
     })?;
     drop(streams);
-    match helped {
-        Some(helped) => {
-            let held = |pid, _: BorrowedFd<'_>| limited.map_or(Ok(()), |group| cgroup::join_late(group, pid));
-            helped.go_on(&child, spec, held)?;
-        }
-        None => look_at(&child, spec)?,
-    }
+    let held = |pid, _: BorrowedFd<'_>| limited.map_or(Ok(()), |group| cgroup::join_late(group, pid));
+    helped.go_on(&child, spec, held)?;
     Ok(child)
 }
 

@@ -30,24 +30,19 @@ fn start_talking(bundle: &Bundle) -> (Process, Receiver<String>) {
     (start(bundle, stdio, Box::new(|_| ())).unwrap(), lines)
 }
 
-/// The three ways in which a payload begins.
+/// The two ways in which a payload begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Way {
     Init,
     Alone,
-    Trampoline,
 }
 
-const WAYS: [Way; 3] = [Way::Init, Way::Alone, Way::Trampoline];
+const WAYS: [Way; 2] = [Way::Init, Way::Alone];
 
 fn start_by(way: Way, bundle: &Bundle, stdio: Stdio) -> Result<Process> {
     let mut bundle = bundle.clone();
     bundle.init = way == Way::Init;
-    let held: Option<crate::runtime::spawn::Hook<'_>> = match way {
-        Way::Trampoline => Some(Box::new(|_, _| Ok(()))),
-        _ => None,
-    };
-    start_with(&bundle, stdio, Hooks { held, ..Hooks::default() }, Box::new(|_| ()))
+    start(&bundle, stdio, Box::new(|_| ()))
 }
 
 #[test]
@@ -118,7 +113,7 @@ fn a_failed_execution_is_told_the_same_whatever_stands_in_front_of_it() {
         };
         let alone = error(Way::Alone);
         assert!(matches!(alone.2, Some(126 | 127)), "{alone:?}");
-        assert_eq!((error(Way::Init), error(Way::Trampoline)), (alone.clone(), alone));
+        assert_eq!(error(Way::Init), alone);
     }
     let mut bundle = tree.bundle(["true"]);
     bundle.process.args.push("x".repeat(1 << 20));

@@ -160,12 +160,12 @@ fn a_profile_that_allows_nothing_is_an_error() {
     let tree = Tree::new();
     let mut bundle = tree.bundle(["true"]);
     bundle.process.seccomp = SeccompProfile::custom(r#"{"defaultAction": "SCMP_ACT_ERRNO"}"#).unwrap();
-    let error = start_quiet(&bundle).unwrap_err();
-    assert_eq!(error.to_string(), "start the init of the container: operation not permitted");
-    bundle.init = false;
-    let error = start_quiet(&bundle).unwrap_err();
-    assert_eq!(error.kind(), crate::ErrorKind::PermissionDenied);
-    assert_eq!(error.to_string(), "unblock signals: operation not permitted");
+    for init in [true, false] {
+        bundle.init = init;
+        let error = start_quiet(&bundle).unwrap_err();
+        assert_eq!(error.to_string(), "start the helper in the container: operation not permitted");
+        assert_eq!(error.kind(), crate::ErrorKind::PermissionDenied);
+    }
     bundle.process.seccomp = SeccompProfile::custom(r#"{"defaultAction": "SCMP_ACT_KILL_PROCESS"}"#).unwrap();
     let status = start_quiet(&bundle).unwrap().wait();
     assert_eq!(status.signal(), Some(libc::SIGSYS), "{status:?}");
