@@ -15,6 +15,7 @@ chapters! {
     isolation = "src/isolation.md",
     volumes = "src/volumes.md",
     command_line = "src/command-line.md",
+    oci = "src/oci.md",
     data_root = "src/data-root.md",
     host = "src/host.md",
     differences = "src/differences.md",

@@ -9,6 +9,7 @@ use plywood::{Base, Container, Engine, Image, Layers};
 
 pub mod dockerd;
 pub mod left;
+pub mod bundle;
 mod tarball;
 mod tmpfs;
 pub mod trace;

@@ -161,6 +161,8 @@ pub(crate) struct ProcessSpec {
     pub capability_sets: Option<CapabilitySets>,
     /// Whether the limits that nobody asked for are set: open files and core files.
     pub default_limits: bool,
+    /// Whether the user's group is one of its supplementary groups, as Docker has it.
+    pub group_is_supplementary: bool,
     /// Whether it gets a session keyring of its own.
     pub keyring: bool,
     /// Which permissions new files lack.
@@ -199,6 +201,7 @@ impl ProcessSpec {
             oom_score_adj: None,
             capability_sets: None,
             default_limits: true,
+            group_is_supplementary: true,
             keyring: true,
             umask: 0o022,
         }

@@ -9,6 +9,7 @@
 mod bundle;
 pub(crate) mod cgroup;
 mod cgroup_mounts;
+mod execute;
 mod fault;
 mod keep;
 pub(crate) mod limits;

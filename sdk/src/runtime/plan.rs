@@ -2,9 +2,10 @@
 
 use std::os::fd::{AsRawFd, OwnedFd};
 
-use super::bundle::{Bundle, DEFAULT_PATH, NetworkMode, ProcessSpec};
+use super::bundle::{Bundle, NetworkMode, ProcessSpec};
 use super::cgroup_mounts;
-use super::fault::{Fault, Search};
+use super::execute::{execute, strings};
+use super::fault::Search;
 use super::mounts;
 use super::script::{Lookup, Script};
 use super::security;
@@ -17,7 +18,7 @@ use crate::sys::clone::Failure;
 use crate::sys::helper::{self, Handover, Role};
 use crate::sys::mount::{AT_EMPTY_PATH, RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, open_how};
 use crate::sys::namespace;
-use crate::sys::plan::{ANY, Blob, Offset, Register};
+use crate::sys::plan::{ANY, Blob, Register};
 use crate::sys::signal;
 use crate::sys::userns::{self, Ids};
 
@@ -63,8 +64,6 @@ pub(super) const FIRST_FREE: u32 = 3;
 const TIOCSPGRP: u32 = 0x5410;
 
 const PATH_MAX: usize = 4096;
-/// How much of a file that cannot be executed is looked at, in bytes.
-const FILE_HEAD: usize = 4096;
 
 /// Request to set the flags of a network interface, and the flags.
 const SIOCSIFFLAGS: u32 = 0x8914;
@@ -397,82 +396,22 @@ pub(super) fn become_helper(script: &mut Script, spec: &ProcessSpec) -> Result<(
 }
 
 /// The end of the helper's plan: the program. `found` is a register that nothing has been put into.
-pub(super) fn finish(mut script: Script, spec: &ProcessSpec, found: Register) -> Result<Prepared> {
+fn finish(mut script: Script, spec: &ProcessSpec, found: Register) -> Result<Prepared> {
+    unblock_signals(&mut script);
+    become_program(script, spec, found)
+}
+
+pub(super) fn unblock_signals(script: &mut Script) {
     script.step("unblock signals");
     let none = script.plan.words(&[0]);
     let arguments = [SET_MASK.into(), none.into(), 0.into(), SIGNAL_SET.into()];
     script.plan.call(libc::SYS_rt_sigprocmask, &arguments);
+}
+
+pub(super) fn become_program(mut script: Script, spec: &ProcessSpec, found: Register) -> Result<Prepared> {
     let search = execute(&mut script, spec, found)?;
     let (blob, steps) = script.seal()?;
     Ok(Prepared { blob, steps, search: Some(search) })
-}
-
-pub(super) fn strings<T: AsRef<str>>(script: &mut Script, texts: &[T]) -> Result<Offset> {
-    let offsets = texts.iter().map(|text| script.text(text.as_ref())).collect::<Result<Vec<_>>>()?;
-    Ok(script.plan.pointers(&offsets))
-}
-
-/// Where a program is looked for.
-fn candidates(spec: &ProcessSpec) -> Result<(&str, Vec<String>, Option<String>)> {
-    let program = spec.args.first().filter(|program| !program.is_empty()).ok_or(Fault::NoCommand)?;
-    if program.contains('/') {
-        return Ok((program, vec![program.clone()], None));
-    }
-    let path = spec.variable("PATH").unwrap_or(DEFAULT_PATH);
-    let below = |dir: &str| format!("{}/{program}", if dir.is_empty() { "." } else { dir });
-    Ok((program, path.split(':').map(below).collect(), Some(path.to_owned())))
-}
-
-/// Fails if none of the candidates is there and may be executed, long before one of them is.
-pub(super) fn look_for(script: &mut Script, spec: &ProcessSpec) -> Result<Search> {
-    let (program, candidates, path) = candidates(spec)?;
-    let (program, found) = (program.to_owned(), script.plan.register());
-    let mut tries = Vec::new();
-    for (number, candidate) in candidates.iter().enumerate() {
-        script.step(format!("start {program:?}")).candidate = Some(number);
-        let candidate = script.text(candidate)?;
-        let arguments = [libc::AT_FDCWD.into(), candidate.into(), libc::X_OK.into()];
-        let tried = script.attempt(libc::SYS_faccessat, &arguments, &[ANY]);
-        script.plan.keep(tried, found);
-        tries.push(tried);
-    }
-    script.plan.fail(Some(found));
-    for tried in tries {
-        script.plan.on_success_go_on_here(tried);
-    }
-    script.plan.release(found);
-    // Nothing was looked at more closely.
-    let nothing = script.plan.buffer(8);
-    let (found_at, read_at, head) = (nothing, nothing, nothing);
-    Ok(Search { program, path, candidates, found_at, read_at, head, head_size: 0 })
-}
-
-/// Tries each candidate, and looks at the file that could not be executed.
-fn execute(script: &mut Script, spec: &ProcessSpec, found: Register) -> Result<Search> {
-    let (program, candidates, path) = candidates(spec)?;
-    let argv = strings(script, &spec.args)?;
-    let envp = strings(script, &spec.env)?;
-    let mut tries = Vec::new();
-    for (number, candidate) in candidates.iter().enumerate() {
-        script.step(format!("start {program:?}")).candidate = Some(number);
-        let candidate = script.text(candidate)?;
-        tries.push(script.plan.exec(candidate, argv, envp, found));
-    }
-    for label in tries {
-        script.plan.on_failure_go_on_here(label);
-    }
-    let (found_at, read_at, head) = (script.plan.buffer(8), script.plan.buffer(8), script.plan.buffer(FILE_HEAD));
-    script.plan.store(found_at, found);
-    let flags = libc::O_RDONLY | libc::O_NONBLOCK | libc::O_NOCTTY | libc::O_CLOEXEC;
-    let file = script.plan.register();
-    let opened = script.attempt(libc::SYS_openat, &[libc::AT_FDCWD.into(), found.into(), flags.into()], &[ANY]);
-    script.plan.keep(opened, file);
-    let read = script.attempt(libc::SYS_read, &[file.into(), head.into(), (FILE_HEAD as u64).into()], &[ANY]);
-    script.plan.keep(read, file);
-    script.plan.store(read_at, file);
-    script.plan.on_failure_go_on_here(opened);
-    script.plan.fail(None);
-    Ok(Search { program: program.to_owned(), path, candidates, found_at, read_at, head, head_size: FILE_HEAD })
 }
 
 /// Moves a descriptor beyond the standard ones, which the child overwrites.

@@ -117,8 +117,9 @@ fn user(script: &mut Script, spec: &ProcessSpec, users: Users<'_>) {
         Users::Many(_) => Some("the subordinate ids of this user (/etc/subuid, /etc/subgid) do not reach that far"),
     };
     if users.have_groups() {
-        let mut groups = vec![user.gid];
-        groups.extend(user.groups.iter().filter(|group| **group != user.gid));
+        let own = spec.group_is_supplementary.then_some(user.gid);
+        let others = user.groups.iter().copied().filter(|group| Some(*group) != own);
+        let groups: Vec<u32> = own.into_iter().chain(others).collect();
         script.step("set the groups of the process").hint = hint;
         let (count, groups) = (groups.len() as u64, script.plan.halves(&groups));
         script.plan.call(libc::SYS_setgroups, &[count.into(), groups.into()]);

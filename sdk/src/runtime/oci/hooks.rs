@@ -13,7 +13,8 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use super::config::Hook;
 use super::fault::Fault;
 use crate::error::{Attempt, Error, Result};
-use crate::runtime::plan::{FIRST_FREE, Stream, begin, beyond_standard, close_from, standard_streams, strings};
+use crate::runtime::execute::strings;
+use crate::runtime::plan::{FIRST_FREE, Stream, begin, beyond_standard, close_from, standard_streams, unblock_signals};
 use crate::runtime::script::Script;
 use crate::sys::clone::{self, Options};
 use crate::sys::plan::Register;
@@ -96,9 +97,7 @@ fn one(stage: &'static str, hook: &Hook, state: &str, place: Place<'_>) -> Resul
 fn execute(script: &mut Script, hook: &Hook, found: Register, attempt: String) -> Result<()> {
     let args = if hook.args.is_empty() { std::slice::from_ref(&hook.path) } else { &hook.args };
     let (path, argv, envp) = (script.text(&hook.path)?, strings(script, args)?, strings(script, &hook.env)?);
-    script.step("unblock signals");
-    let none = script.plan.words(&[0]);
-    script.plan.call(libc::SYS_rt_sigprocmask, &[libc::SIG_SETMASK.into(), none.into(), 0.into(), 8.into()]);
+    unblock_signals(script);
     script.step(attempt);
     script.plan.exec(path, argv, envp, found);
     script.plan.fail(None);

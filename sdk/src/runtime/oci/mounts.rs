@@ -227,6 +227,7 @@ pub(super) fn take(script: &mut Script, number: u32) -> Register {
 }
 
 fn file_system(script: &mut Script, kind: &str, source: &str, options: &MountOptions) -> Result<Register> {
+    script.step(format!("mount a {kind}")).hint = Some("this kernel may not have such a file system");
     let context = script.open_file_system(kind)?;
     script.set_option(context, "source", source)?;
     for (name, value) in &options.data {

@@ -12,11 +12,12 @@ use super::process::bad;
 use super::{devices, process};
 use crate::error::{Attempt, Error, ErrorKind, Result};
 use crate::runtime::bundle::{Isolation, ProcessSpec};
+use crate::runtime::execute::look_for;
 use crate::runtime::masks;
 use crate::runtime::mounts::{enter, sysctls};
 use crate::runtime::plan::{
-    Prepared, Stream, Users, become_helper, begin, close_from, finish, keep_for_helper, look_for, loopback, set_names,
-    settle, standard_streams,
+    Prepared, Stream, Users, become_helper, become_program, begin, close_from, keep_for_helper, loopback, set_names,
+    settle, standard_streams, unblock_signals,
 };
 use crate::runtime::script::{Lookup, Script};
 use crate::runtime::seccomp::SeccompProfile;
@@ -231,8 +232,10 @@ pub(super) fn payload(spec: &ProcessSpec, preserved: u32) -> Result<Prepared> {
         const CLOSE_ON_EXEC: u32 = 4;
         script.plan.call(libc::SYS_close_range, &[first, u32::MAX.into(), CLOSE_ON_EXEC.into()]);
     }
+    // After the filter nothing but the execution is left to be allowed.
+    unblock_signals(&mut script);
     security::confine(&mut script, spec)?;
-    finish(script, spec, found)
+    become_program(script, spec, found)
 }
 
 /// As [`hand_over_streams`](crate::runtime::plan::hand_over_streams), with namespaces that are joined.

@@ -93,6 +93,7 @@ pub(super) fn spec(process: &Process, seccomp: SeccompProfile) -> Result<Process
     spec.cwd = ContainerPath::parse(&process.cwd)?;
     let user = &process.user;
     spec.user = ResolvedUser { uid: user.uid, gid: user.gid, groups: user.additional_gids.clone() };
+    spec.group_is_supplementary = false;
     spec.umask = user.umask.unwrap_or(0o022);
     spec.capabilities = bounding;
     spec.capability_sets = Some(sets);

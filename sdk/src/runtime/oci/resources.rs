@@ -101,9 +101,12 @@ impl Wanted {
             };
             write(&home.join(file), value, &attempt)?;
         }
+        // Whether nodes may be made is up to the capability; using them is another matter.
+        let node = |kind| Rule { kind, major: None, minor: None, access: MAKE };
+        let nodes = [DeviceKind::Character, DeviceKind::Block].map(node);
         match &self.devices {
             None => Ok(()),
-            Some(rules) => match group.allow_devices(&[cgroup::default_devices(), rules.clone()].concat()) {
+            Some(rules) => match group.allow_devices(&[&cgroup::default_devices()[..], &nodes, rules].concat()) {
                 Ok(true) => Ok(()),
                 Ok(false) => Err(Error::new(
                     ErrorKind::Unsupported,
