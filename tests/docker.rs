@@ -193,6 +193,8 @@ fn docker_writes(daemons: &Dockerd, place: &Place) {
 
 fn plywood_finds_its_root_in_order(root: &Path, written: &Written) {
     let engine = Engine::open(root).unwrap();
+    let report = engine.fsck().unwrap();
+    assert!(report.is_sound(), "{report:#?}");
     let image = engine.image("ours:1").unwrap();
     assert_eq!((image.id().to_string(), image.size()), (written.id.clone(), written.size));
     let references: Vec<_> = image.references().iter().map(ToString::to_string).collect();
@@ -214,6 +216,8 @@ fn plywood_finds_its_root_in_order(root: &Path, written: &Written) {
 
 fn plywood_uses_dockers(root: &Path, written: &Written) {
     let engine = Engine::open(root).unwrap();
+    let report = engine.fsck().unwrap();
+    assert!(report.is_sound(), "{report:#?}");
     let image: Image = engine.image("theirs:1").unwrap();
     assert_eq!(image.id().to_string(), written.id);
     assert_eq!(image.history().len(), written.history);

@@ -25,7 +25,11 @@ const MAY_USE: &[(&str, &str)] = &[
     ("container", "error spec sys logs runtime data_root archive driver layer image volume host"),
     ("build", "error spec sys logs runtime data_root archive driver layer image volume host container"),
     ("prune", "error spec sys logs runtime data_root archive driver layer image volume host container build"),
-    ("engine", "error spec sys logs runtime data_root archive driver layer image volume host container build prune"),
+    ("fsck", "error spec sys logs runtime data_root archive driver layer image volume host container build"),
+    (
+        "engine",
+        "error spec sys logs runtime data_root archive driver layer image volume host container build prune fsck",
+    ),
     ("doctor", "error sys runtime engine"),
 ];
 

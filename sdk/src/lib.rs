@@ -83,6 +83,7 @@ mod host;
 pub mod container;
 pub mod build;
 pub mod prune;
+pub mod fsck;
 mod engine;
 pub mod doctor;
 

@@ -42,6 +42,16 @@ pub(crate) trait Driver: Debug + Send + Sync {
     /// The directories that, mounted over each other, show `stack`; both top first.
     fn lowers(&self, stack: &[CacheId]) -> Vec<PathBuf>;
 
+    /// Whether others find the layer, which stands on `below` (top first), by its names. Without names there is nothing to
+    /// lose.
+    fn names_are_sound(&self, id: &CacheId, below: &[CacheId]) -> Result<bool>;
+
+    /// Makes the names again, where those of the layers below are sound.
+    fn restore_names(&self, id: &CacheId, below: &[CacheId]) -> Result<()>;
+
+    /// The names that lead to no layer.
+    fn dangling_names(&self) -> Result<Vec<PathBuf>>;
+
     /// Removes the layer and all of its names. A layer that is missing or half made is no error.
     fn remove(&self, id: &CacheId) -> Result<()>;
 }

@@ -64,6 +64,18 @@ impl Overlay2 {
         Ok(name)
     }
 
+    /// The short name that a layer has noted for itself.
+    fn noted_link(&self, id: &CacheId) -> Result<Option<String>> {
+        let name = atomic::read_text(&self.path(id, "link"), MAX_NAMES)?;
+        Ok(name.map(|name| name.trim().to_owned()).filter(|name| is_link(name)))
+    }
+
+    /// Whether a short name leads to the layer.
+    fn leads_to(&self, link: &str, id: &CacheId) -> bool {
+        let target = Path::new("..").join(id.as_str()).join("diff");
+        std::fs::read_link(self.root.links_dir().join(link)).is_ok_and(|there| there == target)
+    }
+
     /// Makes the symlink behind a short name.
     fn name(&self, id: &CacheId, link: &str) -> Result<()> {
         let path = self.root.links_dir().join(link);
@@ -134,6 +146,47 @@ impl Driver for Overlay2 {
 
     fn lowers(&self, stack: &[CacheId]) -> Vec<PathBuf> {
         stack.iter().map(|id| self.diff_dir(id)).collect()
+    }
+
+    fn names_are_sound(&self, id: &CacheId, below: &[CacheId]) -> Result<bool> {
+        if !self.noted_link(id)?.is_some_and(|link| self.leads_to(&link, id)) {
+            return Ok(false);
+        }
+        let mut links = Vec::new();
+        for layer in below {
+            // Where theirs lead is for them to say.
+            links.push(format!("l/{}", self.noted_link(layer)?.unwrap_or_default()));
+        }
+        let lower = atomic::read_text(&self.path(id, "lower"), MAX_NAMES)?.unwrap_or_default();
+        Ok(lower.trim() == links.join(":"))
+    }
+
+    fn restore_names(&self, id: &CacheId, below: &[CacheId]) -> Result<()> {
+        // A name that leads to another layer is the other's.
+        let is_taken = |link: &String| self.root.links_dir().join(link).symlink_metadata().is_ok();
+        let noted = self.noted_link(id).ok().flatten();
+        if !noted.is_some_and(|link| self.leads_to(&link, id) || !is_taken(&link)) {
+            self.root.write(&self.path(id, "link"), random_link()?.as_bytes(), 0o644)?;
+        }
+        self.link(id)?;
+        match below.first() {
+            Some(parent) => self.complete(id, parent),
+            None => Ok(()),
+        }
+    }
+
+    fn dangling_names(&self) -> Result<Vec<PathBuf>> {
+        let directory = self.root.links_dir();
+        let read = || -> io::Result<Vec<PathBuf>> {
+            let paths = std::fs::read_dir(&directory)?.map(|entry| Ok(entry?.path()));
+            let is_dangling = |path: &PathBuf| {
+                let target = std::fs::read_link(path).ok();
+                // What is no link of ours is not ours to judge.
+                target.is_some_and(|target| target.starts_with("..") && !directory.join(target).is_dir())
+            };
+            paths.filter(|path| path.as_ref().map_or(true, is_dangling)).collect()
+        };
+        read().attempt(|| format!("read directory {directory:?}"))
     }
 
     fn remove(&self, id: &CacheId) -> Result<()> {

@@ -2,6 +2,7 @@
 
 use super::Engine;
 use crate::error::Result;
+use crate::fsck;
 use crate::prune::{self, DiskUsage, Options, Report};
 
 impl Engine {
@@ -35,6 +36,34 @@ impl Engine {
     /// As for [`prune`](Self::prune).
     pub fn prune_with(&self, options: &Options) -> Result<Report> {
         prune::prune(&self.store, options)
+    }
+
+    /// Checks everything in the data root, and changes nothing.
+    ///
+    /// # Errors
+    /// If the data root cannot be read. Damage in it is no error: it is what the report tells.
+    pub fn fsck(&self) -> Result<fsck::Report> {
+        self.fsck_with(&fsck::Options::new())
+    }
+
+    /// Checks the data root, and repairs what can be repaired without a loss if the options say so.
+    ///
+    /// ```no_run
+    /// use plywood::{Engine, fsck};
+    ///
+    /// # fn main() -> plywood::Result<()> {
+    /// let engine = Engine::open("/var/lib/docker")?;
+    /// let report = engine.fsck_with(&fsck::Options::new().repair())?;
+    /// for finding in report.findings() {
+    ///     println!("{} {}: {} ({})", finding.object(), finding.name(), finding.problem(), finding.outcome());
+    /// }
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// As for [`fsck`](Self::fsck).
+    pub fn fsck_with(&self, options: &fsck::Options) -> Result<fsck::Report> {
+        fsck::fsck(&self.store, options)
     }
 
     /// How much images, containers, volumes and the build cache take.

@@ -114,6 +114,14 @@ impl Images {
         Ok(id)
     }
 
+    /// Takes a name away, whatever it leads to. The caller holds the lock.
+    pub(crate) fn drop_tag(&self, _held: &Held, reference: &Reference) -> Result<()> {
+        self.tags.update(|tags| {
+            tags.remove(reference);
+            Ok(())
+        })
+    }
+
     /// Stores an image whose layers are in the store, and names it.
     ///
     /// # Errors

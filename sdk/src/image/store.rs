@@ -124,8 +124,7 @@ impl ImageStore {
         let metadata = self.root.image_metadata_dir(id);
         absent_is_fine(fs::remove_dir_all(&metadata)).attempt(|| format!("remove {metadata:?}"))?;
         for child in self.children(id)? {
-            let parent = self.root.image_metadata_dir(&child).join(PARENT);
-            absent_is_fine(fs::remove_file(&parent)).attempt(|| format!("remove {parent:?}"))?;
+            self.forget_parent(&child)?;
         }
         Ok(())
     }
@@ -139,6 +138,12 @@ impl ImageStore {
     #[cfg(test)]
     pub(crate) fn set_parent(&self, id: &ImageId, parent: &ImageId) -> Result<()> {
         self.set_metadata(id, PARENT, &parent.to_string())
+    }
+
+    /// Removes the mention of what an image was built from.
+    pub(crate) fn forget_parent(&self, id: &ImageId) -> Result<()> {
+        let path = self.root.image_metadata_dir(id).join(PARENT);
+        absent_is_fine(fs::remove_file(&path)).attempt(|| format!("remove {path:?}"))
     }
 
     /// When an image was last tagged.

@@ -24,7 +24,7 @@ use crate::sys::within::{ENTER, within};
 const IMPORT_PATIENCE: Duration = Duration::from_secs(30 * 60);
 
 /// What a layer's tar is rebuilt from.
-const TAR_SPLIT: &str = "tar-split.json.gz";
+pub(super) const TAR_SPLIT: &str = "tar-split.json.gz";
 
 impl LayerStore {
     /// Makes a layer of an uncompressed tar.

@@ -7,6 +7,7 @@ use crate::spec::id::CacheId;
 
 pub(crate) mod attributes;
 pub(crate) mod changes;
+mod check;
 mod content;
 mod export;
 mod init;

@@ -219,13 +219,21 @@ impl LayerStore {
     ///
     /// The kernel's mark for "may be incomplete" is read by the next mount alone; what it warns of, a loss of power before
     /// everything is written, cannot have been if everything is written now (Linux, filesystems/overlayfs.rst).
-    fn allow_mounts(&self, mount_id: &CacheId) -> Result<()> {
-        let mark = self.driver().work_dir(mount_id).join("work/incompat");
-        // Only root reads the directory it is in, and only root's stores are Docker's.
-        if self.xattrs() != XattrKind::Trusted || !mark.exists() {
+    pub(crate) fn allow_mounts(&self, mount_id: &CacheId) -> Result<()> {
+        if !self.is_marked(mount_id) {
             return Ok(());
         }
-        self.root().discard(&mark)
+        self.root().discard(&self.mark(mount_id))
+    }
+
+    /// Whether that mark is there, in a store that Docker can use.
+    pub(crate) fn is_marked(&self, mount_id: &CacheId) -> bool {
+        // Only root reads the directory it is in, and only root's stores are Docker's.
+        self.xattrs() == XattrKind::Trusted && self.mark(mount_id).exists()
+    }
+
+    fn mark(&self, mount_id: &CacheId) -> PathBuf {
+        self.driver().work_dir(mount_id).join("work/incompat")
     }
 
     /// Empties the work directory of a stopped container: overlay refuses one that a volatile mount has used.

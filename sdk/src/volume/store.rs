@@ -137,7 +137,8 @@ impl VolumeStore {
         Ok(())
     }
 
-    fn exists(&self, name: &VolumeName) -> bool {
+    /// Whether there is a volume of that name.
+    pub(crate) fn exists(&self, name: &VolumeName) -> bool {
         let is_directory = |path: &Path| path.symlink_metadata().is_ok_and(|metadata| metadata.is_dir());
         // A link in place of a volume would lead out of the store.
         is_directory(&self.root.volume_dir(name))

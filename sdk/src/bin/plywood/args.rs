@@ -189,6 +189,16 @@ pub enum Command {
         #[arg(short, long)]
         force: bool,
     },
+    /// Check the data root, and tell what is damaged or unknown in it
+    #[command(after_help = "Exit code 0 if nothing is damaged, or not any more, else 1.")]
+    Fsck {
+        /// Repair what can be repaired without a loss
+        #[arg(long)]
+        repair: bool,
+        /// Leave out the digests and sizes of layers
+        #[arg(long)]
+        quick: bool,
+    },
     /// Anything else
     #[command(external_subcommand)]
     Later(Vec<OsString>),

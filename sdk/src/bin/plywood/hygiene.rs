@@ -1,5 +1,8 @@
-//! `df` and `prune`: what takes space, and the removal of what nothing uses.
+//! `df`, `prune` and `fsck`: what takes space, the removal of what nothing uses, and what is damaged.
 
+use std::process::ExitCode;
+
+use plywood::fsck;
 use plywood::prune::{DiskUsage, Options};
 use serde_json::json;
 
@@ -108,4 +111,39 @@ pub fn prune(session: &Session, dry_run: bool) -> Outcome<()> {
     }
     let space = if dry_run { "Reclaimable space" } else { "Total reclaimed space" };
     session.output.line(format_args!("{space}: {}", size(report.bytes())))
+}
+
+pub fn fsck(session: &Session, repair: bool, quick: bool) -> Outcome<ExitCode> {
+    let mut options = fsck::Options::new();
+    if repair {
+        options = options.repair();
+    }
+    if quick {
+        options = options.quick();
+    }
+    let report = session.engine()?.fsck_with(&options)?;
+    if session.output.is_json() {
+        let findings = report.findings().iter().map(|finding| {
+            json!({
+                "Type": finding.object().to_string(),
+                "Name": finding.name(),
+                "Path": finding.path(),
+                "Problem": finding.problem().to_string(),
+                "IsDamage": finding.is_damage(),
+                "Outcome": finding.outcome().to_string(),
+            })
+        });
+        let findings: Vec<_> = findings.collect();
+        session.output.json(&json!({ "IsSound": report.is_sound(), "Findings": findings }))?;
+    } else {
+        for finding in report.findings() {
+            let outcome = if finding.is_damage() { format!(" ({})", finding.outcome()) } else { String::new() };
+            let (object, name, problem) = (finding.object(), finding.name(), finding.problem());
+            session
+                .output
+                .line(format_args!("{object} {name}: {problem}{outcome}\n  in {}", finding.path().display()))?;
+        }
+        session.output.line(if report.is_sound() { "the data root is sound" } else { "the data root is damaged" })?;
+    }
+    Ok(if report.is_sound() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
