@@ -5,7 +5,7 @@
 //! one rename.
 //!
 //! **Order.** Whoever needs two takes them in the order of [`Lock`], top to bottom, and never waits for a program, a
-//! network or a person while holding one.
+//! network or a person while holding one. Debug builds check the order in each thread.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Write as _};
@@ -48,6 +48,8 @@ impl Lock {
 #[derive(Debug)]
 pub(crate) struct Held {
     _file: File,
+    #[cfg(debug_assertions)]
+    _turn: order::Turn,
 }
 
 impl DataRoot {
@@ -61,10 +63,17 @@ impl DataRoot {
     /// # Errors
     /// `Timeout` if someone else holds it all that time; the message names the process.
     pub(crate) fn lock(&self, lock: Lock) -> Result<Held> {
+        // Before it is waited for: the wrong order is a fault even where nobody is in the way.
+        #[cfg(debug_assertions)]
+        let turn = order::Turn::take(self.path(), lock);
         let file = exclusive(&lock.file(self.path()), PATIENCE)?;
         // Only for the message of those who wait in vain; nothing depends on it.
         let _ = file.set_len(0).and_then(|()| write!(&file, "{}", std::process::id()));
-        Ok(Held { _file: file })
+        Ok(Held {
+            _file: file,
+            #[cfg(debug_assertions)]
+            _turn: turn,
+        })
     }
 }
 
@@ -137,6 +146,48 @@ fn wait(file: &File, deadline: Instant) -> io::Result<bool> {
 
 fn holder(path: &Path) -> Option<u32> {
     std::fs::read_to_string(path).ok()?.trim().parse().ok()
+}
+
+/// The order of locks, checked.
+#[cfg(debug_assertions)]
+mod order {
+    use std::cell::RefCell;
+    use std::path::{Path, PathBuf};
+
+    use super::Lock;
+
+    thread_local! {
+        /// What this thread holds, of all data roots.
+        static HELD: RefCell<Vec<(PathBuf, Lock)>> = const { RefCell::new(Vec::new()) };
+    }
+
+    /// A lock that this thread holds or waits for.
+    #[derive(Debug)]
+    pub(super) struct Turn(PathBuf, Lock);
+
+    impl Turn {
+        /// Fails the program if this thread holds a lock of the same data root that is taken later, or the same one.
+        pub(super) fn take(root: &Path, lock: Lock) -> Self {
+            HELD.with_borrow_mut(|held| {
+                let later = held.iter().find(|(other, taken)| other == root && *taken >= lock);
+                assert!(later.is_none(), "{lock:?} is locked by a thread that holds {later:?}");
+                held.push((root.to_owned(), lock));
+            });
+            Self(root.to_owned(), lock)
+        }
+    }
+
+    impl Drop for Turn {
+        fn drop(&mut self) {
+            // A thread that ends has given its list up already.
+            let _ = HELD.try_with(|held| {
+                let mut held = held.borrow_mut();
+                if let Some(index) = held.iter().position(|(root, lock)| *root == self.0 && *lock == self.1) {
+                    held.swap_remove(index);
+                }
+            });
+        }
+    }
 }
 
 #[derive(Debug, thiserror::Error)]

@@ -339,3 +339,27 @@ fn a_root_whose_files_belong_to_ids_that_this_user_lacks_is_refused() {
     drop(open(directory.path()).unwrap());
     assert_eq!(fs::read_to_string(&record).unwrap(), own);
 }
+
+#[test]
+#[cfg(debug_assertions)]
+fn locks_are_taken_in_their_order() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = DataRoot::open(directory.path(), Durability::Fast).unwrap();
+    for (first, second, is_right) in [
+        (Lock::Store, Lock::Layers, true),
+        (Lock::Containers, Lock::Volumes, true),
+        (Lock::Layers, Lock::Store, false),
+        (Lock::Volumes, Lock::Containers, false),
+    ] {
+        let taken = std::thread::scope(|scope| {
+            let both = || {
+                let _held = root.lock(first).unwrap();
+                drop(root.lock(second).unwrap());
+            };
+            scope.spawn(both).join()
+        });
+        assert_eq!(taken.is_ok(), is_right, "{first:?}, then {second:?}");
+    }
+    drop(root.lock(Lock::Store).unwrap());
+    drop(root.lock(Lock::Store).unwrap());
+}
