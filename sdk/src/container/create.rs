@@ -12,7 +12,7 @@ use super::events::Action;
 use super::files;
 use super::handle::Handle;
 use super::reaper::Reaper;
-use super::store::{Files, Store, to_json};
+use super::store::{CONFIG_FILE, Files, Store, to_json};
 use crate::data_root::{Durability, InFlight, atomic};
 use crate::error::{Attempt, Error, ErrorKind, Fault, Result};
 use crate::image::Image;
@@ -159,7 +159,10 @@ fn stage(store: &Store, id: &ContainerId, name: Option<&ContainerName>, files: &
     }
     let directory = store.staged(id);
     atomic::create_directory(&directory, 0o710)?;
-    write(&directory.join("config.v2.json"), &to_json(&files.config)?, 0o600)?;
+    // Whoever looks for the users of an image or a volume reads it at any moment.
+    let (unfinished, config) = (directory.join(".tmp-config.v2.json"), directory.join(CONFIG_FILE));
+    write(&unfinished, &to_json(&files.config)?, 0o600)?;
+    fs::rename(&unfinished, &config).attempt(|| format!("rename {unfinished:?} to {config:?}"))?;
     write(&directory.join("hostconfig.json"), &to_json(&files.host)?, 0o644)?;
     if let Some(record) = &files.record {
         write(&directory.join("plywood.json"), &to_json(record)?, 0o600)?;
