@@ -79,6 +79,38 @@ fn a_prune_of_one_kind_leaves_the_others() {
 }
 
 #[test]
+fn a_filtered_prune_leaves_what_is_younger_or_lacks_the_label() {
+    let engine = engine();
+    let image = image(&engine);
+    for (name, label) in [("plain", None), ("marked", Some(("stage", "test")))] {
+        let definition = sh(&image, "true").name(name);
+        let definition = label.iter().fold(definition, |it, (name, value)| it.label(*name, *value));
+        definition.create(&engine).unwrap().persist().unwrap();
+        let labels = label.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        engine.create_volume(name, labels).unwrap();
+    }
+    let kinds = || Options::new().only([Kind::Container, Kind::Volume]);
+    let day = std::time::Duration::from_secs(24 * 60 * 60);
+    let dry = |options: Options| {
+        let report = engine.prune_with(&options.dry_run()).unwrap();
+        report.objects().iter().map(|object| object.name().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(dry(Options::new().older_than(day)), Vec::<String>::new(), "all of it was made today");
+    assert_eq!(dry(kinds().older_than(std::time::Duration::ZERO)).len(), 4);
+    assert_eq!(dry(kinds().label("stage")), ["marked", "marked"]);
+    assert_eq!(dry(kinds().label("stage=production")), Vec::<String>::new());
+    assert_eq!(dry(kinds().without_label("stage=test")), ["plain", "plain"]);
+    let before = engine.disk_usage().unwrap().build_cache();
+    assert_eq!(dry(Options::new().only([Kind::BuildCache]).label("stage")), Vec::<String>::new());
+    engine.prune_with(&kinds().label("stage=test").older_than(std::time::Duration::ZERO)).unwrap();
+    let left: Vec<_> = engine.containers().unwrap().iter().map(|container| container.name().to_owned()).collect();
+    assert_eq!(left, ["plain"]);
+    assert_eq!(engine.volumes().unwrap()[0].name().as_str(), "plain");
+    engine.prune_with(&Options::new().older_than(day)).unwrap();
+    assert_eq!((engine.volumes().unwrap().len(), engine.disk_usage().unwrap().build_cache()), (1, before));
+}
+
+#[test]
 fn usage_counts_what_images_share_once() {
     let engine = engine();
     let (used, holder) = furnish(&engine);

@@ -8,10 +8,12 @@
 //! | build cache | always; the layers it alone knows go with it |
 //!
 //! In this order, because what goes first sets free what comes after. A dry run follows the same references and removes
-//! nothing.
+//! nothing. Options may ask for an age or labels besides.
 
 use std::collections::HashSet;
 use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::container::remove::Force;
 use crate::container::store::Store;
@@ -21,13 +23,16 @@ use crate::layer::Layer;
 use crate::spec::digest::ChainId;
 use crate::spec::id::ContainerId;
 use crate::spec::name::VolumeName;
+use crate::spec::time::Timestamp;
 
+mod filter;
 mod size;
 mod usage;
 
 pub(crate) use usage::usage;
 pub use usage::{ContainerUsage, DiskUsage, ImageUsage, VolumeUsage};
 
+use filter::Filter;
 use size::size_of_tree;
 
 /// What to remove. Default: everything that is unreferenced.
@@ -35,6 +40,7 @@ use size::size_of_tree;
 #[must_use]
 pub struct Options {
     kinds: Vec<Kind>,
+    filter: Filter,
     dry_run: bool,
 }
 
@@ -70,12 +76,44 @@ pub struct Object {
 impl Options {
     /// Everything that is unreferenced, of all kinds.
     pub fn new() -> Self {
-        Self { kinds: vec![Kind::Container, Kind::Image, Kind::Volume, Kind::BuildCache], dry_run: false }
+        Self {
+            kinds: vec![Kind::Container, Kind::Image, Kind::Volume, Kind::BuildCache],
+            filter: Filter::default(),
+            dry_run: false,
+        }
     }
 
     /// Objects of these kinds only.
     pub fn only(mut self, kinds: impl IntoIterator<Item = Kind>) -> Self {
         self.kinds = kinds.into_iter().collect();
+        self
+    }
+
+    /// Objects only that were made at least this long ago. One that says not when, as a volume of Docker's, stays.
+    #[doc(alias = "--filter until")]
+    pub fn older_than(mut self, age: Duration) -> Self {
+        self.filter.older_than(age);
+        self
+    }
+
+    /// Objects only that were made before this.
+    #[doc(alias = "--filter until")]
+    pub fn until(mut self, time: Timestamp) -> Self {
+        self.filter.until = Some(time);
+        self
+    }
+
+    /// Objects only with this label, `name` or `name=value`; may be given several times. The build cache has none.
+    #[doc(alias = "--filter label")]
+    pub fn label(mut self, label: impl Into<String>) -> Self {
+        self.filter.labels.push(label.into());
+        self
+    }
+
+    /// Objects only without this label, `name` or `name=value`; may be given several times.
+    #[doc(alias = "--filter label!")]
+    pub fn without_label(mut self, label: impl Into<String>) -> Self {
+        self.filter.without.push(label.into());
         self
     }
 
@@ -144,7 +182,13 @@ impl fmt::Display for Kind {
 /// Removes what is unreferenced.
 pub(crate) fn prune(store: &Store, options: &Options) -> Result<Report> {
     store.settle()?;
-    let mut run = Run { store, dry_run: options.dry_run, report: Report::default(), gone: Gone::default() };
+    let mut run = Run {
+        store,
+        filter: &options.filter,
+        dry_run: options.dry_run,
+        report: Report::default(),
+        gone: Gone::default(),
+    };
     if options.has(Kind::Container) {
         run.containers()?;
     }
@@ -162,6 +206,7 @@ pub(crate) fn prune(store: &Store, options: &Options) -> Result<Report> {
 
 struct Run<'a> {
     store: &'a Store,
+    filter: &'a Filter,
     dry_run: bool,
     report: Report,
     gone: Gone,
@@ -183,6 +228,10 @@ impl Run<'_> {
             if state.is_running() || !handle.is_free()? {
                 continue;
             }
+            let Ok(files) = handle.files() else { continue };
+            if !self.filter.admits(Timestamp::parse(&files.config.created).ok(), &files.config.config.labels) {
+                continue;
+            }
             let bytes = container_size(self.store, &id)?;
             if self.dry_run || went(handle.remove(Force::No))? {
                 self.note(Kind::Container, id.as_str(), handle.name(), bytes);
@@ -200,7 +249,10 @@ impl Run<'_> {
             parents.extend(self.store.images().store().parent(image.id())?);
         }
         let is_dangling = |image: &Image| {
-            image.references().is_empty() && !used.contains(image.id().as_str()) && !parents.contains(image.id())
+            image.references().is_empty()
+                && !used.contains(image.id().as_str())
+                && !parents.contains(image.id())
+                && self.filter.admits(image.created(), &image.config().config.labels)
         };
         let (dangling, kept): (Vec<_>, Vec<_>) = all.into_iter().partition(is_dangling);
         let mut held = self.chains_of_containers()?;
@@ -223,6 +275,9 @@ impl Run<'_> {
 
     fn volumes(&mut self) -> Result<()> {
         for volume in self.store.volumes().list()? {
+            if !self.filter.admits(volume.created(), volume.labels()) {
+                continue;
+            }
             let bytes = size_of_tree(volume.path());
             if self.remove_volume(volume.name())? {
                 self.note(Kind::Volume, volume.name().as_str(), volume.name().as_str(), bytes);
@@ -240,8 +295,14 @@ impl Run<'_> {
 
     fn build_cache(&mut self) -> Result<()> {
         let directory = self.store.root().build_cache_dir();
-        let mut bytes = size_of_tree(&directory);
-        let records = crate::build::cache::records(self.store.root())?;
+        let mut records = crate::build::cache::records(self.store.root())?;
+        records.retain(|(_, record)| self.filter.admits_unlabelled(Some(record.created)));
+        // What `RUN --mount=type=cache` keeps has no age of its own: it goes when everything does.
+        let going = match self.filter.admits_unlabelled(None) {
+            true => entries(&directory)?,
+            false => records.iter().map(|(path, _)| path.clone()).collect(),
+        };
+        let mut bytes = going.iter().map(|path| size_of_tree(path)).sum();
         let known = self.with_ancestors(records.into_iter().map(|(_, record)| record.chain_id))?;
         if self.dry_run {
             let mut held = self.chains_of_containers()?;
@@ -257,21 +318,12 @@ impl Run<'_> {
         } else {
             // On a full disk there may be no room for the note.
             let _unclaimed = self.store.images().unclaimed(std::iter::empty(), known.iter().map(Layer::chain_id)).ok();
-            self.clear(&directory)?;
+            going.iter().try_for_each(|path| self.store.root().discard(path))?;
             let freed = self.store.images().release(known.iter().map(Layer::chain_id))?;
             bytes += freed.iter().map(Layer::size).sum::<u64>();
         }
         if bytes > 0 {
             self.note(Kind::BuildCache, "", "build cache", bytes);
-        }
-        Ok(())
-    }
-
-    /// Empties the directory of the build cache; the directory itself belongs to the layout.
-    fn clear(&self, directory: &std::path::Path) -> Result<()> {
-        let attempt = |error| Error::os(format_args!("read directory {directory:?}"), error);
-        for entry in std::fs::read_dir(directory).map_err(attempt)? {
-            self.store.root().discard(&entry.map_err(attempt)?.path())?;
         }
         Ok(())
     }
@@ -318,6 +370,13 @@ impl Run<'_> {
     fn note(&mut self, kind: Kind, id: &str, name: &str, bytes: u64) {
         self.report.objects.push(Object { kind, id: id.to_owned(), name: name.to_owned(), bytes });
     }
+}
+
+/// What is in the directory of the build cache; the directory itself belongs to the layout.
+fn entries(directory: &Path) -> Result<Vec<PathBuf>> {
+    let read =
+        || -> std::io::Result<Vec<PathBuf>> { std::fs::read_dir(directory)?.map(|entry| Ok(entry?.path())).collect() };
+    read().map_err(|error| Error::os(format_args!("read directory {directory:?}"), error))
 }
 
 /// Bytes of a container on disk: its files and its writable layer.

@@ -185,6 +185,9 @@ pub enum Command {
         /// List what would go, and its bytes
         #[arg(long)]
         dry_run: bool,
+        /// Only what is older (until=24h), has a label (label=name=value) or lacks one (label!=name)
+        #[arg(long, value_name = "FILTER")]
+        filter: Vec<String>,
         /// For Docker's sake: plywood never asks
         #[arg(short, long)]
         force: bool,

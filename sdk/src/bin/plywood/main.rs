@@ -128,7 +128,7 @@ fn act(session: &Session, command: Command) -> Outcome<ExitCode> {
         Command::Volume(volume) => done(volumes::act(session, volume)),
         Command::Doctor => doctor::examine(session),
         Command::Df => done(hygiene::df(session)),
-        Command::Prune { dry_run, force: _ } => done(hygiene::prune(session, dry_run)),
+        Command::Prune { dry_run, filter, force: _ } => done(hygiene::prune(session, dry_run, &filter)),
         Command::Fsck { repair, quick } => hygiene::fsck(session, repair, quick),
         Command::Later(words) => Err(later::refuse(&words)),
     }
