@@ -6,9 +6,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use plywood::container::{Signal, State, Stdio, Stream};
-use plywood::{ByteSize, Container, Durability, Engine, ErrorKind, Image, Mount};
+use plywood::container::{RestartPolicy, Signal, State, Stdio, Stream};
+use plywood::{ByteSize, Container, Durability, Engine, ErrorKind, Mount};
 use support::left::{await_reaper, left};
+use support::place::Place;
 use support::victim::{self, Victim, keepers, kill};
 use support::{base, sh};
 
@@ -17,34 +18,6 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// An engine on a victim's data root.
 fn open(directory: &Path) -> Engine {
     Engine::open_with(directory.join("root"), Durability::Fast).unwrap()
-}
-
-/// A data root of its own, whose containers are removed when this is dropped.
-struct Place(victim::Directory);
-
-impl Place {
-    fn new() -> Self {
-        Self(victim::Directory::new())
-    }
-
-    fn engine(&self) -> (Engine, Image) {
-        let engine = open(self.0.path());
-        let image = engine.build(&base()).unwrap();
-        (engine, image)
-    }
-
-    fn root(&self) -> PathBuf {
-        self.0.path().join("root")
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let Ok(engine) = Engine::open_with(self.root(), Durability::Fast) else { return };
-        for container in engine.containers().into_iter().flatten() {
-            let _ = container.kill_and_remove();
-        }
-    }
 }
 
 /// Waits until the only supervisor has gone.
@@ -258,9 +231,9 @@ fn what_cannot_be_kept_is_refused_and_nothing_is_left() {
     let keep = sh(&image, "true").keep();
     let table = [
         (keep.clone().stdout(Stdio::inherit()), ErrorKind::InvalidArgument),
-        (keep.clone().stdin(Stdio::piped()), ErrorKind::InvalidArgument),
+        (keep.clone().stdin(Stdio::inherit()), ErrorKind::InvalidArgument),
         (keep.clone().init(false), ErrorKind::InvalidArgument),
-        (keep.clone().tty(), ErrorKind::Unsupported),
+        (keep.clone().restart(RestartPolicy::Always).auto_remove(), ErrorKind::InvalidArgument),
         (keep.clone().cmd(["/no/such"]), ErrorKind::NotFound),
     ];
     for (definition, kind) in table {

@@ -1,6 +1,7 @@
 //! What the reaper keeps, without a heap: each message in a mapping of its own, in a list.
 
-use crate::kernel::{self, Message};
+use crate::kernel;
+use crate::socket::Message;
 
 /// The longest message, in bytes: what the SDK sends at most (`LONGEST` in `sdk/src/sys/reaper.rs`).
 pub const LARGEST: usize = 8 * 1024;

@@ -1,24 +1,33 @@
 //! The supervisor of a kept container, which outlives the program that started it.
 //!
-//! One per container. It sleeps until there is output, which it writes to the log, and until process 1 has ended; then it
-//! writes down how, removes the cgroup, and ends. It has no child: the container's init tells how the payload ended.
+//! One per container. It sleeps until there is output, which it writes to the log, until somebody speaks to it
+//! (`control.rs`), and until process 1 has ended. Then it writes down how (`report.rs`), and starts the container again
+//! where its [`Policy`] says so (`restart.rs`), or removes the cgroup, and ends. The container's init tells how the
+//! payload ended.
 //!
 //! | descriptor | what it is |
 //! |---|---|
 //! | 3 | the line to the init, which sends the payload's wait status |
 //! | 4 | pidfd of the init |
-//! | 5, 6 | standard output and error; they do not block |
+//! | 5, 6 | standard output and error, or the terminal and nothing; they do not block |
 //! | 7 | the log, open for appending |
 //! | 8 | the directory of the container |
 //! | 9 | the lock that says that somebody cares for the container; merely held |
 //! | 10 | [`Orders`] |
 //! | 11 | the lock that keeps dockerd out of the data root; merely held |
-//!
-//! Its end is one file in the container's directory, [`END`], which the next program that looks merges into the others.
+//! | 12 | the socket on which others speak to it |
+//! | 13 | where input goes; `/dev/null` for nowhere |
+//! | 14, 15 | the data root and what is to be removed there at the end, if it is |
+//! | 16 … | what a further start takes (`restart.rs`), if there may be one |
 
+use crate::control::{Clients, MOST};
 use crate::kernel;
-use crate::log::{Log, Time, decimal, put};
+use crate::log::{Log, Time};
 use crate::numbers::*;
+use crate::orders::{self, Orders};
+use crate::policy::Policy;
+use crate::report::{self, Exit, Report, Run};
+use crate::{reaper, restart, tree};
 
 const LINE: i32 = 3;
 const PROCESS: i32 = 4;
@@ -26,17 +35,13 @@ const OUTPUTS: [i32; 2] = [5, 6];
 const LOG: i32 = 7;
 const DIRECTORY: i32 = 8;
 const ORDERS: i32 = 10;
+const CONTROL: i32 = 12;
+const INPUT: i32 = 13;
+const ROOT: i32 = 14;
+const REMOVAL: i32 = 15;
 
-/// `memory.events` or `memory.oom_control` of the container's cgroup.
-const MEMORY: u8 = b'M';
-/// Cgroup that goes.
-const GROUP: u8 = b'G';
-/// Cgroup above it, which goes with the last below it.
-const ABOVE: u8 = b'P';
-
-/// How the container ended, and its name while it is written.
-const END: &[u8] = b"plywood-end.json\0";
-const NEW: &[u8] = b"plywood-end.json.new\0";
+/// The socket in the directory of the container.
+const SOCKET: &[u8] = b"plywood.sock\0";
 
 /// How much is read at a time, in bytes.
 const BLOCK: usize = 8 * 1024;
@@ -47,155 +52,245 @@ const PATIENCE: usize = 100;
 
 pub fn run() -> ! {
     kernel::block_signals();
-    let Some(orders) = Orders::map() else { kernel::exit(1) };
-    let limits = [orders.number(0), orders.number(1)];
-    let Some(mut log) = Log::new(LOG, DIRECTORY, orders.texts().next().unwrap_or_default(), limits) else {
-        kernel::exit(1)
-    };
+    let Some(orders) = Orders::map(ORDERS) else { kernel::exit(1) };
+    let limits = [orders.number(orders::LOG_SIZE), orders.number(orders::LOG_FILES)];
+    let Some(log) = Log::new(LOG, DIRECTORY, orders.log_name(), limits) else { kernel::exit(1) };
     // Before the program goes on: whoever looks finds it under this name.
     kernel::name(b"plywood-keeper\0");
     // The one that was started ends, so that the program has no child of ours that it could wait for.
-    match kernel::fork() {
+    match kernel::fork(0) {
         Ok(0) => {}
         Ok(_) => kernel::exit(0),
         Err(_) => kernel::exit(1),
     }
-    let mut outputs = OUTPUTS;
-    let mut buffer = [0_u8; BLOCK];
-    loop {
-        let [stdout, stderr] = outputs;
-        let [stdout, stderr, ended] = kernel::poll([stdout, stderr, PROCESS]);
-        for (stream, (output, ready)) in outputs.iter_mut().zip([stdout, stderr]).enumerate() {
-            if ready {
-                take(&mut log, stream, output, &mut buffer);
-            }
-        }
-        if ended {
-            break;
-        }
-    }
-    for (stream, output) in outputs.iter_mut().enumerate() {
-        let mut left = LEFT;
-        while *output >= 0 && left > 0 && take(&mut log, stream, output, &mut buffer) {
-            left = left.wrapping_sub(1);
-        }
-        log.end(stream);
-    }
-    let out_of_memory = is_out_of_memory(&orders, &mut buffer);
+    let (pid, start_time) = (orders.number(orders::PID), orders.number(orders::START_TIME));
+    let run = Some(Run { pid, start_time, started: None });
+    let report = Report { run, exit: None, restarts: 0, restarting: false, failure: None };
+    let mut keeper = Keeper {
+        orders: &orders,
+        log,
+        clients: Clients::new(CONTROL),
+        line: LINE,
+        process: PROCESS,
+        outputs: OUTPUTS,
+        report,
+        killed: out_of_memory(&orders),
+        is_cancelled: false,
+        began: kernel::uptime(),
+    };
+    keeper.serve();
     remove_groups(&orders);
-    record(&orders, status(), out_of_memory);
+    keeper.report.restarting = false;
+    keeper.report.write(DIRECTORY, &orders);
+    let _ = kernel::unlink(DIRECTORY, SOCKET.as_ptr().expose_provenance() as u64, 0);
+    keeper.clients.answer();
+    if orders.number(orders::REMOVED) != 0 {
+        remove();
+        report::tell(&orders, b"destroy", None);
+    }
     kernel::exit(0)
 }
 
-/// Reads once; whether there was something. An output at its end is closed.
-fn take(log: &mut Log<'_>, stream: usize, output: &mut i32, buffer: &mut [u8]) -> bool {
-    match kernel::read(*output, buffer) {
-        Ok(read @ 1..) => {
-            log.write(stream, buffer.get(..read).unwrap_or_default());
-            true
+struct Keeper<'a> {
+    orders: &'a Orders,
+    log: Log<'a>,
+    clients: Clients,
+    line: i32,
+    process: i32,
+    outputs: [i32; 2],
+    report: Report,
+    /// How many processes of the container the kernel has killed because memory ran out.
+    killed: u64,
+    /// Whether it is not to be started again.
+    is_cancelled: bool,
+    /// When the process was started, in milliseconds.
+    began: u64,
+}
+
+impl Keeper<'_> {
+    /// Serves the container until it has ended and is not started again.
+    fn serve(&mut self) {
+        let mut policy = Policy::new(self.orders);
+        loop {
+            if self.report.run.is_some() {
+                self.attend();
+                self.conclude();
+            }
+            let has_failed = self.report.failure.is_some() || self.report.exit.is_none_or(|exit| exit.code() != 0);
+            let ran_for = kernel::uptime().wrapping_sub(self.began);
+            let Some(pause) = policy.pause(has_failed, ran_for).filter(|_| !self.is_cancelled) else { return };
+            self.report.restarting = true;
+            self.report.write(DIRECTORY, self.orders);
+            if !self.wait(pause) {
+                return;
+            }
+            policy.count = policy.count.wrapping_add(1);
+            self.report.restarts = policy.count;
+            self.start();
         }
-        Err(EAGAIN | EINTR) => false,
-        _ => {
-            log.end(stream);
-            kernel::close(*output);
-            *output = -1;
-            false
+    }
+
+    /// Passes output on until the process has ended.
+    fn attend(&mut self) {
+        let mut buffer = [0_u8; BLOCK];
+        loop {
+            let (listener, [a, b, c, d, e, f, g, h]) = self.clients.files();
+            let [stdout, stderr] = self.outputs;
+            let all = [stdout, stderr, self.process, listener, a, b, c, d, e, f, g, h];
+            let [stdout, stderr, ended, comes, heard @ ..] = kernel::poll(all);
+            for (stream, ready) in [stdout, stderr].into_iter().enumerate() {
+                if ready {
+                    self.take(stream, &mut buffer);
+                }
+            }
+            self.hear(comes, heard);
+            if !self.report.restarting {
+                self.clients.answer();
+            }
+            if ended {
+                break;
+            }
         }
+        for stream in 0..2 {
+            let mut left = LEFT;
+            while left > 0 && self.take(stream, &mut buffer) {
+                left = left.wrapping_sub(1);
+            }
+            self.log.end(stream);
+        }
+    }
+
+    fn hear(&mut self, comes: bool, heard: [bool; MOST]) {
+        let input = if self.orders.number(orders::TERMINAL) != 0 { self.outputs[0] } else { INPUT };
+        self.is_cancelled |= self.clients.hear(comes, heard, input);
+    }
+
+    /// Reads once; whether there was something. An output at its end is closed.
+    fn take(&mut self, stream: usize, buffer: &mut [u8]) -> bool {
+        let Some(output) = self.outputs.get_mut(stream) else { return false };
+        match kernel::read(*output, buffer) {
+            Ok(read @ 1..) => {
+                let bytes = buffer.get(..read).unwrap_or_default();
+                self.log.write(stream, bytes);
+                self.clients.pass_on(stream, bytes);
+                true
+            }
+            Err(EAGAIN | EINTR) => false,
+            _ => {
+                self.log.end(stream);
+                kernel::close(*output);
+                *output = -1;
+                false
+            }
+        }
+    }
+
+    /// Takes down how the process has ended.
+    fn conclude(&mut self) {
+        let killed = out_of_memory(self.orders);
+        let started = self.report.run.and_then(|run| run.started);
+        let out_of_memory = killed > self.killed;
+        let exit = Exit { status: status(self.line), out_of_memory, started, finished: Time::now() };
+        self.killed = killed;
+        // Only those that were started here are our children.
+        while kernel::wait(-1, WNOHANG).is_some() {}
+        kernel::close(self.line);
+        kernel::close(self.process);
+        (self.line, self.process) = (-1, -1);
+        (self.report.run, self.report.exit) = (None, Some(exit));
+        report::tell(self.orders, b"die", Some((b"exitCode", exit.code())));
+        self.clients.end(exit.status, out_of_memory);
+    }
+
+    /// Waits for so many milliseconds; false if the container is not to be started again after all.
+    fn wait(&mut self, pause: u64) -> bool {
+        let until = kernel::uptime().wrapping_add(pause);
+        while !self.is_cancelled {
+            let left = until.saturating_sub(kernel::uptime());
+            if left == 0 {
+                return true;
+            }
+            let (listener, [a, b, c, d, e, f, g, h]) = self.clients.files();
+            let [comes, heard @ ..] = kernel::poll_for([listener, a, b, c, d, e, f, g, h], left);
+            self.hear(comes, heard);
+        }
+        false
+    }
+
+    fn start(&mut self) {
+        self.began = kernel::uptime();
+        let started = restart::start(self.orders);
+        self.report.restarting = false;
+        match started {
+            Ok(started) => {
+                (self.line, self.process) = (started.line, started.process);
+                if let Some(terminal) = started.terminal {
+                    kernel::close(self.outputs[0]);
+                    self.outputs[0] = terminal;
+                }
+                (self.report.run, self.report.failure) = (Some(started.run), None);
+                report::tell(self.orders, b"start", None);
+            }
+            Err(failure) => self.report.failure = Some(failure),
+        }
+        self.report.write(DIRECTORY, self.orders);
     }
 }
 
 /// How the payload ended; as if killed, if the init was, and could not tell.
-fn status() -> i32 {
+fn status(line: i32) -> i32 {
     let mut bytes = [0; 4];
-    match kernel::read(LINE, &mut bytes) {
+    match kernel::read(line, &mut bytes) {
         Ok(4) => i32::from_ne_bytes(bytes),
         _ => SIGKILL as i32,
     }
 }
 
-/// Whether the kernel killed a process of the container because memory ran out.
-fn is_out_of_memory(orders: &Orders, buffer: &mut [u8]) -> bool {
-    orders.texts().any(|order| {
-        let [MEMORY, path @ ..] = order else { return false };
-        let Ok(file) = kernel::open(AT_FDCWD, path.as_ptr().expose_provenance() as u64, 0) else { return false };
-        let read = kernel::read(file, buffer).unwrap_or(0);
-        kernel::close(file);
-        let mut lines = buffer.get(..read).unwrap_or_default().split(|byte| *byte == b'\n');
-        lines.any(|line| line.strip_prefix(b"oom_kill ").is_some_and(|count| count != b"0"))
-    })
+/// How many processes of the container the kernel has killed because memory ran out.
+fn out_of_memory(orders: &Orders) -> u64 {
+    let Some(path) = orders.each(orders::MEMORY).next() else { return 0 };
+    let Ok(file) = kernel::open(AT_FDCWD, path.as_ptr().expose_provenance() as u64, 0) else { return 0 };
+    let mut buffer = [0_u8; 512];
+    let read = kernel::read(file, &mut buffer).unwrap_or(0);
+    kernel::close(file);
+    let mut lines = buffer.get(..read).unwrap_or_default().split(|byte| *byte == b'\n');
+    lines.find_map(|line| line.strip_prefix(b"oom_kill ")).map_or(0, kernel::parse)
 }
 
 fn remove_groups(orders: &Orders) {
-    let mut tries = 0;
-    let mut busy = true;
-    while busy && tries < PATIENCE {
-        if tries > 0 {
-            kernel::pause();
+    let remove = |path: &[u8]| kernel::unlink(AT_FDCWD, path.as_ptr().expose_provenance() as u64, AT_REMOVEDIR);
+    for _ in 0..PATIENCE {
+        let mut is_busy = false;
+        orders.each(orders::GROUP).for_each(|path| is_busy |= remove(path) == Err(EBUSY));
+        if !is_busy {
+            break;
         }
-        busy = false;
-        for order in orders.texts() {
-            if let [GROUP | ABOVE, path @ ..] = order {
-                let removed = kernel::unlink(AT_FDCWD, path.as_ptr().expose_provenance() as u64, AT_REMOVEDIR);
-                busy |= removed == Err(EBUSY) && order.first() == Some(&GROUP);
+        kernel::pause();
+    }
+    orders.each(orders::ABOVE).for_each(|path| drop(remove(path)));
+}
+
+/// Removes the container, as the reaper does it for a program. What is left the next program removes that opens the data
+/// root: nobody holds the lock then.
+fn remove() {
+    let Some(size) = kernel::size_of_file(REMOVAL) else { return };
+    let Some(base) = kernel::map_shared(REMOVAL, size) else { return };
+    // SAFETY: the mapping has this size, stays, and nobody writes to it.
+    let bytes = unsafe { core::slice::from_raw_parts(base.cast_const(), size) };
+    let each = |work: &mut dyn FnMut(u8, u64)| {
+        for order in bytes.split(|byte| *byte == 0) {
+            if let [letter, text @ ..] = order {
+                work(*letter, text.as_ptr().expose_provenance() as u64);
             }
         }
-        tries = tries.wrapping_add(1);
-    }
-}
-
-/// Writes down how the container ended, by one rename.
-fn record(orders: &Orders, status: i32, out_of_memory: bool) {
-    let (mut text, mut length) = ([0_u8; 256], 0);
-    let mut out = |bytes: &[u8]| put(&mut text, &mut length, bytes);
-    out(b"{\"pid\":");
-    decimal(orders.number(2), 1, &mut out);
-    out(b",\"start_time\":");
-    decimal(orders.number(3), 1, &mut out);
-    out(b",\"wait_status\":");
-    decimal(status as u32 as u64, 1, &mut out);
-    out(if out_of_memory { b",\"out_of_memory\":true" } else { b",\"out_of_memory\":false" });
-    out(b",\"finished_at\":\"");
-    Time::now().print(&mut out);
-    out(b"\"}\n");
-    let (new, end) = (NEW.as_ptr().expose_provenance() as u64, END.as_ptr().expose_provenance() as u64);
-    // Without a file the container counts as killed, which is all that is left to be said on a full disk.
-    let Ok(file) = kernel::create(DIRECTORY, new, O_TRUNC, 0o600) else { return };
-    let is_durable = orders.number(4) != 0;
-    if !kernel::write_all(file, text.get(..length).unwrap_or_default()).is_empty() {
-        return;
-    }
-    if is_durable {
-        kernel::sync(file);
-    }
-    if kernel::rename(DIRECTORY, new, DIRECTORY, end).is_ok() && is_durable {
-        kernel::sync(DIRECTORY);
-    }
-}
-
-/// What the SDK says: five numbers of eight bytes (the size at which the log is rotated or 0, how many files are kept,
-/// number and start time of the init, 1 if a loss of power is to be survived), then texts that end with a zero byte: the
-/// name of the log, and orders of a letter and a path each.
-struct Orders {
-    bytes: &'static [u8],
-}
-
-impl Orders {
-    const NUMBERS: usize = 5 * 8;
-
-    fn map() -> Option<Self> {
-        let size = kernel::size_of_file(ORDERS).filter(|size| *size > Self::NUMBERS)?;
-        let base = kernel::map_shared(ORDERS, size)?;
-        // SAFETY: the mapping has this size, stays, and nobody writes to it any more.
-        Some(Self { bytes: unsafe { core::slice::from_raw_parts(base, size) } })
-    }
-
-    fn number(&self, at: usize) -> u64 {
-        let bytes = self.bytes.get(at.wrapping_mul(8)..).and_then(|bytes| bytes.first_chunk::<8>());
-        bytes.map_or(0, |bytes| u64::from_ne_bytes(*bytes))
-    }
-
-    /// Without their zero bytes, which follow them.
-    fn texts(&self) -> impl Iterator<Item = &'static [u8]> {
-        self.bytes.get(Self::NUMBERS..).unwrap_or_default().split(|byte| *byte == 0)
-    }
+    };
+    let mut trash = tree::Trash::new();
+    reaper::discard(ROOT, each, &mut trash);
+    restart::become_root_of_files();
+    trash.empty();
+    each(&mut |letter, path| {
+        if letter == reaper::ENTRY {
+            let _ = kernel::unlink(ROOT, path, 0);
+        }
+    });
 }

@@ -1,6 +1,7 @@
 //! System calls, by what they are for.
 
 use crate::child::{self, Frame};
+use crate::log::{decimal, put};
 use crate::numbers::*;
 
 /// A system call; the result, or the errno.
@@ -199,56 +200,20 @@ pub unsafe fn vfork(stack_top: *mut u8, frame: *mut Frame) -> Result<i32, i32> {
     if result < 0 { Err(result.wrapping_neg() as i32) } else { Ok(result as i32) }
 }
 
-/// A message and the descriptors that came with it; -1 for those that did not.
-pub struct Message<'a> {
-    pub bytes: &'a [u8],
-    pub files: [i32; 2],
-}
-
-impl Message<'_> {
-    /// Closes its descriptors.
-    pub fn close(&self) {
-        self.files.into_iter().for_each(close);
-    }
-}
-
-/// Takes the next message from a socket; `None` at its end.
-pub fn receive(socket: i32, buffer: &mut [u8]) -> Option<Message<'_>> {
-    /// struct cmsghdr with two descriptors behind it.
-    const CONTROL: u64 = 16 + 8;
-    let mut control = [0_u64; 3];
-    let vector = [buffer.as_mut_ptr().expose_provenance() as u64, buffer.len() as u64];
-    let begin = (&raw mut control).expose_provenance() as u64;
-    // struct msghdr: name, its length, vectors, their number, control, its length, flags.
-    let mut header = [0, 0, address(&vector), 1, begin, CONTROL, 0];
-    let header = (&raw mut header).expose_provenance() as u64;
-    let read = loop {
-        // SAFETY: the structs lead to buffers of ours with their sizes.
-        match unsafe { call(SYS_recvmsg, [socket as u64, header, MSG_CMSG_CLOEXEC, 0, 0, 0]) } {
-            Ok(0) => return None,
-            Ok(read) => break read as usize,
-            Err(EINTR) => {}
-            Err(_) => return None,
-        }
-    };
-    let [length, kind, files] = control;
-    let mut received = [-1, -1];
-    if kind == SOL_SOCKET | SCM_RIGHTS << 32 {
-        received[0] = files as u32 as i32;
-        if length >= CONTROL {
-            received[1] = (files >> 32) as u32 as i32;
-        }
-    }
-    buffer.get(..read).map(|bytes| Message { bytes, files: received })
-}
-
 /// Waits until one of these descriptors is ready; which of them are. -1 is none.
 pub fn poll<const N: usize>(fds: [i32; N]) -> [bool; N] {
+    poll_for(fds, u64::MAX)
+}
+
+/// The same, for so many milliseconds at most: none is ready then.
+pub fn poll_for<const N: usize>(fds: [i32; N], milliseconds: u64) -> [bool; N] {
     // struct pollfd: descriptor in 4 bytes, wanted and found events in 2 each.
     let mut polled = fds.map(|fd| u64::from(fd as u32) | (POLLIN as u64) << 32);
     let begin = (&raw mut polled).expose_provenance() as u64;
-    // SAFETY: the kernel writes to as many structs, which are ours; there is no time limit and no mask.
-    while unsafe { call(SYS_ppoll, [begin, N as u64, 0, 0, 0, 0]) } == Err(EINTR) {}
+    let time = [milliseconds / 1000, milliseconds % 1000 * 1_000_000];
+    let time = if milliseconds == u64::MAX { 0 } else { address(&time) };
+    // SAFETY: the kernel writes to as many structs, which are ours, and reads the time; there is no mask.
+    while unsafe { call(SYS_ppoll, [begin, N as u64, time, 0, 0, 0]) } == Err(EINTR) {}
     polled.map(|one| one >> 48 != 0)
 }
 
@@ -265,10 +230,42 @@ pub fn wait_for_pidfd(pidfd: i32) {
     }
 }
 
-/// Goes on in a copy of this process too; 0 there.
-pub fn fork() -> Result<u64, i32> {
+/// Goes on in a copy of this process too, with these namespaces of its own; 0 there.
+pub fn fork(namespaces: u64) -> Result<u64, i32> {
     // SAFETY: nothing is shared, and both go on with stacks of their own.
-    unsafe { call(SYS_clone, [SIGCHLD as u64, 0, 0, 0, 0, 0]) }
+    unsafe { call(SYS_clone, [SIGCHLD as u64 | namespaces, 0, 0, 0, 0, 0]) }
+}
+
+/// A descriptor of a child that has not been waited for.
+pub fn open_process(pid: i32) -> i32 {
+    // SAFETY: takes no pointer.
+    unsafe { call(SYS_pidfd_open, [pid as u64, 0, 0, 0, 0, 0]) }.map_or(-1, |fd| fd as i32)
+}
+
+/// When a process was started, in clock ticks since the start of the machine: field 22 of `/proc/<pid>/stat`.
+pub fn start_time(pid: i32) -> u64 {
+    let (mut text, mut length) = ([0_u8; 512], 0);
+    put(&mut text, &mut length, b"/proc/");
+    decimal(pid as u64, 1, &mut |digits| put(&mut text, &mut length, digits));
+    put(&mut text, &mut length, b"/stat");
+    let Ok(file) = open(AT_FDCWD, address(&text), 0) else { return 0 };
+    let read = read(file, &mut text).unwrap_or(0);
+    close(file);
+    // The second field is a name in parentheses, in which anything may stand.
+    let rest = text.get(..read).unwrap_or_default().rsplit(|byte| *byte == b')').next().unwrap_or_default();
+    rest.split(|byte| *byte == b' ').nth(20).map_or(0, parse)
+}
+
+/// The number that decimal digits are.
+pub fn parse(digits: &[u8]) -> u64 {
+    let add = |number: u64, digit: &u8| number.wrapping_mul(10).wrapping_add(u64::from(digit.wrapping_sub(b'0')));
+    digits.iter().take_while(|byte| byte.is_ascii_digit()).fold(0, add)
+}
+
+/// Lets no read or write wait.
+pub fn do_not_block(fd: i32) {
+    // SAFETY: takes no pointer.
+    let _ = unsafe { call(SYS_fcntl, [fd as u64, F_SETFL, O_NONBLOCK | O_RDWR, 0, 0, 0]) };
 }
 
 /// Allows as many open files as the host does.
@@ -396,6 +393,14 @@ pub fn now() -> [i64; 2] {
     // SAFETY: the kernel writes to the struct, which is ours; clock 0 is the time of day.
     let _ = unsafe { call(SYS_clock_gettime, [0, (&raw mut time).expose_provenance() as u64, 0, 0, 0, 0]) };
     time
+}
+
+/// Milliseconds since the start of the machine, without those in which it slept.
+pub fn uptime() -> u64 {
+    let mut time = [0_u64; 2];
+    // SAFETY: the kernel writes to the struct, which is ours; clock 1 is the monotonic one.
+    let _ = unsafe { call(SYS_clock_gettime, [1, (&raw mut time).expose_provenance() as u64, 0, 0, 0, 0]) };
+    time[0].wrapping_mul(1000).wrapping_add(time[1] / 1_000_000)
 }
 
 /// Does nothing for two milliseconds.

@@ -243,6 +243,7 @@ fn escape(text: &[u8], out: &mut dyn FnMut(&[u8])) {
 }
 
 /// A point in time, as seconds since the start of 1970 and nanoseconds.
+#[derive(Clone, Copy)]
 pub struct Time([i64; 2]);
 
 impl Time {

@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | `plywood-init` | process 1 of a container: starts the payload, passes signals on, reaps orphans | `init.rs` |
 //! | `plywood-reaper` | removes what a program leaves when it is killed | `reaper.rs` |
-//! | `plywood-keeper` | writes the log of a kept container, and how it ended | `keeper.rs`, `log.rs` |
+//! | `plywood-keeper` | writes the log of a kept container, how it ended, and starts it again | `keeper.rs`, `log.rs`, … |
 //!
 //! `sdk/build.rs` compiles it with the compiler of the SDK and for its target, the SDK carries it, and executes it from a
 //! sealed memory file: no path leads to it, and nobody can write to it. The layout of plans and their interpreter are
@@ -19,13 +19,20 @@
 extern crate self as libc;
 
 mod chunk;
+mod control;
 mod init;
 mod keeper;
 mod kernel;
 mod log;
 mod memory;
 mod numbers;
+mod orders;
+mod policy;
 mod reaper;
+mod replay;
+mod report;
+mod restart;
+mod socket;
 mod start;
 mod tree;
 

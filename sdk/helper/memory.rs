@@ -9,12 +9,12 @@ use core::cell::UnsafeCell;
 
 use crate::child::{Control, Frame};
 use crate::kernel;
-use crate::layout::{Header, REGISTERS};
+use crate::layout::{Header, PARENT, REGISTERS};
 
 /// Bytes in front of the blob.
 const ANSWER: usize = 64;
 
-/// A stack for the child that walks the plan: the interpreter needs less than 2 KiB of it.
+/// A stack for the child that shares our memory and walks the plan: the interpreter needs less than 2 KiB of it.
 #[repr(C, align(16))]
 struct Stack(UnsafeCell<[u8; SIZE]>);
 const SIZE: usize = 8192;
@@ -51,12 +51,17 @@ impl Plan {
             unsafe { word.write((blob.expose_provenance() as u64).wrapping_add(offset)) };
             number = number.wrapping_add(1);
         }
+        // Nobody's number: a child of ours that waits at a gate does not end with us.
+        let mut registers = [0; REGISTERS];
+        if let Some(parent) = registers.get_mut(usize::from(PARENT)) {
+            *parent = u64::MAX;
+        }
         let frame = Frame {
             blob,
             control: base.cast::<Control>(),
-            second_stack: 0,
-            second_stack_size: 0,
-            registers: [0; REGISTERS],
+            second_stack: STACK.0.get().expose_provenance(),
+            second_stack_size: SIZE,
+            registers,
             next: 0,
             remembered: 0,
         };
@@ -69,16 +74,25 @@ impl Plan {
         unsafe { crate::child::run(&raw mut self.frame) }
     }
 
+    /// What whoever walks it says.
+    pub fn control(&self) -> &Control {
+        // SAFETY: the answer is in front of the blob, and its fields are atomic.
+        unsafe { &*self.base.cast::<Control>() }
+    }
+
+    /// Gives the memory back.
+    pub fn unmap(self) {
+        // SAFETY: nothing refers to the mapping any more; the frame is dropped with it.
+        unsafe { kernel::unmap(self.base, self.size) };
+    }
+
     /// Walks the plan in a child; its number once it is another program, `None` if that failed.
     pub fn walk_in_child(mut self) -> Option<i32> {
         let top = STACK.0.get().cast::<u8>().wrapping_add(SIZE);
         // SAFETY: nobody else uses the stack, and frame and mapping stay until the child has let go of them.
         let child = unsafe { kernel::vfork(top, &raw mut self.frame) };
-        // SAFETY: the answer is in front of the blob, and its fields are atomic.
-        let failure = unsafe { &*self.base.cast::<Control>() };
-        let failure = failure.failure.load(core::sync::atomic::Ordering::Acquire);
-        // SAFETY: nothing refers to the mapping any more; the frame is dropped with it.
-        unsafe { kernel::unmap(self.base, self.size) };
+        let failure = self.control().failure.load(core::sync::atomic::Ordering::Acquire);
+        self.unmap();
         match (child, failure) {
             (Ok(pid), 0) => Some(pid),
             (Ok(pid), _) => {

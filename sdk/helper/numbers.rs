@@ -19,6 +19,13 @@ system_calls! {
     SYS_sendto 44 206
     SYS_getpid 39 172
     SYS_recvmsg 47 212
+    SYS_sendmsg 46 211
+    SYS_socketpair 53 199
+    SYS_accept4 288 242
+    SYS_dup3 292 24
+    SYS_memfd_create 319 279
+    SYS_pidfd_open 434 434
+    SYS_setns 308 268
     SYS_clone 56 220
     SYS_execve 59 221
     SYS_wait4 61 260
@@ -56,6 +63,17 @@ pub const MAP_SHARED: u64 = 1;
 pub const MAP_PRIVATE: u64 = 2;
 pub const MAP_ANONYMOUS: u64 = 0x20;
 pub const MSG_NOSIGNAL: u64 = 0x4000;
+pub const MSG_DONTWAIT: u64 = 0x40;
+pub const AF_UNIX: u64 = 1;
+pub const SOCK_STREAM: u64 = 1;
+pub const SOCK_SEQPACKET: u64 = 5;
+pub const SOCK_NONBLOCK: u64 = 0o4000;
+pub const SOCK_CLOEXEC: u64 = 0o2_000_000;
+pub const MFD_CLOEXEC: u64 = 1;
+pub const F_SETFL: u64 = 4;
+pub const F_DUPFD_CLOEXEC: u64 = 1030;
+pub const FUTEX_WAKE: u64 = 1;
+pub const CLONE_NEWUSER: u64 = 0x1000_0000;
 pub const PR_SET_NAME: u64 = 15;
 pub const O_WRONLY: u64 = 1;
 pub const O_RDWR: u64 = 2;

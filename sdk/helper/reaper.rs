@@ -15,9 +15,10 @@
 //! Trees are moved to the trash by one rename before they are deleted, as the SDK does it: what is left if the reaper is
 //! killed too, the next program that opens the store deletes.
 
-use crate::kernel::{self, Message};
+use crate::kernel;
 use crate::chunk;
 use crate::numbers::*;
+use crate::socket::{self, Message};
 use crate::tree;
 
 const HOST: i32 = 3;
@@ -48,12 +49,12 @@ const LINKS: u8 = b'l';
 /// Tree.
 const TREE: u8 = b'T';
 /// File that goes when all is done.
-const ENTRY: u8 = b'F';
+pub const ENTRY: u8 = b'F';
 
 pub fn run() -> ! {
     kernel::block_signals();
     // The one that was started ends, so that the program has no child of ours that it could wait for.
-    match kernel::fork() {
+    match kernel::fork(0) {
         Ok(0) => {}
         Ok(_) => kernel::exit(0),
         Err(_) => kernel::exit(1),
@@ -77,7 +78,7 @@ pub fn run() -> ! {
 /// Waits for a message; `None` once the program has ended and everything it sent is read.
 fn next(buffer: &mut [u8]) -> Option<Message<'_>> {
     let [message, _] = kernel::poll([HOST, PROGRAM]);
-    if message { kernel::receive(HOST, buffer) } else { None }
+    if message { socket::receive(HOST, buffer) } else { None }
 }
 
 fn reap(kept: &chunk::List) {
@@ -102,7 +103,7 @@ fn reap(kept: &chunk::List) {
     });
     remove_groups(kept);
     let mut trash = tree::Trash::new();
-    kept.each(|chunk| discard(chunk, &mut trash));
+    kept.each(|chunk| discard(chunk.first, |work| chunk.orders(work), &mut trash));
     trash.empty();
     // Once more: the kernel may take a moment to count an ended process out.
     remove_groups(kept);
@@ -128,30 +129,30 @@ fn remove_groups(kept: &chunk::List) {
 
 /// Moves what belongs to a container out of sight, in the order in which the SDK does it: what remains if this ends in
 /// the middle still names what is to go.
-fn discard(chunk: &chunk::Chunk, trash: &mut tree::Trash) {
+pub fn discard(root: i32, orders: impl FnOnce(&mut dyn FnMut(u8, u64)), trash: &mut tree::Trash) {
     let mut others = Others { lock: -1, directories: [-1, -1], file: 0, own: 0 };
     let mut links = -1;
-    chunk.orders(|letter, path| match letter {
-        TRASH => trash.choose(chunk.first, path),
-        LOCK => others.lock = kernel::open(chunk.first, path, O_RDWR).unwrap_or(-1),
+    orders(&mut |letter, path| match letter {
+        TRASH => trash.choose(root, path),
+        LOCK => others.lock = kernel::open(root, path, O_RDWR).unwrap_or(-1),
         SCAN => {
             let [first, second] = &mut others.directories;
             let free = if *first < 0 { first } else { second };
-            *free = kernel::open(chunk.first, path, O_DIRECTORY).unwrap_or(-1);
+            *free = kernel::open(root, path, O_DIRECTORY).unwrap_or(-1);
         }
         FILE => others.file = path,
         SELF => others.own = path,
-        LINKS => links = kernel::open(chunk.first, path, O_DIRECTORY).unwrap_or(-1),
+        LINKS => links = kernel::open(root, path, O_DIRECTORY).unwrap_or(-1),
         VOLUME => {
             if others.lock >= 0 && kernel::lock(others.lock) && !others.name(path) {
-                trash.take(chunk.first, path);
+                trash.take(root, path);
             }
         }
         LAYER => {
-            tree::remove_link(chunk.first, path, links);
-            trash.take(chunk.first, path);
+            tree::remove_link(root, path, links);
+            trash.take(root, path);
         }
-        TREE => trash.take(chunk.first, path),
+        TREE => trash.take(root, path),
         _ => {}
     });
     for fd in others.directories.into_iter().chain([others.lock, links]) {

@@ -300,6 +300,53 @@ fn attaching_shows_what_is_written_from_now_on_and_gives_the_exit_code() {
 }
 
 #[test]
+fn a_detached_shell_waits_for_whoever_attaches_and_is_left_by_its_keys() {
+    require_busybox!();
+    let bench = Bench::with_image();
+    bench.ok(&["run", "-dit", "--rm", "--name", "shell", "box:1", "sh"]);
+    let mut seat = Seat::new(bench.command(&["attach", "shell"]));
+    seat.type_in("busybox stty size; X=kept\n");
+    seat.wait_for("\n30 90\r\n");
+    assert!(seat.is_raw());
+    seat.type_in("\x10\x11");
+    seat.wait_for("read escape sequence");
+    assert_eq!(seat.end(), 0);
+    let mut seat = Seat::new(bench.command(&["attach", "--detach-keys", "ctrl-a", "shell"]));
+    seat.type_in("echo \"it is $X\"; exit 6\n");
+    seat.wait_for("\nit is kept\r\n");
+    assert_eq!(seat.end(), 6);
+    while bench.run(&["inspect", "shell"]).status.success() {
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn a_detached_command_with_a_policy_is_started_again_and_takes_input_from_whoever_attaches() {
+    require_busybox!();
+    let bench = Bench::with_image();
+    let script = "while read line; do echo \"got $line\"; [ \"$line\" = fail ] && exit 3; done";
+    let policy = ["--restart", "on-failure:1"];
+    bench.ok(&[&["run", "-di", "--name", "co"][..], &policy, &["box:1", "sh", "-c", script]].concat());
+    for count in [0, 1] {
+        let inspected = || bench.json(&["inspect", "co"]);
+        let found = |document: &serde_json::Value| {
+            let container = document.get(0).unwrap_or(document);
+            (container["RestartCount"] == count && container["State"]["Status"] == "running").then_some(())
+        };
+        while found(&inspected()).is_none() {
+            std::thread::yield_now();
+        }
+        let mut attached = bench.command(&["attach", "co"]);
+        let mut attached = attached.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        attached.stdin.take().unwrap().write_all(b"fail\n").unwrap();
+        let output = attached.wait_with_output().unwrap();
+        assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(3), &b"got fail\n"[..]));
+    }
+    assert_eq!(bench.ok(&["wait", "co"]), "3\n");
+    bench.ok(&["rm", "co"]);
+}
+
+#[test]
 fn a_shell_of_the_host_enters_a_container_that_has_one_program_and_nothing_else() {
     require_busybox!();
     let bench = Bench::new();

@@ -12,6 +12,7 @@ pub mod left;
 pub mod bundle;
 mod tarball;
 mod tmpfs;
+pub mod place;
 pub mod trace;
 pub mod victim;
 

@@ -1,16 +1,19 @@
-//! Reading what a container of this program writes, while it also goes to the log.
+//! Reading what a container of this program, or one that is kept, writes, while it also goes to the log.
 
 use std::collections::VecDeque;
 use std::fmt;
 use std::io::{self, Read};
+use std::os::fd::OwnedFd;
 use std::process::ChildStdin;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use super::create::attempted;
 use super::handle::Handle;
 use super::terminal::Terminal;
-use crate::error::{ErrorKind, Fault, Result};
-use crate::runtime::Process;
+use crate::error::{Attempt, ErrorKind, Fault, Result};
+use crate::runtime::{self, Process};
+use crate::spec::exit_status::ExitStatus;
+use crate::sys::keeper::{Line, Word};
 
 /// How far a reader may fall behind, in bytes. The container does not wait for it.
 const BEHIND: usize = 1 << 20;
@@ -27,6 +30,20 @@ pub struct Attachment {
     pub stdout: AttachedOutput,
     /// What it writes to standard error.
     pub stderr: AttachedOutput,
+    /// How it ends.
+    pub end: AttachedEnd,
+}
+
+/// How a container that is attached to has ended: known once its outputs are at their ends, if it outlives its program. One
+/// that is removed at its end tells nobody else.
+#[derive(Debug, Clone, Default)]
+pub struct AttachedEnd(Arc<OnceLock<ExitStatus>>);
+
+impl AttachedEnd {
+    /// It, if it is known.
+    pub fn get(&self) -> Option<ExitStatus> {
+        self.0.get().copied()
+    }
 }
 
 /// What a container writes to one of its streams. Reading waits for more, and ends when the container has.
@@ -112,6 +129,17 @@ impl Taps {
         });
     }
 
+    /// What follows is lost.
+    fn lose(&self) {
+        self.each(|state| state.is_behind = true);
+    }
+
+    /// Whether nobody reads.
+    fn are_alone(&self) -> bool {
+        let readers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        readers.taps.iter().all(|tap| tap.strong_count() == 0)
+    }
+
     /// Nothing will follow.
     pub(super) fn end(&self) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).has_ended = true;
@@ -159,6 +187,32 @@ impl fmt::Debug for Readers {
     }
 }
 
+/// Passes on what the supervisor says, until it or the readers have gone.
+fn relay(line: &Line, taps: &[Taps; 2], end: &AttachedEnd) {
+    let [stdout, stderr] = taps;
+    loop {
+        match line.next_word() {
+            Ok(Some(Word::Output { is_error, bytes })) => {
+                if is_error { stderr } else { stdout }.write(&bytes);
+                if taps.iter().all(Taps::are_alone) {
+                    return;
+                }
+            }
+            Ok(Some(Word::End { status, out_of_memory })) => {
+                // Nobody else sets it.
+                let _ = end.0.set(runtime::kept_status(status, out_of_memory));
+                break;
+            }
+            // It does not wait for those who do not listen.
+            Ok(None) | Err(_) => {
+                taps.iter().for_each(Taps::lose);
+                break;
+            }
+        }
+    }
+    taps.iter().for_each(Taps::end);
+}
+
 impl Handle {
     /// Its streams from now on.
     pub(crate) fn attach(&self) -> Result<Attachment> {
@@ -167,10 +221,11 @@ impl Handle {
 
     fn try_attach(&self) -> Result<Attachment> {
         if self.process().filter(Process::is_running).is_none() {
-            return Err(match self.state()? {
-                (state, _) if state.is_running() => AttachFault::Foreign.into(),
-                _ => AttachFault::NotRunning.into(),
-            });
+            if !self.state()?.0.is_running() {
+                return Err(AttachFault::NotRunning.into());
+            }
+            let line = self.supervisor()?.ok_or(AttachFault::Foreign)?;
+            return self.attach_to_kept(line);
         }
         let mut inner = self.lock();
         let [stdout, stderr] = &inner.ends.taps;
@@ -187,7 +242,26 @@ impl Handle {
         };
         let (stdout, stderr) = (read(stdout), read(stderr));
         let (stdin, terminal) = (inner.ends.stdin.take(), inner.ends.terminal.take());
-        Ok(Attachment { stdin, terminal, stdout, stderr })
+        Ok(Attachment { stdin, terminal, stdout, stderr, end: AttachedEnd::default() })
+    }
+
+    /// The streams of a container whose supervisor is at the other end of a line.
+    fn attach_to_kept(&self, line: Line) -> Result<Attachment> {
+        let input = line.attach().attempt(|| "speak to its supervisor")?;
+        let taps = [Taps::default(), Taps::default()];
+        let [stdout, stderr] = [0, 1].map(|at: usize| taps[at].read());
+        let thread = std::thread::Builder::new().name("plywood-attach".to_owned());
+        let end = AttachedEnd::default();
+        let told = end.clone();
+        thread.spawn(move || relay(&line, &taps, &told)).attempt(|| "start a thread")?;
+        let has_terminal = self.files()?.config.config.tty;
+        let is_nothing = |file: &OwnedFd| !has_terminal && rustix::pipe::fcntl_getpipe_size(file).is_err();
+        let input = input.filter(|file| !is_nothing(file));
+        let (stdin, terminal) = match (input, has_terminal) {
+            (Some(master), true) => (None, Some(Terminal::new(&master, false)?)),
+            (input, _) => (input.map(ChildStdin::from), None),
+        };
+        Ok(Attachment { stdin, terminal, stdout, stderr, end })
     }
 }
 

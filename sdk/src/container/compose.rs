@@ -12,6 +12,7 @@ use super::files::hostname_of_host;
 use super::host_config::{HostConfig, tmpfs_options};
 use super::network::NetworkMode;
 use super::record::Record;
+use super::restart::RestartPolicy;
 use super::security;
 use super::stdio::Stdio;
 use super::store::Files;
@@ -39,6 +40,8 @@ enum ComposeFault {
     Argument(String),
     #[error("mount {source_path:?} on {target:?}: there is no such file or directory on this host")]
     NoSource { source_path: String, target: String },
+    #[error("start it again when it has ended: it is not kept, or removed at its end")]
+    Restart,
     #[error("mount {0:?}: Docker's files take paths in UTF-8 only")]
     Encoding(std::path::PathBuf),
 }
@@ -63,6 +66,7 @@ impl Fault for ComposeFault {
     fn hint(&self) -> Option<String> {
         match self {
             Self::NoCommand => Some("give one with .cmd([…])".to_owned()),
+            Self::Restart => Some("a restart policy takes .keep() (--detach), and no .auto_remove() (--rm)".to_owned()),
             Self::NoSource { .. } => {
                 Some("create it first; a relative path is one in the current directory".to_owned())
             }
@@ -104,7 +108,8 @@ pub(super) fn compose<D>(
         user: user(settings, &defaults.user)?,
         tty: settings.tty,
         open_stdin: takes_input(settings),
-        stdin_once: takes_input(settings),
+        // Input of a kept one goes on from one client to the next.
+        stdin_once: takes_input(settings) && !settings.kept,
         exposed_ports: defaults.exposed_ports.iter().map(|port| (port.clone(), Value::Object(Map::new()))).collect(),
         env: env(settings, &defaults.env)?,
         cmd: command.cmd,
@@ -160,7 +165,16 @@ pub(super) fn compose<D>(
     if settings.privileged {
         (host.masked_paths, host.readonly_paths) = (Some(Vec::new()), Some(Vec::new()));
     }
-    let record = Record { statistics: settings.statistics, kept: settings.kept, ..Record::new(settings.network) };
+    host.restart_policy = settings.restart.recorded();
+    if settings.restart != RestartPolicy::No && (!settings.kept || settings.auto_remove) {
+        return Err(ComposeFault::Restart.into());
+    }
+    let record = Record {
+        statistics: settings.statistics,
+        kept: settings.kept,
+        auto_remove: settings.auto_remove,
+        ..Record::new(settings.network)
+    };
     Ok(Files { config, host, record: Some(record) })
 }
 

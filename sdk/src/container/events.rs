@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::handle::Handle;
 use super::store::Store;
 use crate::data_root::events::Told;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::spec::id::ContainerId;
 use crate::spec::time::Timestamp;
 
@@ -186,6 +186,23 @@ impl Store {
 }
 
 impl Handle {
+    /// The members of the JSON object that all of its events have, for its supervisor to tell them.
+    pub(super) fn event_members(&self) -> Result<String> {
+        let (name, image) = (self.name().to_owned(), self.image().to_owned());
+        let attributes = BTreeMap::new();
+        let event =
+            Event { time: Timestamp::now(), action: Action::Die, id: self.id().clone(), name, image, attributes };
+        let value = serde_json::to_value(&event);
+        let mut value =
+            value.map_err(|error| Error::new(ErrorKind::InvalidArgument, "tell events").with_source(error))?;
+        if let Some(members) = value.as_object_mut() {
+            members.remove("time");
+            members.remove("action");
+        }
+        let text = value.to_string();
+        Ok(text.strip_prefix('{').and_then(|text| text.strip_suffix('}')).unwrap_or_default().to_owned())
+    }
+
     /// Tells what has happened to it.
     pub(super) fn tell(&self, action: Action) {
         self.store().tell(self.id(), self.name(), self.image(), action, None);

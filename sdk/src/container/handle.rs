@@ -13,6 +13,7 @@ use super::pause::running_state;
 use super::reaper::Reaper;
 use super::record::{Record, Run, lost};
 use super::rename::Name;
+use super::restart::LastWord;
 use super::root::IdleRoot;
 use super::state::State;
 use super::stdio::{Ends, Streams, Tee};
@@ -197,14 +198,23 @@ impl Handle {
             }
             Phase::Idle => {}
         }
-        let files = self.files()?;
-        // That of a kept container that has just ended is a moment away.
-        if let Some(record) = &files.record
-            && let Some(run) = record.run.as_ref().filter(|run| record.kept && !run.is_alive())
-        {
-            return Ok((State::Exited, Some(self.recorded_end(run)?)));
+        let mut files = self.files()?;
+        // The word about a kept container that has just ended is a moment away; then it may run again, and end again.
+        while let Some(run) = files.record.as_ref().filter(|record| record.kept).and_then(|record| record.run.clone()) {
+            if run.is_alive() {
+                break;
+            }
+            let status = self.recorded_end(&run)?;
+            files = self.files()?;
+            if files.record.as_ref().and_then(|record| record.run.as_ref()) == Some(&run) {
+                return Ok((State::Exited, Some(status)));
+            }
         }
-        Ok(state_of(&files))
+        Ok(match state_of(&files) {
+            // Its supervisor was killed.
+            (State::Restarting, status) if !self.store.is_owned(&self.id)? => (State::Exited, status),
+            state => state,
+        })
     }
 
     /// Our ends of the streams, taken out.
@@ -264,17 +274,22 @@ impl Handle {
         let Some(run) = record.as_ref().and_then(|record| record.run.clone()) else {
             return match state_of(&self.files()?) {
                 (State::Created, _) => Err(HandleFault::NeverStarted { title: self.title() }.into()),
-                (_, status) => Ok(status),
+                (_, status) => {
+                    self.settle_end()?;
+                    Ok(status)
+                }
             };
         };
+        // One that is removed at its end leaves no record of that.
+        let last_word = self.last_word()?;
         if !run.wait(timeout)? {
             return Ok(None);
         }
-        let status = self.recorded_end(&run)?;
-        if record.is_some_and(|record| record.kept) {
-            // Its end goes where all ends are, unless somebody else is about to do that.
-            drop(self.own());
-        }
+        let status = match last_word.and_then(LastWord::status) {
+            Some(status) => status,
+            None => self.recorded_end(&run)?,
+        };
+        self.settle_end()?;
         Ok(Some(status))
     }
 
@@ -300,6 +315,13 @@ impl Handle {
 
     /// Sends a signal to the process, whichever program runs it. A paused one that is to be killed goes on first.
     pub(crate) fn signal(&self, signal: super::Signal) -> Result<()> {
+        if self.is_final(signal)? {
+            let was_restarting = self.state()?.0 == State::Restarting;
+            self.end_restarts()?;
+            if was_restarting && !self.state()?.0.is_running() {
+                return Ok(());
+            }
+        }
         self.send(signal)?;
         if signal == super::Signal::KILL { self.thaw() } else { Ok(()) }
     }
@@ -318,39 +340,6 @@ impl Handle {
             }
         }
         self.tell_with(Action::Kill, "signal", signal.number());
-        Ok(())
-    }
-
-    /// Lets the container stay in the store when this program ends.
-    pub(crate) fn persist(&self) -> Result<()> {
-        let mut inner = self.lock();
-        if inner.is_removed() {
-            return Err(self.removed());
-        }
-        if !inner.is_guard() {
-            return Ok(());
-        }
-        self.complete(&mut inner)?;
-        let inner = &mut *inner;
-        let is_running = inner.is_running();
-        let Some(files) = &mut inner.files else { return Ok(()) };
-        if let Some(record) = &mut files.record {
-            record.guard = false;
-        }
-        self.store.write(&self.id, files)?;
-        self.store.sync(&self.id)?;
-        inner.reaper.keep_files();
-        if !is_running {
-            inner.disown();
-        }
-        Ok(())
-    }
-
-    /// Gives a guard a writable layer of which it shares nothing with others: it may stay from here on.
-    pub(super) fn complete(&self, inner: &mut Inner) -> Result<()> {
-        self.store.layers().complete_writable(&self.id)?;
-        // What it stands on is another directory now.
-        inner.writable = None;
         Ok(())
     }
 
@@ -466,6 +455,7 @@ pub(crate) fn state_of(files: &Files) -> (State, Option<ExitStatus>) {
     match files.record.as_ref().and_then(|record| record.run.as_ref()) {
         Some(run) if run.is_alive() => (running_state(files), None),
         Some(_) => (State::Exited, Some(lost())),
+        None if state.restarting => (State::Restarting, Some(recorded())),
         None if state.dead || state.removal_in_progress => (State::Dead, Some(recorded())),
         None if state.started().is_none() && files.record.as_ref().is_none_or(|record| record.exit.is_none()) => {
             (State::Created, None)

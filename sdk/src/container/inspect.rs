@@ -9,6 +9,7 @@ use serde_json::json;
 use super::config::timestamp;
 use super::handle::Handle;
 use super::network::NetworkMode;
+use super::restart::RestartPolicy;
 use super::state::State;
 use super::store::Files;
 use crate::error::Result;
@@ -114,6 +115,16 @@ impl Details {
     /// When it last ended.
     pub fn finished_at(&self) -> Option<Timestamp> {
         self.finished_at
+    }
+
+    /// When it is started again.
+    pub fn restart_policy(&self) -> RestartPolicy {
+        RestartPolicy::of(&self.files.host.restart_policy)
+    }
+
+    /// How often it was started again since it was started.
+    pub fn restart_count(&self) -> u32 {
+        self.files.config.restart_count
     }
 
     /// What it runs: program and arguments.

@@ -43,6 +43,7 @@ mod rename;
 pub(crate) mod remove;
 mod resource;
 mod resources;
+mod restart;
 mod security;
 mod root;
 mod signal;
@@ -60,7 +61,7 @@ pub use crate::layer::changes::{Change, ChangeKind};
 pub use crate::logs::Stream;
 pub use crate::logs::read::LogLine;
 pub use crate::runtime::stats::{Cpu, Io, Memory, Network, Pids, Stats};
-pub use attach::{AttachedOutput, Attachment};
+pub use attach::{AttachedEnd, AttachedOutput, Attachment};
 pub use capability::Capability;
 pub use commit::Commit;
 pub use copy::{Archive, CopyOptions};
@@ -73,6 +74,7 @@ pub use inspect::{Details, Mounted};
 pub use logs::{Lines, Logs};
 pub use network::NetworkMode;
 pub use resource::Resource;
+pub use restart::RestartPolicy;
 pub use signal::Signal;
 pub use state::State;
 pub use stdio::{Output, Stdio};
@@ -162,8 +164,10 @@ impl<D> Container<D> {
     /// [`InUse`](crate::ErrorKind::InUse) if it is running. If the command does not exist or cannot be executed, the
     /// error's [`exit_code`](crate::Error::exit_code) is 127 or 126.
     pub fn start(&self) -> Result<()> {
-        let streams = stdio::Streams { stdin: Stdio::null(), stdout: Stdio::log(), stderr: Stdio::log() };
-        if self.handle.is_kept()? { self.handle.start_kept(&streams) } else { self.handle.start(&streams) }
+        if self.handle.is_kept()? {
+            return self.handle.start_again();
+        }
+        self.handle.start(&stdio::Streams { stdin: Stdio::null(), stdout: Stdio::log(), stderr: Stdio::log() })
     }
 
     /// Starts it with these standard streams; it ends with this program at the latest, kept or not.
@@ -447,6 +451,8 @@ impl<D> Container<D> {
     }
 
     /// Reads along what it writes from now on, beside the log, and takes what types into it.
+    ///
+    /// One of this program, or any that is [kept](Definition::keep), whichever program started it.
     ///
     /// # Errors
     /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) if it is not running or nothing goes to its log,

@@ -14,6 +14,7 @@ use super::config::Config;
 use super::store::{CONFIG_FILE, Store};
 use crate::data_root::{InFlight, Lock};
 use crate::error::{Attempt, Result};
+use crate::runtime;
 use crate::spec::id::{CacheId, ContainerId};
 use crate::spec::name::VolumeName;
 use crate::sys::cgroup::Group;
@@ -94,6 +95,18 @@ impl ProcessToBe {
         let orders: Vec<_> = orders.iter().map(|(letter, path)| (*letter, path.as_os_str().as_bytes())).collect();
         heard(self.registration.add(&orders, &[pidfd]).attempt(|| "tell the reaper of a process"));
     }
+}
+
+/// What goes with a kept container that is removed at its end: its supervisor does it, in the same words.
+pub(super) fn removal(
+    store: &Store,
+    id: &ContainerId,
+    config: &Config,
+    layer: &CacheId,
+    owner: &InFlight,
+) -> Result<runtime::Removal> {
+    let root = File::open(store.root().path()).attempt(|| format!("open {:?}", store.root().path()))?;
+    Ok(runtime::Removal { root, orders: orders(store, id, config, layer, owner) })
 }
 
 /// Of each cgroup, and of the one above it with the last of them.

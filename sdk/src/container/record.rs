@@ -27,6 +27,9 @@ pub(crate) struct Record {
     /// Whether its process outlives the program that starts it.
     #[serde(default)]
     pub(crate) kept: bool,
+    /// Whether a kept one is removed at the end of its process.
+    #[serde(default)]
+    pub(crate) auto_remove: bool,
     #[serde(default)]
     pub(crate) network: NetworkMode,
     /// Whether it is counted what it uses, whatever that costs.
@@ -69,6 +72,7 @@ impl Record {
             version: VERSION,
             guard: true,
             kept: false,
+            auto_remove: false,
             network,
             statistics: false,
             cgroup: Vec::new(),

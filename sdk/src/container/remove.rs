@@ -70,7 +70,14 @@ impl Handle {
                 Some(entry) => entry,
                 None => {
                     drop(inner);
-                    self.adopt(force)?
+                    match self.adopt(force) {
+                        // Its supervisor was faster.
+                        Err(error) if force == Force::Yes && error.kind() == ErrorKind::NotFound => {
+                            self.lock().set_removed();
+                            return Ok(());
+                        }
+                        adopted => adopted?,
+                    }
                 }
             }
         };
@@ -92,8 +99,15 @@ impl Handle {
 
     /// Becomes the owner of a container that this program did not make, to remove it.
     fn adopt(&self, force: Force) -> Result<crate::data_root::InFlight> {
-        let record = self.files()?.record;
-        let is_kept = record.as_ref().is_some_and(|record| record.kept && !record.guard);
+        if force == Force::Yes {
+            self.end_restarts()?;
+        }
+        let files = self.files()?;
+        if files.config.state.restarting && force == Force::No && self.store().is_owned(self.id())? {
+            return Err(RemoveFault::Running { title: self.title() }.into());
+        }
+        let record = files.record;
+        let is_kept = record.as_ref().is_some_and(|record| record.kept);
         if let Some(run) = record.and_then(|record| record.run).filter(Run::is_alive) {
             if force == Force::No {
                 return Err(RemoveFault::Running { title: self.title() }.into());

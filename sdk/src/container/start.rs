@@ -138,8 +138,13 @@ impl Handle {
             return Err(StartFault::Copying.into());
         }
         if inner.owner.is_none() {
-            let record = self.store().read(self.id())?.and_then(|files| files.record);
-            if record.is_some_and(|record| record.kept && record.run.is_some_and(|run| run.is_alive())) {
+            let files = self.store().read(self.id())?;
+            let is_kept_alive = |files: &Files| {
+                let run = files.record.as_ref().filter(|record| record.kept).and_then(|record| record.run.as_ref());
+                run.is_some_and(Run::is_alive)
+            };
+            let is_restarting = files.as_ref().is_some_and(|files| files.config.state.restarting);
+            if files.as_ref().is_some_and(is_kept_alive) || is_restarting && self.store().is_owned(self.id())? {
                 return Err(StartFault::Running.into());
             }
             inner.owner = Some(self.own()?);
@@ -188,7 +193,9 @@ impl Handle {
         });
         if lifetime == Lifetime::Own {
             bundle.process.ends_with_program = false;
-            let (stdio, keeper) = self.keeper(files, streams)?;
+            // What stays may be mounted by Docker, and by its supervisor again.
+            bundle.rootfs.keep();
+            let (stdio, keeper) = self.keeper(files, writable, streams)?;
             let hooks = Hooks { created, kept: Some(keeper), ..Hooks::default() };
             let process = runtime::start_with(&bundle, stdio, hooks, Box::new(|_| ()))?;
             return Ok((process, Ends::default()));
@@ -197,8 +204,7 @@ impl Handle {
             true => Some(Writer::open(&self.store().root().container_log(self.id()), log_config(files))?),
             false => None,
         };
-        let size = files.host.console_size.map(|[rows, columns]| WindowSize { rows, columns }).unwrap_or_default();
-        let (stdio, mut ends) = streams.open(log, files.config.config.tty.then_some(size))?;
+        let (stdio, mut ends) = streams.open(log, files.config.config.tty.then(|| window_size(files)))?;
         // The process keeps its container from being given up while it runs.
         let handle = Arc::clone(self);
         let on_exit = Box::new(move |status: &ExitStatus| handle.ended(*status));
@@ -211,7 +217,11 @@ impl Handle {
     /// is killed before leaves nothing.
     fn record_kept(&self, inner: &mut Inner, process: &Process, started_at: Timestamp) -> Result<()> {
         let was_guard = inner.is_guard();
-        inner.record_mut().into_iter().for_each(|record| (record.kept, record.guard) = (true, false));
+        if let Some(record) = inner.record_mut() {
+            record.kept = true;
+            // One that is removed at its end goes with its supervisor, whatever becomes of that.
+            record.guard = record.auto_remove;
+        }
         let recorded = self.record_start(inner, process, started_at).and_then(|()| self.store().sync(self.id()));
         match &recorded {
             Ok(()) => {
@@ -239,6 +249,8 @@ impl Handle {
             record.cgroup = cgroup;
             record.exit = None;
         }
+        files.config.restart_count = 0;
+        files.config.has_been_manually_stopped = false;
         files.config.state.started_at = started_at.to_string();
         files.config.has_been_started_before = true;
         self.store().write(self.id(), files)?;
@@ -398,6 +410,11 @@ fn through_dangling_links(view: &View, target: &ContainerPath) -> Result<Contain
         return Ok(target.clone());
     }
     view.destination(target.as_str())?.map_or_else(|| Ok(target.clone()), |path| ContainerPath::parse(&path))
+}
+
+/// How large its terminal is at the start.
+pub(super) fn window_size(files: &Files) -> WindowSize {
+    files.host.console_size.map(|[rows, columns]| WindowSize { rows, columns }).unwrap_or_default()
 }
 
 pub(super) fn log_config(files: &Files) -> LogConfig {

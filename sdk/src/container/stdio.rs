@@ -146,25 +146,48 @@ impl Streams {
         ![&self.stdin, &self.stdout, &self.stderr].into_iter().any(needs_us)
     }
 
-    /// Whether they have nothing to do with any program.
-    pub(super) fn are_nobodys(&self) -> bool {
-        let is_nobodys = |stdio: &Stdio| matches!(stdio.0, Choice::Null | Choice::Log);
-        [&self.stdin, &self.stdout, &self.stderr].into_iter().all(is_nobodys)
+    /// Those of a kept container that nobody has asked anything else of.
+    pub(super) fn kept(has_input: bool) -> Self {
+        let stdin = if has_input { Stdio::piped() } else { Stdio::null() };
+        Self { stdin, stdout: Stdio::log(), stderr: Stdio::log() }
     }
 
-    /// The streams of a process that outlives this program, and the other ends of its outputs.
-    pub(super) fn open_kept(&self) -> Result<(runtime::Stdio, [OwnedFd; 2])> {
+    /// Whether they can outlive any program.
+    pub(super) fn are_nobodys(&self) -> bool {
+        let is_nobodys = |stdio: &Stdio| matches!(stdio.0, Choice::Null | Choice::Log);
+        let is_input = is_nobodys(&self.stdin) || matches!(self.stdin.0, Choice::Piped);
+        is_input && is_nobodys(&self.stdout) && is_nobodys(&self.stderr)
+    }
+
+    /// The streams of a process that outlives this program, and the other ends of its outputs and of its input. Those of a
+    /// terminal come when it is there.
+    pub(super) fn open_kept(
+        &self,
+        terminal: Option<WindowSize>,
+    ) -> Result<(runtime::Stdio, [OwnedFd; 2], Option<OwnedFd>)> {
+        let nothing = || -> Result<OwnedFd> { Ok(File::open("/dev/null").attempt(|| "open /dev/null")?.into()) };
+        if let Some(size) = terminal {
+            let stdin = Input::Terminal { size, output: None };
+            let (stdout, stderr) = (runtime::Output::Null, runtime::Output::Null);
+            return Ok((runtime::Stdio { stdin, stdout, stderr }, [nothing()?, nothing()?], None));
+        }
         let open = |stdio: &Stdio| -> Result<(runtime::Output, OwnedFd)> {
             if !matches!(stdio.0, Choice::Log) {
-                let nothing = File::open("/dev/null").attempt(|| "open /dev/null")?;
-                return Ok((runtime::Output::Null, nothing.into()));
+                return Ok((runtime::Output::Null, nothing()?));
             }
             let (ours, theirs) = pipe()?;
             rustix::io::ioctl_fionbio(&ours, true).attempt(|| "set up a pipe for container output")?;
             Ok((runtime::Output::Fd(theirs), ours))
         };
         let ((stdout, out), (stderr, err)) = (open(&self.stdout)?, open(&self.stderr)?);
-        Ok((runtime::Stdio { stdin: Input::Null, stdout, stderr }, [out, err]))
+        let (stdin, input) = match &self.stdin.0 {
+            Choice::Piped => {
+                let (theirs, ours) = pipe()?;
+                (Input::Fd(theirs), Some(ours))
+            }
+            _ => (Input::Null, None),
+        };
+        Ok((runtime::Stdio { stdin, stdout, stderr }, [out, err], input))
     }
 
     /// Whether anything goes to the log.

@@ -33,16 +33,31 @@ impl Handle {
         if !state.is_running() {
             return Ok(status.unwrap_or(ExitStatus::exited(0)));
         }
-        let status = self.end_by_signal(state, timeout)?;
+        let last_word = self.last_word()?;
+        self.end_restarts()?;
+        let end = || match self.state()? {
+            (state, _) if state.is_running() => self.end_by_signal(state, timeout),
+            (_, status) => Ok(status.unwrap_or(ExitStatus::exited(0))),
+        };
+        let status = match (end(), last_word) {
+            // It was removed at its end.
+            (Err(error), Some(word)) if error.kind() == ErrorKind::NotFound => word.status().ok_or(error)?,
+            (ended, _) => ended?,
+        };
+        self.note_stop()?;
         self.tell(Action::Stop);
         Ok(status)
     }
 
-    fn end_by_signal(&self, state: State, timeout: Duration) -> Result<ExitStatus> {
+    /// The signal by which it is asked to end.
+    pub(super) fn stop_signal(&self) -> Result<Signal> {
         let wanted = self.files()?.config.config.stop_signal;
         // An image may say anything; what is no signal is not worth failing over when something has to stop.
-        let signal = wanted.and_then(|text| text.parse().ok()).unwrap_or(Signal::TERM);
-        self.signal_if_running(signal)?;
+        Ok(wanted.and_then(|text| text.parse().ok()).unwrap_or(Signal::TERM))
+    }
+
+    fn end_by_signal(&self, state: State, timeout: Duration) -> Result<ExitStatus> {
+        self.signal_if_running(self.stop_signal()?)?;
         if state == State::Paused {
             self.thaw()?;
         }

@@ -31,6 +31,7 @@ use super::config::Config;
 use super::events::Action;
 use super::handle::Handle;
 use super::host_config::HostConfig;
+use super::keep::Merged;
 use super::record::Record;
 use crate::data_root::{DataRoot, Durability, InFlight, Lock, atomic};
 use crate::error::{Attempt, Error, ErrorKind, Fault, Result};
@@ -167,15 +168,15 @@ impl Store {
         Ok(self.read_merged(id)?.map(|(files, _)| files))
     }
 
-    /// The same, and whether an end is in them that is in a file of its own so far.
-    pub(super) fn read_merged(&self, id: &ContainerId) -> Result<Option<(Files, bool)>> {
+    /// The same, and what of them is in the file of a supervisor so far.
+    pub(super) fn read_merged(&self, id: &ContainerId) -> Result<Option<(Files, Merged)>> {
         let directory = &self.root().container_dir(id);
         let Some(config) = read_json(&directory.join(CONFIG_FILE))? else { return Ok(None) };
         let host = read_json(&directory.join("hostconfig.json"))?.unwrap_or_default();
         let record = read_json(&directory.join("plywood.json"))?;
         let mut files = Files { config, host, record };
-        let has_ended = super::keep::merge(&mut files, directory)?;
-        Ok(Some((files, has_ended)))
+        let merged = super::keep::merge(&mut files, directory)?;
+        Ok(Some((files, merged)))
     }
 
     /// The configurations of all containers, complete and in the making.
@@ -379,7 +380,8 @@ impl Store {
             Some(record) => {
                 let Some(run) = run else { return Ok(()) };
                 record.close(&run, &mut files.config, super::record::lost(), Timestamp::now());
-                self.write(id, &files)
+                self.write(id, &files)?;
+                self.forget_kept(id)
             }
             None => Ok(()),
         }

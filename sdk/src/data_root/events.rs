@@ -49,6 +49,11 @@ impl DataRoot {
     }
 }
 
+/// The file that lines are appended to.
+pub(crate) fn current(root: &DataRoot) -> PathBuf {
+    directory(root.path()).join("current")
+}
+
 fn directory(root: &Path) -> PathBuf {
     own_dir(root).join("events")
 }

@@ -98,6 +98,17 @@ pub(crate) enum Rootfs {
     Directory(PathBuf),
 }
 
+impl Rootfs {
+    /// It may be mounted again, by others.
+    pub(crate) fn keep(&mut self) {
+        match self {
+            Self::Overlay { volatile, .. } => *volatile = false,
+            #[cfg(test)]
+            Self::Directory(_) => {}
+        }
+    }
+}
+
 /// One mount over the root file system.
 #[derive(Debug, Clone)]
 pub(crate) struct BundleMount {

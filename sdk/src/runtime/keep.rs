@@ -1,52 +1,100 @@
 //! Hands a container over to a supervisor of its own, which outlives this program: the helper as `plywood-keeper`.
 //!
-//! What that is given and does is described in `sdk/helper/keeper.rs`.
+//! What that is given and does is described in `sdk/helper/keeper.rs` and `orders.rs`.
 
 use std::fs::File;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::cgroup;
+use super::plan::Users;
+use super::replay::Replay;
+use super::terminal::Opening;
 use crate::error::{Attempt, Error, ErrorKind, Result};
 use crate::logs::json_file::LogConfig;
 use crate::spec::ExitStatus;
-use crate::sys::background;
 use crate::sys::cgroup::Group;
 use crate::sys::clone::Child;
 use crate::sys::wait::{End, start_time};
+use crate::sys::{background, helper};
 
 /// What a supervisor needs, beside the process.
 #[derive(Debug)]
 pub(crate) struct Keeper {
-    /// What the process writes to standard output and standard error; they do not block.
+    /// What the process writes to standard output and standard error, unless it has a terminal; they do not block.
     pub outputs: [OwnedFd; 2],
+    /// Where others may write what it reads, unless it has a terminal.
+    pub input: Option<OwnedFd>,
     /// Open for appending.
     pub log: File,
     pub log_name: String,
     pub config: LogConfig,
-    /// The directory of the container, where the log is, and where the end is written down.
+    /// The directory of the container, where the log is, and where it is written down how the container does.
     pub directory: File,
     /// The lock that says that somebody cares for the container.
     pub owner: OwnedFd,
     /// The lock that keeps dockerd out of the data root.
     pub interlock: File,
-    /// Whether the end shall survive a loss of power.
+    /// The socket on which others speak to the supervisor.
+    pub control: OwnedFd,
+    /// Whether what is written down shall survive a loss of power.
     pub is_durable: bool,
     /// The name of the container's cgroup.
     pub cgroup: String,
+    /// When it is started again.
+    pub restart: Option<Restart>,
+    /// What is removed at its end.
+    pub removal: Option<Removal>,
+    /// The file that events are told in, and the members of the JSON object that every one of them has.
+    pub events: PathBuf,
+    pub event: String,
+}
+
+/// When a container that has ended is started again.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Restart {
+    Always,
+    /// If it has failed; so often at most, 0 for as often as it takes.
+    OnFailure(u32),
+}
+
+/// What goes with a container that is removed at its end, in the words of the reaper (`sdk/helper/reaper.rs`).
+#[derive(Debug)]
+pub(crate) struct Removal {
+    pub root: File,
+    pub orders: Vec<(u8, PathBuf)>,
 }
 
 impl Keeper {
     /// Starts the supervisor; `line` leads to the init.
-    pub(super) fn begin(self, line: Option<OwnedFd>, child: &Child, group: Option<&Group>) -> Result<()> {
+    pub(super) fn begin(
+        mut self,
+        line: Option<OwnedFd>,
+        terminal: Option<Opening>,
+        child: &Child,
+        group: Option<&Group>,
+        users: Users<'_>,
+        replay: Option<Replay>,
+    ) -> Result<()> {
         let missing = || Error::new(ErrorKind::InvalidArgument, "keep a container that has no init");
         let line = line.ok_or_else(missing)?;
-        let orders = self.orders(child, group);
+        let has_terminal = terminal.is_some();
+        if let Some(terminal) = terminal {
+            let (master, _) = terminal.receive()?;
+            rustix::io::ioctl_fionbio(&master, true).attempt(|| "set up the terminal of a container")?;
+            let [stdout, _] = &mut self.outputs;
+            *stdout = master;
+        }
+        let orders = self.orders(child, group, has_terminal, replay.as_ref());
+        let removal = self.removal.as_ref().map(|removal| in_a_row(&removal.orders)).unwrap_or_default();
         let start = || {
+            let nothing = File::options().read(true).write(true).open("/dev/null")?;
             let orders = background::memory("plywood-orders", &orders)?;
+            let removal = background::memory("plywood-removal", &removal)?;
+            let nothing = nothing.as_fd();
             let [stdout, stderr] = &self.outputs;
-            let given = [
+            let mut given = vec![
                 line.as_fd(),
                 child.pidfd.as_fd(),
                 stdout.as_fd(),
@@ -56,42 +104,79 @@ impl Keeper {
                 self.owner.as_fd(),
                 orders.as_fd(),
                 self.interlock.as_fd(),
+                self.control.as_fd(),
+                self.input.as_ref().map_or(nothing, OwnedFd::as_fd),
+                self.removal.as_ref().map_or(nothing, |removal| removal.root.as_fd()),
+                removal.as_fd(),
+                match users {
+                    Users::Many(namespace) => namespace.as_fd(),
+                    Users::Host | Users::One => nothing,
+                },
             ];
+            if let Some(replay) = &replay {
+                given.extend([replay.plan.as_fd(), replay.payload.as_fd(), helper::program()?]);
+                given.extend(replay.streams.iter().map(|end| end.as_ref().map_or(nothing, OwnedFd::as_fd)));
+            }
+            let given: Vec<BorrowedFd<'_>> = given;
             background::start("plywood-keeper", &given)
         };
         start().attempt(|| "start the supervisor of a kept container")
     }
 
-    fn orders(&self, child: &Child, group: Option<&Group>) -> Vec<u8> {
-        // Nobody but us frees its number, so the file is its own.
-        let start_time = start_time(child.pid).unwrap_or(0);
+    fn orders(&self, child: &Child, group: Option<&Group>, has_terminal: bool, replay: Option<&Replay>) -> Vec<u8> {
+        let (policy, retries) = match self.restart {
+            None => (0, 0),
+            Some(Restart::Always) => (1, 0),
+            Some(Restart::OnFailure(retries)) => (2, retries),
+        };
         let numbers = [
             self.config.max_size.unwrap_or(0),
             self.config.max_file.into(),
             child.pid.into(),
-            start_time,
+            // Nobody but us frees its number, so the file is its own.
+            start_time(child.pid).unwrap_or(0),
             self.is_durable.into(),
+            policy,
+            retries.into(),
+            replay.map_or(0, |replay| replay.namespaces),
+            has_terminal.into(),
+            self.removal.is_some().into(),
         ];
-        let mut orders: Vec<u8> = numbers.into_iter().flat_map(u64::to_ne_bytes).collect();
-        orders.extend_from_slice(self.log_name.as_bytes());
-        orders.push(0);
-        let mut order = |letter: u8, path: &Path| {
-            orders.push(letter);
-            orders.extend_from_slice(path.as_os_str().as_bytes());
-            orders.push(0);
-        };
-        if let Some(memory) = group.and_then(cgroup::memory_events) {
-            order(b'M', &memory);
-        }
+        let places = replay.map_or([u64::MAX; 7], |replay| replay.numbers);
+        let mut bytes: Vec<u8> = numbers.into_iter().chain(places).flat_map(u64::to_ne_bytes).collect();
+        bytes.extend_from_slice(self.log_name.as_bytes());
+        bytes.push(0);
+        let mut orders = vec![(b'V', self.events.clone()), (b'E', PathBuf::from(&self.event))];
+        orders.extend(group.and_then(cgroup::memory_events).map(|memory| (b'M', memory)));
         // Those too that it may get when it is paused.
         let mut groups: Vec<PathBuf> = group.iter().flat_map(|group| group.directories()).map(Path::to_owned).collect();
         groups.extend(Group::candidates(&self.cgroup));
         groups.sort();
         groups.dedup();
-        groups.iter().for_each(|path| order(b'G', path));
-        groups.iter().filter_map(|path| path.parent()).for_each(|path| order(b'P', path));
-        orders
+        orders.extend(groups.iter().map(|path| (b'G', path.clone())));
+        orders.extend(groups.iter().filter_map(|path| Some((b'P', path.parent()?.to_owned()))));
+        if let Some(replay) = replay {
+            orders.extend(replay.joins.iter().map(|path| (b'J', path.clone())));
+            let [first, second] = &replay.steps;
+            let maps = replay.maps.iter().flat_map(|[groups, users]| [(b'g', groups), (b'u', users)]);
+            let steps = first.iter().map(|step| (b'1', step)).chain(second.iter().map(|step| (b'2', step)));
+            orders.extend(maps.chain(steps).map(|(letter, text)| (letter, PathBuf::from(text))));
+            orders.extend(replay.oom_score.map(|score| (b'O', PathBuf::from(score.to_string()))));
+        }
+        bytes.extend(in_a_row(&orders));
+        bytes
     }
+}
+
+/// A letter and a text each, with a zero byte behind it.
+fn in_a_row(orders: &[(u8, PathBuf)]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for (letter, text) in orders {
+        bytes.push(*letter);
+        bytes.extend_from_slice(text.as_os_str().as_bytes());
+        bytes.push(0);
+    }
+    bytes
 }
 
 /// The exit status of a payload, from the wait status that its supervisor has written down.

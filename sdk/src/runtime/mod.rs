@@ -19,6 +19,7 @@ pub mod oci;
 mod outside;
 mod plan;
 mod process;
+mod replay;
 mod rootfs;
 mod script;
 mod seccomp;
@@ -34,7 +35,7 @@ mod tools;
 pub(crate) use bundle::{
     Bundle, BundleMount, BundleSource, DEFAULT_PATH, Isolation, Limit, NetworkMode, ProcessSpec, ResolvedUser, Rootfs,
 };
-pub(crate) use keep::{Keeper, kept_status};
+pub(crate) use keep::{Keeper, Removal, Restart, kept_status};
 pub(crate) use process::Process;
 pub(crate) use rootfs::{MountedRoot, mount as mount_root, try_namespaces};
 pub(crate) use seccomp::SeccompProfile;

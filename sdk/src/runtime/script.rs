@@ -310,6 +310,11 @@ impl Steps {
         self.0.get(usize::from(step))?.candidate
     }
 
+    /// What the steps attempt, in their order.
+    pub(super) fn attempts(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|step| step.attempt.as_ref())
+    }
+
     /// Whether a step attempts this.
     pub(super) fn is(&self, step: u16, attempt: &str) -> bool {
         self.0.get(usize::from(step)).is_some_and(|step| step.attempt == attempt)

@@ -13,6 +13,7 @@ use super::keep::Keeper;
 use super::outside;
 use super::plan::{self, JOIN, Prepared, Stream, Users, beyond_standard};
 use super::process::{Membership, Process};
+use super::replay::Replay;
 use super::stdio::{Input, Output, Sink, Stdio};
 use super::supervisor::Supervisor;
 use super::target::Target;
@@ -96,6 +97,13 @@ fn start_in(
         namespaces |= namespace::USER;
     }
     let user = &bundle.process.user;
+    let replay = match &hooks.kept {
+        Some(Keeper { restart: Some(_), .. }) => {
+            let plans = [&prepared, &helped.payload];
+            Some(Replay::new(bundle, plans, &streams, users, options.namespaces, handover, group)?)
+        }
+        _ => None,
+    };
     let refused = Cell::new(None);
     let prepare = |pid, _: BorrowedFd<'_>| {
         keep(group.map_or(Ok(()), |group| cgroup::join(group, pid)), &refused)?;
@@ -109,7 +117,16 @@ fn start_in(
     let spawned = clone::spawn(&mut prepared.blob, options, prepare, created);
     let child = spawned.map_err(|failure| refused.take().unwrap_or_else(|| prepared.error(failure)))?;
     // The container's ends of the pipes: their last copies here, so that a read sees the end.
-    drop(streams);
+    let replay = match replay {
+        Some(mut replay) => {
+            replay.take(streams);
+            Some(replay)
+        }
+        None => {
+            drop(streams);
+            None
+        }
+    };
     let held = |pid, pidfd: BorrowedFd<'_>| {
         limited.map_or(Ok(()), |(group, limits)| cgroup::limit_memory(group, limits))?;
         hooks.held.map_or(Ok(()), |held| held(pid, pidfd))
@@ -117,7 +134,8 @@ fn start_in(
     ours.line = helped.go_on(&child, &bundle.process, held)?;
     let mut membership = Membership { name: bundle.cgroup.as_ref().map(|it| it.name.clone()), group: group.cloned() };
     if let Some(keeper) = hooks.kept {
-        keeper.begin(ours.line.take(), &child, group).inspect_err(|_| end(&child.pidfd))?;
+        let (line, terminal) = (ours.line.take(), ours.terminal.take());
+        keeper.begin(line, terminal, &child, group, users, replay).inspect_err(|_| end(&child.pidfd))?;
         // Its supervisor removes it.
         membership.name = None;
     }

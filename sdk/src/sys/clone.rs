@@ -353,15 +353,21 @@ fn block_signals() {
 /// Lets a process of one id be one in a user namespace it has made: writes its maps.
 #[doc(alias = "uid_map")]
 pub(crate) fn map_single(pid: u32, uid: u32, gid: u32) -> io::Result<()> {
-    let (own_uid, own_gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
     let write = |name: &str, text: String| {
         let mut file = File::options().write(true).open(format!("/proc/{pid}/{name}"))?;
         io::Write::write_all(&mut file, text.as_bytes())
     };
     // A group map needs it: dropping a group could otherwise open what its members are denied.
     write("setgroups", "deny".into())?;
-    write("gid_map", format!("{gid} {own_gid} 1"))?;
-    write("uid_map", format!("{uid} {own_uid} 1"))
+    let [groups, users] = single_maps(uid, gid);
+    write("gid_map", groups)?;
+    write("uid_map", users)
+}
+
+/// `gid_map` and `uid_map` of a user namespace in which this user is `uid` and `gid`.
+pub(crate) fn single_maps(uid: u32, gid: u32) -> [String; 2] {
+    let (own_uid, own_gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+    [format!("{gid} {own_gid} 1"), format!("{uid} {own_uid} 1")]
 }
 
 #[cfg(test)]

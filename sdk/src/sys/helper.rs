@@ -59,10 +59,7 @@ impl Line {
     /// A line to a helper that will have this plan.
     pub(crate) fn new(role: Role, plan: &Blob) -> io::Result<Self> {
         let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
-        let mut file = File::from(memory("plywood-plan", MemfdFlags::CLOEXEC)?);
-        file.write_all(&[0; ANSWER])?;
-        file.write_all(plan.bytes())?;
-        Ok(Self { ours, theirs: high(theirs)?, plan: high(file.into())?.into(), role })
+        Ok(Self { ours, theirs: high(theirs)?, plan: high(plan_file(plan)?.into())?.into(), role })
     }
 
     /// What the child needs.
@@ -100,6 +97,14 @@ impl Line {
     }
 }
 
+/// A plan as the helper reads it.
+pub(crate) fn plan_file(plan: &Blob) -> io::Result<File> {
+    let mut file = File::from(memory("plywood-plan", MemfdFlags::CLOEXEC)?);
+    file.write_all(&[0; ANSWER])?;
+    file.write_all(plan.bytes())?;
+    Ok(file)
+}
+
 /// The wait status of the payload, from an init that has ended; `None` if it could not tell.
 pub(crate) fn payload_status(line: impl AsFd) -> Option<i32> {
     let mut status = [0; 4];
@@ -110,7 +115,7 @@ pub(crate) fn payload_status(line: impl AsFd) -> Option<i32> {
 const NO_EXECUTION: &str = "this host forbids the execution of programs from memory (sysctl vm.memfd_noexec=1 or 0)";
 
 /// The program, once per process.
-pub(super) fn program() -> io::Result<BorrowedFd<'static>> {
+pub(crate) fn program() -> io::Result<BorrowedFd<'static>> {
     static FILE: OnceLock<OwnedFd> = OnceLock::new();
     if let Some(file) = FILE.get() {
         return Ok(file.as_fd());

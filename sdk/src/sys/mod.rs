@@ -7,6 +7,7 @@ mod child;
 pub(crate) mod clone;
 pub(crate) mod fs;
 pub(crate) mod helper;
+pub(crate) mod keeper;
 mod layout;
 pub(crate) mod meeting;
 pub(crate) mod mount;

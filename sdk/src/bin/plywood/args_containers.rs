@@ -55,9 +55,12 @@ pub struct Enter {
 /// What `attach` takes.
 #[derive(Debug, Args)]
 pub struct Attach {
-    /// For Docker's sake: input stays with the program that runs the container
+    /// Hand it no input
     #[arg(long)]
     pub no_stdin: bool,
+    /// The keys that leave it to itself: characters and ctrl-<letter>, between commas
+    #[arg(long, value_name = "KEYS", default_value = crate::detach_keys::DEFAULT)]
+    pub detach_keys: String,
     /// Whether signals are passed on to the container
     #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set)]
     #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true")]

@@ -111,6 +111,9 @@ pub struct Definition {
     /// Give it a terminal
     #[arg(short, long)]
     pub tty: bool,
+    /// Start it again when it ends: no, always, unless-stopped, on-failure or on-failure:RETRIES; with --detach
+    #[arg(long, value_name = "POLICY", default_value = "no")]
+    pub restart: String,
     /// Set a label
     #[arg(short, long, value_name = "KEY[=VALUE]")]
     pub label: Vec<String>,
@@ -142,8 +145,6 @@ pub struct Later {
     #[arg(long, hide = true)]
     device: Vec<String>,
     #[arg(long, hide = true)]
-    restart: Option<String>,
-    #[arg(long, hide = true)]
     health_cmd: Option<String>,
     #[arg(long, hide = true)]
     userns: Option<String>,
@@ -160,7 +161,6 @@ impl Later {
             (self.publish_all, "--publish-all", "use --network host"),
             (!self.publish.is_empty(), "--publish", "use --network host"),
             (!self.device.is_empty(), "--device", ""),
-            (self.restart.as_deref().is_some_and(|policy| policy != "no"), "--restart", ""),
             (self.health_cmd.is_some(), "--health-cmd", ""),
             (self.userns.is_some(), "--userns", ""),
             (self.pull.as_deref().is_some_and(|policy| policy == "always"), "--pull always", ""),

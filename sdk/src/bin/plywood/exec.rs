@@ -1,14 +1,15 @@
 //! `exec`: a further command in a running container. `enter`: one of the host. `attach`: what a container writes.
 
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal, Read, Write};
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 
-use plywood::Timestamp;
-use plywood::container::{self, Stdio};
+use plywood::container::{self, Attachment, Stdio};
+use plywood::{ErrorKind, Timestamp};
 
 use crate::args::Logs;
 use crate::args_containers::{Attach, Enter, Exec};
+use crate::detach_keys::DetachKeys;
 use crate::failure::{Failure, Outcome};
 use crate::run::{code, environment};
 use crate::signals::{Pending, to_container, to_process};
@@ -56,7 +57,7 @@ pub fn enter(session: &Session, wanted: &Enter) -> Outcome<ExitCode> {
     if wanted.privileged {
         command = command.privileged();
     }
-    let at_terminal = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
+    let at_terminal = io::stdin().is_terminal() && io::stdout().is_terminal();
     if at_terminal {
         let (rows, columns) = terminal::size().unwrap_or_default();
         command = command.tty_size(rows, columns);
@@ -77,14 +78,20 @@ fn stay(command: container::Exec, interactive: bool, types: bool, signals: Pendi
     Ok(code(process.wait()))
 }
 
-/// Follows the log from now on: the streams belong to the program that runs the container.
+/// Takes part in the streams of a container that outlives its program. Those of another one are its program's: its log is
+/// followed from now on.
 pub fn attach(session: &Session, wanted: Attach) -> Outcome<ExitCode> {
     // Whatever a signal lets it write is written after this.
     let since = Some(Timestamp::now().to_string());
     let signals = wanted.sig_proxy.then(Pending::hold).transpose()?;
+    let keys: DetachKeys = wanted.detach_keys.parse()?;
     let container = session.engine()?.container(&wanted.container)?;
     if !container.state()?.is_running() {
         return Err(Failure::usage(format!("attach to container {:?}: it is not running", container.name())));
+    }
+    match container.attach() {
+        Err(error) if error.kind() == ErrorKind::Unsupported => {}
+        attachment => return take_part(session, &wanted, keys, signals, attachment?),
     }
     if let Some(signals) = signals {
         signals.pass_on(None, to_container(session.engine()?.container(&wanted.container)?))?;
@@ -92,4 +99,59 @@ pub fn attach(session: &Session, wanted: Attach) -> Outcome<ExitCode> {
     let (container_name, tail, follow) = (wanted.container, "all".to_owned(), true);
     logs::print(session, &Logs { container: container_name, follow, tail, timestamps: false, since, until: None })?;
     Ok(code(container.wait()?))
+}
+
+/// Shows what a container writes and hands it what the caller types, until it has ended or the caller leaves it.
+fn take_part(
+    session: &Session,
+    wanted: &Attach,
+    keys: DetachKeys,
+    signals: Option<Pending>,
+    mut attachment: Attachment,
+) -> Outcome<ExitCode> {
+    let (terminal, status) = (attachment.terminal.take(), attachment.end.clone());
+    let takes_input = !wanted.no_stdin;
+    let raw = (takes_input && terminal.is_some() && io::stdin().is_terminal()).then(Raw::enter).transpose()?;
+    if let (Some(terminal), Some((rows, columns))) = (&terminal, terminal::size()) {
+        terminal.resize(rows, columns)?;
+    }
+    let (left, has_left) = mpsc::channel();
+    let ended = left.clone();
+    let detach = move || {
+        let _ = left.send(true);
+    };
+    match (&terminal, attachment.stdin.take()) {
+        (Some(terminal), _) if takes_input => terminal::hand_on(terminal.try_clone()?, keys, detach)?,
+        // Not among bytes that may be anything.
+        (None, Some(stdin)) if takes_input => terminal::hand_on(stdin, "".parse()?, || ())?,
+        _ => {}
+    }
+    if let Some(signals) = signals {
+        signals.pass_on(terminal, to_container(session.engine()?.container(&wanted.container)?))?;
+    }
+    let shown = std::thread::Builder::new().name("plywood-show".to_owned()).spawn(move || {
+        let stderr = attachment.stderr;
+        let errors = std::thread::spawn(move || show(stderr, io::stderr()));
+        show(attachment.stdout, io::stdout());
+        // It has said what there was to be said if it panicked.
+        let _ = errors.join();
+        let _ = ended.send(false);
+    });
+    shown.map_err(|error| Failure::os("start a thread", &error))?;
+    let leaves = has_left.recv().unwrap_or(false);
+    drop(raw);
+    if leaves {
+        // What Docker says.
+        let _ = io::stderr().write_all(b"read escape sequence\n");
+        return Ok(ExitCode::SUCCESS);
+    }
+    match status.get() {
+        Some(status) => Ok(code(status)),
+        None => Ok(code(session.engine()?.container(&wanted.container)?.wait()?)),
+    }
+}
+
+fn show(mut from: impl Read, mut to: impl Write) {
+    // Who does not read any more misses the rest.
+    let _ = io::copy(&mut from, &mut to).and_then(|_| to.flush());
 }

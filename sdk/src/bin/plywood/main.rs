@@ -17,6 +17,7 @@ mod args_security;
 mod containers;
 mod events;
 mod exec;
+mod detach_keys;
 mod doctor;
 mod failure;
 mod files;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use plywood::container::{Definition, NetworkMode, Signal, Stdio};
+use plywood::container::{Definition, NetworkMode, RestartPolicy, Signal, Stdio};
 use plywood::{ByteSize, Container, Engine, ExitStatus};
 
 use crate::args_run::{self, Create, Later, Run, Start};
@@ -53,13 +53,13 @@ pub fn run(session: &Session, run: Run) -> Outcome<ExitCode> {
 
 /// A container that outlives this program.
 fn detached(session: &Session, run: &Run) -> Outcome<()> {
+    let mut definition = kept(&run.definition)?;
     if run.rm {
-        return Err(not_yet("--detach with --rm", "remove it when it has ended"));
+        definition = definition.auto_remove();
     }
-    let definition = definition(&run.definition)?;
     let engine = session.engine()?;
     let cid_file = run.cidfile.as_deref().map(CidFile::make).transpose()?;
-    let container = definition.keep().start(&engine)?;
+    let container = definition.start(&engine)?;
     if let Some(file) = cid_file {
         file.keep(&container)?;
     }
@@ -69,7 +69,10 @@ fn detached(session: &Session, run: &Run) -> Outcome<()> {
 
 pub fn create(session: &Session, create: Create) -> Outcome<()> {
     refuse_later(&create.later)?;
-    let definition = definition(&create.definition)?;
+    let definition = match create.definition.restart.as_str() {
+        "no" => definition(&create.definition)?,
+        _ => kept(&create.definition)?,
+    };
     let engine = session.engine()?;
     let cid_file = create.cidfile.as_deref().map(CidFile::make).transpose()?;
     let mut container = definition.create(&engine)?;
@@ -127,6 +130,12 @@ fn refuse_later(later: &Later) -> Outcome<()> {
     }
 }
 
+/// One that outlives this program.
+fn kept(flags: &args_run::Definition) -> Outcome<Definition> {
+    let definition = definition(flags)?.keep();
+    Ok(if flags.interactive { definition.stdin(Stdio::piped()) } else { definition })
+}
+
 fn definition(flags: &args_run::Definition) -> Outcome<Definition> {
     let [image, command @ ..] = flags.words.as_slice() else {
         return Err(Failure::usage("an image is missing"));
@@ -153,6 +162,7 @@ fn definition(flags: &args_run::Definition) -> Outcome<Definition> {
     for (key, value) in flags.label.iter().map(|label| volumes::pair(label)) {
         definition = definition.label(key, value);
     }
+    definition = definition.restart(flags.restart.parse::<RestartPolicy>()?);
     if let Some(name) = &flags.name {
         definition = definition.name(name);
     }

@@ -6,6 +6,7 @@ use std::thread;
 use plywood::container::Terminal;
 use rustix::termios::{OptionalActions, Termios, isatty, tcgetattr, tcgetwinsize, tcsetattr};
 
+use crate::detach_keys::DetachKeys;
 use crate::failure::{Failure, Outcome};
 
 /// How much is typed at a time, at most, in bytes: what a terminal holds.
@@ -49,16 +50,30 @@ pub fn size() -> Option<(u16, u16)> {
 
 /// Types what the caller types, on a thread, as long as this program lives.
 pub fn type_into(terminal: &Terminal) -> Outcome<()> {
-    let mut terminal = terminal.try_clone()?;
+    hand_on(terminal.try_clone()?, "".parse()?, || ())
+}
+
+/// Hands on what the caller types, on a thread, until these keys are among it.
+pub fn hand_on(
+    mut to: impl Write + Send + 'static,
+    mut keys: DetachKeys,
+    detach: impl FnOnce() + Send + 'static,
+) -> Outcome<()> {
     let spawned = thread::Builder::new().name("plywood-typing".to_owned()).spawn(move || {
         let mut block = [0; BLOCK];
-        let mut keys = io::stdin().lock();
+        let mut typed = io::stdin().lock();
         loop {
-            match keys.read(&mut block) {
+            let (through, detaches) = match typed.read(&mut block) {
                 Ok(0) => break,
-                Ok(read) if terminal.write_all(&block[..read]).is_ok() => {}
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                _ => break,
+                Ok(read) => keys.type_through(&block[..read]),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(_) => break,
+            };
+            if to.write_all(&through).is_err() {
+                break;
+            }
+            if detaches {
+                return detach();
             }
         }
     });

@@ -11,6 +11,7 @@ use std::time::Duration;
 use super::environment::Variable;
 use super::network::NetworkMode;
 use super::resources::Resources;
+use super::restart::RestartPolicy;
 use super::signal::Signal;
 use super::stdio::Stdio;
 use crate::image::{Image, ImageDefinition, Layers};
@@ -90,6 +91,9 @@ pub(crate) struct Settings {
     pub(crate) statistics: bool,
     /// Whether it outlives the program.
     pub(crate) kept: bool,
+    /// Whether a kept one is removed at its end.
+    pub(crate) auto_remove: bool,
+    pub(crate) restart: RestartPolicy,
     /// The first value that could not be read.
     pub(crate) mistake: Option<String>,
 }
@@ -244,11 +248,11 @@ impl<D> Definition<D> {
     /// removed. Once started it runs on when the program ends or is killed, until its command ends; its output goes to the
     /// log and its exit status is recorded even while no program of plywood runs. Any program that opens the data root
     /// finds it by its name, waits for it, reads and follows its log, runs further commands in it and stops it. A small
-    /// process of its own (`plywood-keeper`, some 40 KiB) does that; it is in the cgroup of the program that started it. If
+    /// process of its own (`plywood-keeper`, some 50 KiB) does that; it is in the cgroup of the program that started it. If
     /// it is killed, the next program that opens the data root kills the container.
     ///
-    /// Standard input can only be null, and the outputs null or log; `output` and `status`, which wait and remove, keep
-    /// nothing. An [init](Self::init) is required, and a data root that is not temporary. It does not survive a reboot.
+    /// Standard input can be null, or [`Stdio::piped`]: then whoever [attaches](super::Container::attach) writes to it, and
+    /// it never ends. The outputs can be null or log. `output` and `status`, which wait and remove, keep nothing. An [init](Self::init) is required, and a data root that is not temporary. It does not survive a reboot.
     ///
     /// ```no_run
     /// # use plywood::{Container, Engine};
@@ -263,6 +267,21 @@ impl<D> Definition<D> {
     #[doc(alias = "docker run -d")]
     pub fn keep(mut self) -> Self {
         self.settings.kept = true;
+        self
+    }
+
+    /// Starts it again when it ends; it must be [kept](Self::keep). Default: [`RestartPolicy::No`].
+    #[doc(alias = "--restart")]
+    pub fn restart(mut self, policy: RestartPolicy) -> Self {
+        self.settings.restart = policy;
+        self
+    }
+
+    /// Removes the container, with its volumes that have no name, when it has ended: by its supervisor, if it is
+    /// [kept](Self::keep). Whoever is not is removed with its handle anyway. Not together with a restart policy.
+    #[doc(alias = "--rm")]
+    pub fn auto_remove(mut self) -> Self {
+        self.settings.auto_remove = true;
         self
     }
 

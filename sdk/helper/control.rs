@@ -1,0 +1,109 @@
+//! Those who speak to the supervisor of a container: programs that have its data root open.
+//!
+//! | message | means |
+//! |---|---|
+//! | `s` | the container is to end, and is not to be started again; answered with `.` once that is so |
+//! | `a` | attach: answered with `a` and the descriptor of its input, if it has one; output follows |
+//! | `w` | wait: answered with `w`; only the end follows |
+//! | `0`, `1` and bytes | what the container has written to standard output or error |
+//! | `e`, status | its process has ended, with this wait status in four bytes, and one more that is 1 if memory ran out |
+//!
+//! Nobody is waited for: who does not take a message at once hears nothing any more.
+
+use crate::kernel;
+use crate::socket;
+
+/// How many may speak or listen at the same time.
+pub const MOST: usize = 8;
+
+#[derive(Clone, Copy)]
+struct Client {
+    file: i32,
+    /// Whether it hears what the container writes, and how that ends.
+    listens: bool,
+    waits: bool,
+    /// Whether it has asked for the end, and hears when it is there.
+    asks: bool,
+}
+
+const NOBODY: Client = Client { file: -1, listens: false, waits: false, asks: false };
+
+pub struct Clients {
+    listener: i32,
+    clients: [Client; MOST],
+}
+
+impl Clients {
+    pub fn new(listener: i32) -> Self {
+        Self { listener, clients: [NOBODY; MOST] }
+    }
+
+    /// What to wait for: the next one who comes, unless there is no room, and those who are there.
+    pub fn files(&self) -> (i32, [i32; MOST]) {
+        let files = self.clients.map(|client| client.file);
+        (if files.contains(&-1) { self.listener } else { -1 }, files)
+    }
+
+    /// Hears those who are ready; whether one wants the container to end. `input` is where its input goes.
+    pub fn hear(&mut self, comes: bool, ready: [bool; MOST], input: i32) -> bool {
+        let mut ends = false;
+        for (client, _) in self.clients.iter_mut().zip(ready).filter(|(_, ready)| *ready) {
+            let mut word = [0; 1];
+            match socket::receive(client.file, &mut word) {
+                Some(message) if message.bytes == b"s" => {
+                    client.asks = true;
+                    ends = true;
+                }
+                Some(message) if message.bytes == b"w" => {
+                    client.waits = socket::deliver(client.file, [b"w", b""], -1);
+                }
+                Some(message) if message.bytes == b"a" => {
+                    client.listens = socket::deliver(client.file, [b"a", b""], input);
+                }
+                Some(message) => message.close(),
+                None => client.leave(),
+            }
+        }
+        if comes
+            && let Some(free) = self.clients.iter_mut().find(|client| client.file < 0)
+            && let Some(file) = socket::accept(self.listener)
+        {
+            *free = Client { file, ..NOBODY };
+        }
+        ends
+    }
+
+    /// Answers those who want it to end.
+    pub fn answer(&mut self) {
+        for client in self.clients.iter_mut().filter(|client| client.asks) {
+            socket::deliver(client.file, [b".", b""], -1);
+            client.asks = false;
+        }
+    }
+
+    /// Passes output on.
+    pub fn pass_on(&mut self, stream: usize, bytes: &[u8]) {
+        let mark: &[u8] = if stream == 0 { b"0" } else { b"1" };
+        for client in self.clients.iter_mut().filter(|client| client.listens) {
+            if !socket::deliver(client.file, [mark, bytes], -1) {
+                client.leave();
+            }
+        }
+    }
+
+    /// Says that the process has ended.
+    pub fn end(&mut self, status: i32, out_of_memory: bool) {
+        let [a, b, c, d] = status.to_ne_bytes();
+        for client in self.clients.iter_mut().filter(|client| client.listens || client.waits) {
+            socket::deliver(client.file, [b"e", &[a, b, c, d, u8::from(out_of_memory)]], -1);
+            client.leave();
+        }
+    }
+}
+
+impl Client {
+    fn leave(&mut self) {
+        kernel::close(self.file);
+        *self = NOBODY;
+    }
+}

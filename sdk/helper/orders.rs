@@ -1,0 +1,85 @@
+//! What the SDK tells the supervisor of a kept container, in a file in memory: `sdk/src/runtime/keep.rs` writes it.
+//!
+//! Numbers of eight bytes, in the order of the constants here, then texts that end with a zero byte: the name of the log,
+//! and orders of a letter and a text each.
+
+use crate::kernel;
+
+/// The size at which the log is rotated, 0 for never, and how many files are kept.
+pub const LOG_SIZE: usize = 0;
+pub const LOG_FILES: usize = 1;
+/// Number and start time of the init.
+pub const PID: usize = 2;
+pub const START_TIME: usize = 3;
+/// 1 if a loss of power is to be survived.
+pub const DURABLE: usize = 4;
+/// [`ALWAYS`], [`ON_FAILURE`] or neither; and how often at most, 0 for as often as it takes.
+pub const POLICY: usize = 5;
+pub const RETRIES: usize = 6;
+/// Namespaces that the first child of the plan is started with.
+pub const NAMESPACES: usize = 7;
+/// 1 if the container has a terminal.
+pub const TERMINAL: usize = 8;
+/// 1 if it is removed at its end.
+pub const REMOVED: usize = 9;
+/// The numbers that the plan knows these by: three streams, user namespace, line, plan of the payload, and the helper.
+pub const PLACES: usize = 10;
+const NUMBERS: usize = (PLACES + 7) * 8;
+
+pub const ALWAYS: u64 = 1;
+pub const ON_FAILURE: u64 = 2;
+
+/// `memory.events` or `memory.oom_control` of the container's cgroup.
+pub const MEMORY: u8 = b'M';
+/// Cgroup that goes.
+pub const GROUP: u8 = b'G';
+/// Cgroup above it, which goes with the last below it.
+pub const ABOVE: u8 = b'P';
+/// `cgroup.procs` of a cgroup that the container's process joins.
+pub const JOIN: u8 = b'J';
+/// What is written to `gid_map` and `uid_map` of a process in a user namespace of its own.
+pub const GROUPS: u8 = b'g';
+pub const USERS: u8 = b'u';
+/// What is written to `oom_score_adj`.
+pub const SCORE: u8 = b'O';
+/// The file that events are told in, and the members of the JSON object that every event of this container has.
+pub const EVENTS: u8 = b'V';
+pub const EVENT: u8 = b'E';
+/// What each step of the plan of the container and of that of the payload attempts, as it stands in a JSON string.
+pub const STEP: u8 = b'1';
+pub const PAYLOAD_STEP: u8 = b'2';
+
+pub struct Orders {
+    bytes: &'static [u8],
+}
+
+impl Orders {
+    pub fn map(file: i32) -> Option<Self> {
+        let size = kernel::size_of_file(file).filter(|size| *size > NUMBERS)?;
+        let base = kernel::map_shared(file, size)?;
+        // SAFETY: the mapping has this size, stays, and nobody writes to it any more.
+        Some(Self { bytes: unsafe { core::slice::from_raw_parts(base, size) } })
+    }
+
+    pub fn number(&self, at: usize) -> u64 {
+        let bytes = self.bytes.get(at.wrapping_mul(8)..).and_then(|bytes| bytes.first_chunk::<8>());
+        bytes.map_or(0, |bytes| u64::from_ne_bytes(*bytes))
+    }
+
+    /// Without their zero bytes, which follow them.
+    fn texts(&self) -> impl Iterator<Item = &'static [u8]> {
+        self.bytes.get(NUMBERS..).unwrap_or_default().split(|byte| *byte == 0)
+    }
+
+    pub fn log_name(&self) -> &'static [u8] {
+        self.texts().next().unwrap_or_default()
+    }
+
+    /// The texts of the orders with a letter; a zero byte follows each.
+    pub fn each(&self, letter: u8) -> impl Iterator<Item = &'static [u8]> {
+        self.texts().skip(1).filter_map(move |order| match order {
+            [first, text @ ..] if *first == letter => Some(text),
+            _ => None,
+        })
+    }
+}
