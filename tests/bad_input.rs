@@ -150,7 +150,7 @@ fn a_name_that_is_taken_is_refused_with_its_holder() {
 }
 
 #[test]
-fn names_that_are_none_are_refused() {
+fn r19_names_that_are_none_are_refused() {
     let engine = engine();
     let image = image(&engine);
     let long = "x".repeat(300);

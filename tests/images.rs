@@ -139,7 +139,7 @@ fn a_compressed_archive_loads_from_a_reader() {
 }
 
 #[test]
-fn a_name_that_another_image_has_is_kept_unless_told_otherwise() {
+fn r14_a_name_that_another_image_has_is_kept_unless_told_otherwise() {
     let from = engine();
     furnished(&from);
     let mut archive = Vec::new();

@@ -39,7 +39,7 @@ const SERVE: &str =
     "trap 'echo bye; exit 7' TERM; trap 'echo heard' USR1; echo ready; while :; do sleep 60 & wait; done";
 
 #[test]
-fn it_survives_its_program_and_any_other_has_all_of_it() {
+fn c08_it_survives_its_program_and_any_other_has_all_of_it() {
     if let Some(directory) = victim::directory() {
         let engine = open(&directory);
         let image = engine.build(&base()).unwrap();
@@ -49,7 +49,7 @@ fn it_survives_its_program_and_any_other_has_all_of_it() {
         victim::wait();
     }
     let place = Place::new();
-    let mut victim = Victim::start("it_survives_its_program_and_any_other_has_all_of_it", place.0.path());
+    let mut victim = Victim::start("c08_it_survives_its_program_and_any_other_has_all_of_it", place.0.path());
     let pid: u32 = victim.hear().unwrap().parse().unwrap();
     let reaper = victim.reaper();
     victim.kill();

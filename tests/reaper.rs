@@ -55,11 +55,11 @@ fn is_left_by(name: &str, end: impl FnOnce(Victim)) {
 }
 
 #[test]
-fn a_killed_program_leaves_nothing() {
+fn c07_a_killed_program_leaves_nothing() {
     if let Some(directory) = victim::directory() {
         live(&directory, || victim::wait());
     }
-    is_left_by("a_killed_program_leaves_nothing", Victim::kill);
+    is_left_by("c07_a_killed_program_leaves_nothing", Victim::kill);
 }
 
 #[test]

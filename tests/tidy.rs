@@ -184,3 +184,66 @@ fn nothing_is_left_undone() {
         }
     }
 }
+
+/// Cases of the design that have a test carrying their names, as in `r6_…` or `i02_r31_…`.
+const CASES: &str = "
+    i01 i02 i03 i04 i05 i06 i08 i10 i11 i12 i13
+    c07 c08 c09 c10 c12 c13 c16
+    r1 r2 r6 r7 r8 r9 r10 r11 r12 r13 r14 r19 r21 r22 r28 r29 r30 r31 r32 r33 r34 r35 r36 r39 r40
+    x08
+";
+
+#[test]
+fn each_case_of_the_design_has_a_test_of_its_name() {
+    let mut named = BTreeSet::new();
+    for dir in ["sdk", "tests"] {
+        for file in rust_files(&workspace().join(dir)) {
+            let text = fs::read_to_string(file).unwrap();
+            for (_, rest) in text.match_indices("#[test]\n").map(|(at, mark)| text.split_at(at + mark.len())) {
+                let name = rest.trim_start().strip_prefix("fn ").unwrap_or_default();
+                let is_case = |word: &&str| {
+                    word.strip_prefix(['i', 'c', 'r', 'x']).is_some_and(|digits| digits.parse::<u8>().is_ok())
+                };
+                named.extend(name.split('_').take_while(is_case).map(str::to_owned));
+            }
+        }
+    }
+    let missing: Vec<&str> = CASES.split_whitespace().filter(|case| !named.contains(*case)).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+    let cases: BTreeSet<&str> = CASES.split_whitespace().collect();
+    let unlisted: Vec<&String> = named.iter().filter(|name| !cases.contains(name.as_str())).collect();
+    assert!(unlisted.is_empty(), "they belong into the list: {unlisted:?}");
+}
+
+/// What stands for memory, locks, texts and panics: a child that shares the memory of its program has none of it.
+const NOT_IN_A_CHILD: [&str; 14] = [
+    "std::",
+    "alloc",
+    "Box",
+    "Vec",
+    "String",
+    "Mutex",
+    "Once",
+    "format!",
+    "print",
+    "write!",
+    "unwrap",
+    "expect(",
+    "panic",
+    "impl Drop",
+];
+
+#[test]
+fn r35_a_child_is_made_of_the_core_library_and_system_calls() {
+    let text = fs::read_to_string(workspace().join("sdk/src/sys/child.rs")).unwrap();
+    for (number, line) in text.lines().enumerate() {
+        let code = line.split("//").next().unwrap_or_default();
+        let found = NOT_IN_A_CHILD.iter().find(|word| code.contains(**word));
+        assert!(found.is_none(), "child.rs:{}: {found:?}", number + 1);
+        // Of the C library it has constants, and no function.
+        for (at, path) in code.match_indices("libc::") {
+            let name = first_segment(&code[at + path.len()..]);
+            assert!(name.starts_with(char::is_uppercase), "child.rs:{}: libc::{name}", number + 1);
+        }
+    }
+}

@@ -279,7 +279,7 @@ fn events_of_other_programs_are_seen_as_they_happen() {
 fn attaching_shows_what_is_written_from_now_on_and_gives_the_exit_code() {
     require_busybox!();
     let bench = Bench::with_image();
-    let script = "echo before; trap 'echo told; exit 4' USR1; while :; do busybox sleep 0.05; done";
+    let script = "trap 'echo told; exit 4' USR1; echo before; while :; do busybox sleep 0.05; done";
     let mut web = bench.start(&["run", "--name", "web", "box:1", "sh", "-c", script]);
     assert_eq!(web.read_line(), "before");
     let mut attached = bench.start(&["attach", "web"]);

@@ -5,4 +5,5 @@ mod isolation;
 mod lifetime;
 mod mounts;
 mod seccomp;
+mod spawn;
 mod support;

@@ -371,4 +371,6 @@ pub(crate) fn single_maps(uid: u32, gid: u32) -> [String; 2] {
 }
 
 #[cfg(test)]
+pub(crate) mod heap;
+#[cfg(test)]
 mod tests;

@@ -154,7 +154,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nobody_can_write_to_the_program() {
+    fn r1_nobody_can_write_to_the_program() {
         let file = File::from(program().unwrap().try_clone_to_owned().unwrap());
         assert_eq!(file.metadata().unwrap().len(), PROGRAM.len() as u64);
         assert!(file.write_at(b"x", 0).is_err() && file.set_len(0).is_err());

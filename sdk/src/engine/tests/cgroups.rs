@@ -157,7 +157,7 @@ fn a_host_program_outlives_containers_with_hardly_any_memory() {
 }
 
 #[test]
-fn a_fork_bomb_ends_at_its_limit_and_the_host_goes_on() {
+fn i12_r40_a_fork_bomb_ends_at_its_limit_and_the_host_goes_on() {
     require_containers!();
     let (engine, image) = engine();
     if !has_cgroups(&engine) {

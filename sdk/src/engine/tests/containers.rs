@@ -151,7 +151,7 @@ fn a_container_runs_is_entered_and_stops() {
 }
 
 #[test]
-fn stop_kills_what_does_not_listen_after_the_grace_period() {
+fn c16_stop_kills_what_does_not_listen_after_the_grace_period() {
     require_containers!();
     let (engine, image) = engine();
     let container = Container::of(&image)

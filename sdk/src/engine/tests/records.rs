@@ -69,7 +69,7 @@ fn the_files_are_what_dockerd_wants() {
 }
 
 #[test]
-fn the_modes_are_dockers() {
+fn r22_the_modes_are_dockers() {
     let (engine, image) = engine();
     let container = Container::of(&image).create(&engine).unwrap();
     let directory = engine.path().join("containers").join(container.id().as_str());
@@ -131,7 +131,7 @@ fn inspect_has_the_shape_of_docker() {
 }
 
 #[test]
-fn labels_of_an_image_are_text_and_nothing_else() {
+fn r13_labels_of_an_image_are_text_and_nothing_else() {
     require_containers!();
     let (engine, _) = engine();
     let labels =

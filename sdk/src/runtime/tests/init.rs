@@ -144,7 +144,7 @@ fn no_descriptor_but_the_standard_ones_reaches_the_payload() {
 }
 
 #[test]
-fn orphans_are_reaped_by_the_init_and_only_by_it() {
+fn c16_orphans_are_reaped_by_the_init_and_only_by_it() {
     require_containers!();
     let tree = Tree::new();
     let zombies = "grep -q '^State:.Z' /proc/[0-9]*/status 2>/dev/null";

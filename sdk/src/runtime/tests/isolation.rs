@@ -9,7 +9,7 @@ use crate::sys::capability::CapabilitySet;
 use crate::sys::userns::keeps_owners;
 
 #[test]
-fn environment_directory_and_host_name_are_its_own() {
+fn i06_environment_directory_and_host_name_are_its_own() {
     require_containers!();
     let tree = Tree::new();
     let mut bundle = tree.bundle(["sh", "-c", "env; pwd; hostname; umask"]);
@@ -38,7 +38,7 @@ fn users_and_groups_are_as_asked_for() {
 }
 
 #[test]
-fn only_standard_descriptors_are_passed_on() {
+fn r2_only_standard_descriptors_are_passed_on() {
     require_containers!();
     let tree = Tree::new();
     let file = std::fs::File::open("/").unwrap();
@@ -55,7 +55,7 @@ fn only_standard_descriptors_are_passed_on() {
 }
 
 #[test]
-fn capabilities_are_the_default_for_root_and_none_for_others() {
+fn r9_capabilities_are_the_default_for_root_and_none_for_others() {
     require_containers!();
     let tree = Tree::new();
     let sets = |uid, capabilities| {
@@ -83,7 +83,7 @@ fn new_privileges_can_be_allowed() {
 }
 
 #[test]
-fn signals_are_as_a_fresh_program_expects_them() {
+fn i06_signals_are_as_a_fresh_program_expects_them() {
     require_containers!();
     let tree = Tree::new();
     // The Rust runtime ignores SIGPIPE in this process.
@@ -117,7 +117,7 @@ fn the_hosts_network_is_shared_on_request() {
 }
 
 #[test]
-fn masked_paths_are_empty_and_read_only_paths_refuse_writes() {
+fn i02_r31_masked_paths_are_empty_and_read_only_paths_refuse_writes() {
     require_containers!();
     let tree = Tree::new();
     for path in ["/proc/kcore", "/proc/keys", "/proc/timer_list", "/proc/interrupts"] {
@@ -156,7 +156,7 @@ fn the_devices_are_the_documented_ones() {
 }
 
 #[test]
-fn links_in_place_of_proc_sys_and_dev_are_refused() {
+fn r7_links_in_place_of_proc_sys_and_dev_are_refused() {
     require_containers!();
     for name in ["proc", "sys", "dev"] {
         let tree = Tree::new();

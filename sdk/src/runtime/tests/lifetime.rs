@@ -226,7 +226,7 @@ fn a_background_process_of_exec_does_not_hold_up_wait() {
 }
 
 #[test]
-fn a_container_that_is_killed_while_processes_join_is_an_error_or_a_killed_process() {
+fn r34_a_container_that_is_killed_while_processes_join_is_an_error_or_a_killed_process() {
     require_containers!();
     let tree = Tree::new();
     let process = start_quiet(&tree.bundle(["sleep", "1000"])).unwrap();
@@ -312,7 +312,7 @@ fn a_container_ends_with_a_killed_host_program() {
 }
 
 #[test]
-fn a_host_program_that_ignores_the_end_of_its_children_sees_their_exit_codes() {
+fn c13_a_host_program_that_ignores_the_end_of_its_children_sees_their_exit_codes() {
     require_containers!();
     if std::env::var_os(HOST).is_some() {
         crate::sys::wait::ignore_children();
@@ -332,7 +332,7 @@ fn a_host_program_that_ignores_the_end_of_its_children_sees_their_exit_codes() {
         // An older kernel forgets: the code is 255 then.
         return;
     }
-    let test = "a_host_program_that_ignores_the_end_of_its_children_sees_their_exit_codes";
+    let test = "c13_a_host_program_that_ignores_the_end_of_its_children_sees_their_exit_codes";
     let done = host_program(test).output().unwrap();
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
 }

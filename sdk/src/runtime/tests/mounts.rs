@@ -25,7 +25,7 @@ fn changes_go_to_the_upper_directory_only() {
 }
 
 #[test]
-fn many_layers_and_long_paths_are_mounted_by_both_interfaces() {
+fn r39_many_layers_and_long_paths_are_mounted_by_both_interfaces() {
     require_containers!();
     let tree = Tree::new();
     let long = tree.path(&format!("{}/{}", "x".repeat(200), "y".repeat(200)));
@@ -106,7 +106,7 @@ fn binds_of_files_and_directories_are_mounted_in_order() {
 }
 
 #[test]
-fn a_read_only_bind_is_read_only_in_submounts_too() {
+fn i08_a_read_only_bind_is_read_only_in_submounts_too() {
     require_containers!();
     let tree = Tree::new();
     let mut bundle = tree.bundle(["sh", "-c", "test -d /host/shm && ! touch /host/shm/plywood-must-not-exist"]);
@@ -176,7 +176,7 @@ fn memory_has_the_size_and_mode_that_were_asked_for() {
 }
 
 #[test]
-fn device_nodes_of_an_image_cannot_be_opened() {
+fn r30_device_nodes_of_an_image_cannot_be_opened() {
     require_containers!();
     if !is_root() {
         return;

@@ -60,13 +60,13 @@ mod every_call {
     }
 
     #[test]
-    fn of_x86_64_answers_as_documented() {
+    fn i04_of_x86_64_answers_as_documented() {
         require_containers!();
         check("native", "native");
     }
 
     #[test]
-    fn of_a_program_of_32_bits_answers_as_documented() {
+    fn i04_of_a_program_of_32_bits_answers_as_documented() {
         require_containers!();
         // User-Mode Linux, where CI tries another kernel, has no other numbers than its own: by whatever instruction a
         // program calls it, the number counts as one of x86_64, for the call as for the filter.
@@ -75,7 +75,7 @@ mod every_call {
     }
 
     #[test]
-    fn of_x32_answers_as_documented() {
+    fn i04_of_x32_answers_as_documented() {
         require_containers!();
         check("x32", "x32");
     }
@@ -128,7 +128,7 @@ fn a_filter_holds_where_new_privileges_are_allowed() {
 
 /// I05, R8: nothing that begins an escape by namespaces of one's own.
 #[test]
-fn namespaces_can_neither_be_made_nor_joined() {
+fn i05_r8_namespaces_can_neither_be_made_nor_joined() {
     require_containers!();
     let tree = Tree::new();
     let join = ["nsenter -t 1 -m true", "nsenter -t 1 -U true"];
