@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::Checker;
 use crate::ast::{Command, FlagValue, Form, Instruction, Text};
 use crate::finding::Finding;
-use crate::{duration, grammar, port, suggest};
+use crate::{duration, grammar, port, shell, suggest};
 
 /// Mount types and the keys each takes besides `type`; the first name of a group is the one to write.
 const MOUNTS: [(&str, &[&str]); 5] = [
@@ -32,8 +32,7 @@ impl Checker<'_> {
     pub(super) fn run(&mut self, instruction: &Instruction, command: &Command) {
         match command {
             Command::Exec(args) if args.is_empty() => self.empty_command(instruction),
-            Command::Exec(_) => {}
-            Command::Shell(scripts) => scripts.iter().for_each(|script| self.script(script)),
+            command => self.command(command),
         }
         for flag in &instruction.flags {
             match (flag.name.value.as_str(), &flag.value) {
@@ -49,8 +48,29 @@ impl Checker<'_> {
         }
     }
 
+    /// A command, which may be a script.
+    pub(super) fn command(&mut self, command: &Command) {
+        if let Command::Shell(scripts) = command {
+            scripts.iter().for_each(|script| self.script(script));
+        }
+    }
+
     fn script(&mut self, script: &Text) {
         let Some(text) = script.known() else { return };
+        let before = self.findings.len();
+        self.characters(script, text);
+        // A quote that is none explains what the shell would stumble over.
+        if self.findings.len() > before || !self.has_posix_shell {
+            return;
+        }
+        if let Err(problem) = shell::read(text) {
+            let mut finding = Finding::error("shell_syntax", script.place, format!("shell: {}", problem.message));
+            finding.note = problem.note;
+            self.report(finding.maybe_help(problem.help).at(problem.range));
+        }
+    }
+
+    fn characters(&mut self, script: &Text, text: &str) {
         let slashes = text.len() - text.trim_end_matches('\\').len();
         if slashes % 2 == 1 {
             self.report(
@@ -175,8 +195,9 @@ impl Checker<'_> {
     }
 
     pub(super) fn entrypoint(&mut self, instruction: &Instruction, command: &Command) {
-        if matches!(command, Command::Exec(args) if args.is_empty()) {
-            self.empty_command(instruction);
+        match command {
+            Command::Exec(args) if args.is_empty() => self.empty_command(instruction),
+            command => self.command(command),
         }
     }
 
@@ -187,7 +208,8 @@ impl Checker<'_> {
                 self.report(Finding::error("healthcheck_none", place, "`HEALTHCHECK NONE` takes no flags"));
             }
             Some(Command::Exec(args)) if args.is_empty() => self.empty_command(instruction),
-            _ => {}
+            Some(command) => self.command(command),
+            None => {}
         }
         for flag in &instruction.flags {
             let FlagValue::One(text) = &flag.value else { continue };

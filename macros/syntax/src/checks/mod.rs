@@ -6,6 +6,7 @@ mod command;
 mod files;
 mod flags;
 mod names;
+mod shells;
 mod stage;
 mod transfer;
 mod variables;
@@ -18,7 +19,7 @@ use crate::finding::{Finding, Place, Problem};
 
 pub use command::mount_key;
 pub use files::{FileKind, Files};
-pub use names::{CHECKS, unknown_check};
+pub use names::{CHECKS, OFF, unknown_check};
 
 /// What a check may ask about the world around a definition.
 pub struct Surroundings<'a> {
@@ -41,9 +42,11 @@ impl Surroundings<'_> {
 
 /// Checks a definition and reports all findings, in the order of their places.
 pub fn check(instructions: &[Instruction], around: &Surroundings<'_>) -> Vec<Finding> {
-    let mut checker = Checker { instructions, around, findings: Vec::new() };
+    let mut checker = Checker { instructions, around, findings: Vec::new(), has_posix_shell: true };
     checker.structure();
+    let mut shells = shells::Shells::default();
     for instruction in instructions {
+        checker.has_posix_shell = shells.is_posix_at(instruction);
         checker.flags(instruction);
         checker.instruction(instruction, false);
     }
@@ -59,6 +62,8 @@ struct Checker<'a> {
     instructions: &'a [Instruction],
     around: &'a Surroundings<'a>,
     findings: Vec<Finding>,
+    /// Whether the shell form runs under a shell whose language is known.
+    has_posix_shell: bool,
 }
 
 impl<'a> Checker<'a> {
@@ -124,7 +129,7 @@ impl<'a> Checker<'a> {
             Body::User(user) => self.user(user),
             Body::Expose(ports) => ports.iter().for_each(|port| self.port(&port.text)),
             Body::Volume(paths) => paths.iter().for_each(|path| self.volume(&path.text)),
-            Body::Cmd(_) => {}
+            Body::Cmd(command) => self.command(command),
             Body::Entrypoint(command) => self.entrypoint(instruction, command),
             Body::HealthCheck(command) => self.health_check(instruction, command.as_ref()),
             Body::StopSignal(signal) => self.signal(signal),

@@ -13,6 +13,8 @@ pub const CHECKS: &[&str] = &[
     "asks_a_question",
     "bad_checksum",
     "bad_digest",
+    "bad_directive",
+    "bad_dockerfile",
     "bad_duration",
     "bad_env_name",
     "bad_glob",
@@ -60,6 +62,7 @@ pub const CHECKS: &[&str] = &[
     "lower_case_instruction",
     "maintainer",
     "missing_argument",
+    "missing_dockerfile",
     "missing_semicolon",
     "missing_source",
     "mount_needs",
@@ -70,9 +73,11 @@ pub const CHECKS: &[&str] = &[
     "no_from",
     "no_shell",
     "not_a_string",
+    "not_declared",
     "odd_space",
     "only_global",
     "operator_in_array",
+    "other_interpreter",
     "outside_context",
     "overridden",
     "owner_in_scratch",
@@ -82,7 +87,9 @@ pub const CHECKS: &[&str] = &[
     "redundant_platform",
     "reference_case",
     "reference_char",
+    "reference_domain",
     "reference_empty",
+    "reference_id",
     "reference_scheme",
     "reference_separator",
     "reference_space",
@@ -111,6 +118,7 @@ pub const CHECKS: &[&str] = &[
     "too_many_layers",
     "trailing_backslash",
     "typographic",
+    "unclosed_quote",
     "undefined_variable",
     "unknown_check",
     "unknown_flag",
@@ -132,6 +140,9 @@ pub const CHECKS: &[&str] = &[
     "write_after_volume",
     "wrong_count",
 ];
+
+/// Checks that say nothing unless they are asked for, with `#![warn(…)]` or `#![deny(…)]`.
+pub const OFF: &[&str] = &["runs_as_root"];
 
 /// What to say about a name that no check has; nothing if one has it.
 pub fn unknown_check(name: &str, place: Place) -> Option<Finding> {

@@ -1,4 +1,57 @@
 //! What is known about shell text.
+//!
+//! [`read`] recognises a script: it finds the first syntax error, or notes what the script does. It builds no tree, takes
+//! time in proportion to the length, and accepts what a POSIX shell or bash accepts.
+//!
+//! Source: POSIX.1-2024, Shell Command Language, and bash(1).
+
+mod compound;
+mod reader;
+#[cfg(test)]
+mod tests;
+mod word;
+
+use std::ops::Range;
+
+use reader::Reader;
+
+/// What a script does, as far as it can be seen; ranges are bytes of the script.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// The words of each simple command, without assignments and redirections.
+    pub commands: Vec<Vec<Range<usize>>>,
+    /// Each `|` between two commands.
+    pub pipes: Vec<Range<usize>>,
+    /// Each `$NAME`, without those inside single quotes.
+    pub parameters: Vec<Range<usize>>,
+    /// Names that the script itself gives a value.
+    pub assigned: Vec<Range<usize>>,
+    /// What bash has and a POSIX shell has not, in words.
+    pub bash: Vec<(Range<usize>, &'static str)>,
+}
+
+/// A syntax error.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// One clause, without its prefix.
+    pub message: String,
+    /// What would be right.
+    pub help: Option<String>,
+    /// A fact that explains it.
+    pub note: Option<String>,
+    /// The bytes concerned: the opener of what is never closed, else the intruder.
+    pub range: Range<usize>,
+}
+
+/// Recognises a script.
+///
+/// # Errors
+/// The first syntax error.
+pub fn read(script: &str) -> Result<Facts, Problem> {
+    let mut reader = Reader::new(script);
+    reader.script()?;
+    Ok(reader.facts)
+}
 
 /// Joins scripts with `&&` so that each runs as a whole if those before it succeeded.
 ///
@@ -50,29 +103,4 @@ fn skip_to(bytes: &[u8], mut i: usize, quote: u8, escapes: bool) -> usize {
         i += if escapes && bytes[i] == b'\\' { 2 } else { 1 };
     }
     i
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn simple_commands_are_joined_as_they_are() {
-        assert_eq!(join(&["a", "b | c", "d >x 2>&1"]), "a && b | c && d >x 2>&1");
-        assert_eq!(join(&["a; b"]), "a; b");
-    }
-
-    #[test]
-    fn lists_are_put_in_braces() {
-        for script in ["a; b", "a || b", "a &", "a\nb", "a # why"] {
-            assert_eq!(join(&["x", script]), format!("x && {{ {script}\n}}"), "{script}");
-        }
-    }
-
-    #[test]
-    fn separators_in_quotes_and_subshells_do_not_count() {
-        for script in ["echo ';'", "echo \"a || b\"", "(a; b)", "echo \\;", "echo $(a; b)", "echo a#b"] {
-            assert_eq!(join(&["x", script]), format!("x && {script}"), "{script}");
-        }
-    }
 }
