@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use plywood::image::{Add, Copy, ExposedPorts, HealthCheck, Instruction, MountKind, Run, RunMount, VolumePaths};
-use plywood::{Base, ImageDefinition, Layers, MountPoint, Port, Stage, layers};
+use plywood::{Base, ImageDefinition, Layers, MountPoint, Port, Stage, dockerfile, layers};
 
 layers! {
     /// The web server.
@@ -274,4 +274,45 @@ HEALTHCHECK --interval=5s --retries=3 CMD ["web", "--check"]
 ENTRYPOINT ["web"]
 "#
     );
+}
+
+dockerfile! {
+    /// The same from a file.
+    struct Api;
+    "fixtures/web.Dockerfile";
+    EXPOSE 8080 as HTTP;
+    EXPOSE 53/udp as DNS;
+    VOLUME "/data" as DATA;
+}
+
+#[test]
+fn a_dockerfile_is_the_builders_value() {
+    let by_hand = Layers::new()
+        .arg("DEBIAN", 12)
+        .from("rust:1.95-slim")
+        .stage("build")
+        .workdir("/src")
+        .copy("macros.rs", "./")
+        .run(Run::shell("cargo build --release").mount(RunMount::cache("/usr/local/cargo/registry")))
+        .from("debian:$DEBIAN")
+        .envs([("LOG", "info"), ("GREETING", "a \"b\" \\$C")])
+        .instruction(Copy::of("/src/web").to("/usr/local/bin/").from_stage("build").chmod("0755"))
+        .instruction(
+            Copy::default().to("/etc/").and_inline("EOF", "workers = auto\n").and_template("b.txt", "log $LOG\n"),
+        )
+        .run("set -e\nweb --check")
+        .volume("/data")
+        .expose([ExposedPorts::from(8080), "53/udp".into()])
+        .health_check(HealthCheck::cmd(["web", "--check"]).interval(Duration::from_secs(5)))
+        .entrypoint(["web"]);
+    for (made, by_hand) in Api.layers().instructions().iter().zip(by_hand.instructions()) {
+        assert_eq!(made, by_hand);
+    }
+    assert_eq!(Api.layers(), by_hand);
+    assert_eq!(dockerfile!("fixtures/web.Dockerfile"), by_hand);
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/web.Dockerfile");
+    assert_eq!(plywood::image::Dockerfile::open(path).expect("it is right").layers(), by_hand);
+    assert_eq!((Api::HTTP, Api::DNS), (Port::tcp(8080), Port::udp(53)));
+    assert_eq!(Api::DATA, MountPoint::new("/data"));
+    assert_eq!(Api::build, Stage::new("build"));
 }

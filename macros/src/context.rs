@@ -21,6 +21,13 @@ impl PackageFiles {
     }
 }
 
+impl PackageFiles {
+    /// Its `.dockerignore`, where there is one.
+    pub(crate) fn ignore_file(&self) -> Option<PathBuf> {
+        Some(self.root.join(".dockerignore")).filter(|path| path.is_file())
+    }
+}
+
 impl Files for PackageFiles {
     fn root(&self) -> String {
         self.root.display().to_string()

@@ -1,4 +1,4 @@
-//! The `layers!` macro.
+//! The macros `layers!` and `dockerfile!`.
 //!
 //! Tokens are read into the tree of [`plywood_syntax::ast`], the checks of [`plywood_syntax::checks`] look at it, and
 //! it is written out as calls of the builder. Nothing stops at the first mistake: every instruction is read on its own,
@@ -6,6 +6,7 @@
 
 mod context;
 mod expand;
+mod file;
 mod literal;
 mod parse;
 mod report;
@@ -39,9 +40,37 @@ pub fn layers(input: proc_macro::TokenStream) -> proc_macro::TokenStream {
     layers_tokens(input.into()).into()
 }
 
+/// Declares the image of a Dockerfile.
+///
+/// The file is read and checked when the program is compiled, and again whenever it or its `.dockerignore` changes. Its
+/// path is relative to the package, and so is what it copies; `#![context("docker")]` names another directory.
+///
+/// With a `struct` before the path it declares that type, and what follows the path gives ports and volumes of the file
+/// a Rust name; without one it is an expression of type `Layers`.
+///
+/// ```ignore
+/// dockerfile! {
+///     pub struct Api;
+///     "docker/Dockerfile";
+///     EXPOSE 8080 as HTTP;
+///     VOLUME "/data" as DATA;
+/// }
+/// let definition = dockerfile!("docker/Dockerfile");
+/// ```
+#[proc_macro]
+pub fn dockerfile(input: proc_macro::TokenStream) -> proc_macro::TokenStream {
+    dockerfile_tokens(input.into()).into()
+}
+
 fn layers_tokens(input: proc_macro2::TokenStream) -> proc_macro2::TokenStream {
-    let mut definition = parse::definition(input);
+    let mut definition = parse::definition(input, false);
     let files = context::PackageFiles::open(definition.context.as_deref());
     report::check(&mut definition, files.as_ref());
+    expand::definition(&definition)
+}
+
+fn dockerfile_tokens(input: proc_macro2::TokenStream) -> proc_macro2::TokenStream {
+    let mut definition = parse::definition(input, true);
+    file::read(&mut definition);
     expand::definition(&definition)
 }

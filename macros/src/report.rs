@@ -1,12 +1,13 @@
 //! Findings as the compiler shows them.
 
 use plywood_syntax::checks::{self, Files, Surroundings};
-use plywood_syntax::finding::{Finding, Severity};
+use plywood_syntax::finding::{Finding, Place, Severity};
 use proc_macro2::{Delimiter, Group, Ident, Literal, Punct, Spacing, Span, TokenStream, TokenTree};
+use quote::quote;
 
 use crate::context::PackageFiles;
 use crate::literal;
-use crate::parse::Definition;
+use crate::parse::{Definition, Level};
 use crate::source::{self, Position, Sources};
 
 /// Runs the checks and keeps what is to be shown.
@@ -17,22 +18,64 @@ pub(crate) fn check(definition: &mut Definition, files: Option<&PackageFiles>) {
     // Without instructions the reader has said what is missing.
     let found = match definition.findings.is_empty() && definition.instructions.is_empty() {
         true => vec![
-            Finding::error("no_from", plywood_syntax::finding::Place(u32::MAX), "no `FROM`: an image needs a base")
+            Finding::error("no_from", Place(u32::MAX), "no `FROM`: an image needs a base")
                 .help("FROM \"debian:12\"; or FROM scratch;"),
         ],
         false if definition.instructions.is_empty() => Vec::new(),
         false => checks::check(&definition.instructions, &around),
     };
-    definition.findings.extend(found);
+    let instructions = definition.instructions.iter().map(|instruction| instruction.place);
+    let allowed: Vec<(Place, &[String])> = instructions.zip(definition.allowed.iter().map(Vec::as_slice)).collect();
+    let wanted = wanted(found, &definition.levels, &allowed);
+    definition.findings.extend(wanted);
 }
 
-/// One `compile_error!` for each error, as items or as statements.
-pub(crate) fn errors(findings: &[Finding], sources: &Sources) -> TokenStream {
-    let errors = findings.iter().filter(|finding| finding.severity == Severity::Error);
-    errors.flat_map(|finding| compile_error(finding, sources)).collect()
+/// The findings that are to be shown, as severe as they shall be. `allowed` has the place of each instruction and what
+/// is allowed in it.
+pub(crate) fn wanted(found: Vec<Finding>, levels: &[(String, Level)], allowed: &[(Place, &[String])]) -> Vec<Finding> {
+    let level = |finding: &Finding| {
+        let after = allowed.partition_point(|(place, _)| *place <= finding.place);
+        let here = after.checked_sub(1).map_or(&[][..], |index| allowed[index].1);
+        if here.iter().any(|name| name == finding.name) {
+            return Level::Allow;
+        }
+        let named = levels.iter().rev().find(|(name, _)| name == finding.name).map(|(_, level)| *level);
+        named.unwrap_or(if checks::OFF.contains(&finding.name) { Level::Allow } else { Level::Warn })
+    };
+    let shown = found.into_iter().filter_map(|finding| match (finding.severity, level(&finding)) {
+        (Severity::Error, _) | (_, Level::Warn) => Some(finding),
+        (Severity::Warning, Level::Allow) => None,
+        (Severity::Warning, Level::Deny) => Some(Finding { severity: Severity::Error, ..finding }),
+    });
+    shown.collect()
 }
 
-fn compile_error(finding: &Finding, sources: &Sources) -> TokenStream {
+/// What the compiler shows for each finding, as items or as statements.
+pub(crate) fn messages(findings: &[Finding], sources: &Sources) -> TokenStream {
+    let message = |finding: &Finding| match finding.severity {
+        Severity::Error => compile_error(finding, sources),
+        Severity::Warning => warning(finding, sources),
+    };
+    findings.iter().flat_map(message).collect()
+}
+
+/// The use of a deprecated constant with the check's name: how a macro warns on a stable compiler.
+fn warning(finding: &Finding, sources: &Sources) -> TokenStream {
+    let (span, text) = text(finding, sources);
+    let name = Ident::new(finding.name, Span::call_site());
+    let used = Ident::new(finding.name, span);
+    quote! {
+        const _: () = {
+            #[deprecated(note = #text)]
+            #[allow(non_upper_case_globals, dead_code)]
+            const #name: () = ();
+            #used
+        };
+    }
+}
+
+/// Where a finding is shown, and its words.
+fn text(finding: &Finding, sources: &Sources) -> (Span, String) {
     let (span, excerpt) = locate(finding, sources);
     let mut text = finding.message.clone();
     if let Some(excerpt) = excerpt {
@@ -44,6 +87,11 @@ fn compile_error(finding: &Finding, sources: &Sources) -> TokenStream {
             text.push_str(&format!("\n\n{what}: {more}"));
         }
     }
+    (span, text)
+}
+
+fn compile_error(finding: &Finding, sources: &Sources) -> TokenStream {
+    let (span, text) = text(finding, sources);
     let mut message = Literal::string(&text);
     message.set_span(span);
     let mut group = Group::new(Delimiter::Brace, TokenTree::from(message).into());
@@ -83,11 +131,11 @@ fn locate(finding: &Finding, sources: &Sources) -> (Span, Option<String>) {
     let several_lines = source.contains('\n');
     // Of a long literal only the start is underlined: the compiler would print all of it.
     let span = if several_lines { source::start(piece.span) } else { piece.span };
-    (span, excerpt(piece.span, &source, from, to))
+    (span, excerpt_of(piece.span, &source, from, to))
 }
 
 /// The line of a literal that bytes `from..to` of its source text are on, with carets below them.
-fn excerpt(span: Span, source: &str, from: usize, to: usize) -> Option<String> {
+fn excerpt_of(span: Span, source: &str, from: usize, to: usize) -> Option<String> {
     let start = Position::start(span)?;
     let file = source::file(span)?;
     let before = source.get(..from)?;
@@ -98,9 +146,15 @@ fn excerpt(span: Span, source: &str, from: usize, to: usize) -> Option<String> {
     let line = start.line + before.matches('\n').count();
     let column = in_line + if line_start == 0 { start.column } else { 1 };
     let width = source.get(from..to.min(line_end))?.chars().count().max(1);
-    // The compiler indents the lines of a message; the number's column is as wide as the number.
+    Some(excerpt(&file, line, column, text, width))
+}
+
+/// A line of a file with carets below a part of it, as the compiler shows it. Columns count from 1.
+pub(crate) fn excerpt(file: &str, line: usize, column: usize, text: &str, width: usize) -> String {
+    // The number's column is as wide as the number.
     let number = line.to_string();
     let gap = " ".repeat(number.len());
-    let blank: String = text.chars().take(in_line).map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
-    Some(format!("{gap}--> {file}:{line}:{column}\n{gap} |\n{number} | {text}\n{gap} | {blank}{}", "^".repeat(width)))
+    let before = text.chars().take(column.saturating_sub(1));
+    let blank: String = before.map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
+    format!("{gap}--> {file}:{line}:{column}\n{gap} |\n{number} | {text}\n{gap} | {blank}{}", "^".repeat(width))
 }

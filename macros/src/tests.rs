@@ -115,3 +115,24 @@ fn tokens_in_any_order_do_not_panic() {
         }
     }
 }
+
+#[test]
+fn warnings_can_be_switched_off_and_made_errors() {
+    let shown = |options: &str, before: &str| {
+        let text = expand(&format!("{options} FROM \"alpine:3\"; {before} RUN \"\u{201c}x\u{201d}\";"));
+        (text.matches("compile_error").count(), text.matches("deprecated").count())
+    };
+    // An error stays one, whatever is said.
+    assert_eq!(shown("", ""), (2, 0));
+    assert_eq!(shown("#![allow(typographic)]", "#[allow(typographic)]"), (2, 0));
+    assert_eq!(shown("#![alow(typographic)]", ""), (3, 0));
+}
+
+#[test]
+fn a_dockerfile_that_is_not_there_is_a_mistake() {
+    let text = super::dockerfile_tokens("pub struct Web; \"no/Dockerfile\";".parse().unwrap()).to_string();
+    assert!(text.contains("`no/Dockerfile` cannot be read") && text.contains("struct Web"), "{text}");
+    assert!(super::dockerfile_tokens("".parse().unwrap()).to_string().contains("needs the path"));
+    let deep: TokenStream = "ONBUILD ".repeat(10_000).parse().unwrap();
+    assert!(super::layers_tokens(deep).to_string().contains("cannot be"));
+}

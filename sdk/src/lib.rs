@@ -94,7 +94,7 @@ pub use engine::Engine;
 pub use error::{Error, ErrorKind, Result};
 pub use image::{Base, Image, ImageDefinition, Layers};
 pub use layer::Layer;
-pub use plywood_macros::layers;
+pub use plywood_macros::{dockerfile, layers};
 pub use runtime::oci;
 pub use spec::{
     ByteSize, ContainerId, ContainerPath, ExitStatus, ImageId, Mount, MountPoint, Platform, Port, Reference, Stage,

@@ -1,6 +1,8 @@
 //! One instruction as a call of the builder, or as a value for `ONBUILD`.
 
-use plywood_syntax::ast::{self, Body, Command, Flag, FlagValue, Form, Instruction, Named, Origin, Text, Transfer};
+use plywood_syntax::ast::{
+    self, Body, Command, Flag, FlagValue, Form, Inline, Instruction, Named, Origin, Text, Transfer,
+};
 use plywood_syntax::checks::mount_key;
 use plywood_syntax::{duration, port};
 use proc_macro2::{Delimiter, Group, Ident, Literal, Punct, Spacing, Span, TokenStream, TokenTree};
@@ -120,7 +122,7 @@ impl Expander<'_> {
         let tokens = self.tokens(base);
         match ast::origin(base, stages) {
             Origin::Scratch => quote!(::plywood::Base::scratch()),
-            Origin::Stage => {
+            Origin::Stage | Origin::StageNumber => {
                 let name = string(&base.value, self.span(base));
                 quote!(::plywood::Base::stage(#name))
             }
@@ -136,7 +138,7 @@ impl Expander<'_> {
     fn copy_from(&self, from: &Text, span: Span) -> TokenStream {
         let stages = ast::stages(&self.definition.instructions).map(|name| name.value.as_str());
         match ast::origin(from, stages) {
-            Origin::Stage => method(span, "from_stage", string(&from.value, self.span(from))),
+            Origin::Stage | Origin::StageNumber => method(span, "from_stage", string(&from.value, self.span(from))),
             Origin::Image => method(span, "from_image", string(&from.value, self.span(from))),
             _ => method(span, "from", self.base(from)),
         }
@@ -213,18 +215,32 @@ impl Expander<'_> {
     }
 
     fn transfer(&self, instruction: &Instruction, transfer: &Transfer) -> TokenStream {
-        let of = if matches!(instruction.body, Body::Add(_)) { quote!(Add) } else { quote!(Copy) };
+        let is_add = matches!(instruction.body, Body::Add(_));
         let destination = self.value(&transfer.destination);
         let mut out = match &transfer.inline[..] {
-            [text, ..] => {
+            // A file alone: its name is in the destination.
+            [Inline { text, name: None, expands }] => {
                 let text = self.value(text);
-                quote!(::plywood::image::#of::inline(#text).to(#destination))
+                let constructor = if *expands { quote!(template) } else { quote!(inline) };
+                quote!(::plywood::image::Copy::#constructor(#text).to(#destination))
             }
-            [] => {
+            contents => {
                 let sources = self.one_or_more(&transfer.sources);
-                quote!(::plywood::image::#of::of(#sources).to(#destination))
+                let mut out = match (&transfer.inline[..], is_add) {
+                    ([], true) => quote!(::plywood::image::Add::of(#sources).to(#destination)),
+                    _ => quote!(::plywood::image::Copy::of(#sources).to(#destination)),
+                };
+                for Inline { text, name, expands } in contents {
+                    let (text, name) = (self.value(text), name.as_ref().map_or("", |name| &name.value));
+                    let method = if *expands { quote!(and_template) } else { quote!(and_inline) };
+                    out.extend(quote!(.#method(#name, #text)));
+                }
+                out
             }
         };
+        if is_add && !transfer.inline.is_empty() {
+            out = quote!(::plywood::image::Add::from(#out));
+        }
         for Flag { name, value } in &instruction.flags {
             let span = self.span(name);
             let on = instruction.is_set(&name.value);

@@ -9,21 +9,26 @@ use proc_macro2::{Literal, Span, TokenStream};
 use quote::{ToTokens, quote};
 
 use crate::parse::{Definition, Header};
-use crate::report;
+use crate::{file, report};
 
 pub(crate) fn definition(definition: &Definition) -> TokenStream {
-    let errors = report::errors(&definition.findings, &definition.sources);
+    let mut messages = report::messages(&definition.findings, &definition.sources);
+    messages.extend(file::rebuild(&definition.rebuild_for));
     let failed = definition.findings.iter().any(|finding| finding.severity == Severity::Error);
     match &definition.header {
-        Some(header) => item(definition, header, errors, failed),
+        Some(header) => item(definition, header, messages, failed),
         // In the place of an expression there is room for one expression only.
-        None if failed => quote!({ #errors ::plywood::Layers::new() }),
-        None => layers(definition, None),
+        None if failed => quote!({ #messages ::plywood::Layers::new() }),
+        None if messages.is_empty() => layers(definition, None),
+        None => {
+            let layers = layers(definition, None);
+            quote!({ #messages #layers })
+        }
     }
 }
 
 /// The declared type, its names, and what makes it an image.
-fn item(definition: &Definition, header: &Header, errors: TokenStream, failed: bool) -> TokenStream {
+fn item(definition: &Definition, header: &Header, messages: TokenStream, failed: bool) -> TokenStream {
     let Header { attributes, visibility, name, fields } = header;
     let declaration = match fields {
         Some(fields) => quote!(#attributes #visibility struct #name #fields),
@@ -51,7 +56,7 @@ fn item(definition: &Definition, header: &Header, errors: TokenStream, failed: b
             }
         }
         #declared
-        #errors
+        #messages
     }
 }
 
@@ -60,7 +65,15 @@ fn constants(definition: &Definition, header: &Header) -> TokenStream {
     let owner = &header.name;
     let mut seen: Vec<&str> = Vec::new();
     let mut out = TokenStream::new();
-    for instruction in &definition.instructions {
+    let is_file = definition.file.is_some();
+    if is_file {
+        for (name, word) in file::stage_names(&definition.instructions, Span::call_site()) {
+            if !definition.names.iter().any(|instruction| instruction.names(&name)) {
+                out.extend(stage_constant(owner, &word, &name));
+            }
+        }
+    }
+    for instruction in if is_file { &definition.names } else { &definition.instructions } {
         let named: &[Named] = match &instruction.body {
             Body::From(named) => std::slice::from_ref(named),
             Body::Expose(named) | Body::Volume(named) => named,
@@ -71,14 +84,7 @@ fn constants(definition: &Definition, header: &Header) -> TokenStream {
             seen.push(&name.value);
             let Some(word) = definition.sources.get(name.place).map(|piece| &piece.tokens) else { continue };
             out.extend(match &instruction.body {
-                Body::From(_) => {
-                    let (doc, stage) = (format!("Stage `{}`.", name.value), &name.value);
-                    quote! {
-                        #[doc = #doc]
-                        #[allow(non_upper_case_globals)]
-                        pub const #word: ::plywood::Stage<#owner> = ::plywood::Stage::new(#stage);
-                    }
-                }
+                Body::From(_) => stage_constant(owner, word, &name.value),
                 Body::Expose(_) => port_constant(owner, word, text),
                 _ => {
                     let (doc, path) = (format!("Volume `{}`.", text.value), &text.value);
@@ -92,6 +98,15 @@ fn constants(definition: &Definition, header: &Header) -> TokenStream {
         }
     }
     out
+}
+
+fn stage_constant(owner: &proc_macro2::Ident, word: &TokenStream, stage: &str) -> TokenStream {
+    let doc = format!("Stage `{stage}`.");
+    quote! {
+        #[doc = #doc]
+        #[allow(non_upper_case_globals)]
+        pub const #word: ::plywood::Stage<#owner> = ::plywood::Stage::new(#stage);
+    }
 }
 
 fn port_constant(owner: &proc_macro2::Ident, word: &TokenStream, text: &Text) -> TokenStream {
@@ -122,6 +137,9 @@ fn layers(definition: &Definition, header: Option<&Header>) -> TokenStream {
             }
             None => quote!(.context(#root)),
         });
+    }
+    if definition.file.is_some() {
+        chain.extend(quote!(.of_dockerfile()));
     }
     let expander = instruction::Expander { definition, header };
     let mut statements = TokenStream::new();

@@ -1,6 +1,6 @@
 //! What follows the flags of each instruction.
 
-use plywood_syntax::ast::{Body, Command, Form, Named, Text, Transfer};
+use plywood_syntax::ast::{Body, Command, Form, Inline, Named, Text, Transfer};
 use plywood_syntax::finding::Finding;
 use plywood_syntax::{grammar, port, variables};
 use proc_macro2::{Delimiter, Ident, Literal, TokenTree};
@@ -41,6 +41,13 @@ impl Parser {
             _ => {
                 if cursor.is_punct(0, ';') || cursor.is_empty() {
                     return self.missing("ONBUILD", word);
+                }
+                // One in another is refused here, so that a thousand of them are no thousand levels.
+                if cursor.is_ident(0, "ONBUILD") {
+                    let at = cursor.next();
+                    self.error("bad_onbuild", &at, "`ONBUILD ONBUILD` cannot be");
+                    cursor.skip_before_semicolon();
+                    return None;
                 }
                 let inner = self.instruction(cursor, false)?;
                 Some(Body::OnBuild(Box::new(inner)))
@@ -208,7 +215,7 @@ impl Parser {
             if cursor.is_pair(0, '<', '<') {
                 let operator = cursor.take(2);
                 match self.value(cursor, keyword) {
-                    Some(text) => inline.push(text),
+                    Some(text) => inline.push(Inline { text, name: None, expands: false }),
                     None => {
                         self.error("missing_argument", &operator[0], "`<<` needs the content").help =
                             Some(format!("{keyword} << \"text\\n\" => \"/file\";"));
@@ -233,7 +240,7 @@ impl Parser {
             return None;
         }
         if inline.len() + sources.len() > 1
-            && let Some(text) = inline.first()
+            && let Some(Inline { text, .. }) = inline.first()
         {
             let finding = Finding::error("wrong_count", text.place, "inline content is copied alone");
             self.report(finding.help(format!("one `{keyword} << …` for each file")));

@@ -24,6 +24,24 @@ pub(crate) struct Definition {
     pub(crate) conditions: Vec<TokenStream>,
     pub(crate) sources: Sources,
     pub(crate) findings: Vec<Finding>,
+    /// What `#![allow(…)]` and its like say.
+    pub(crate) levels: Vec<(String, Level)>,
+    /// The checks that `#[allow(…)]` before each instruction switches off.
+    pub(crate) allowed: Vec<Vec<String>>,
+    /// The path that `dockerfile!` was given.
+    pub(crate) file: Option<Text>,
+    /// What it names of the file.
+    pub(crate) names: Vec<Instruction>,
+    /// Files whose change makes the compiler run again.
+    pub(crate) rebuild_for: Vec<std::path::PathBuf>,
+}
+
+/// What happens to what a check finds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Level {
+    Allow,
+    Warn,
+    Deny,
 }
 
 /// The declared type.
@@ -35,26 +53,44 @@ pub(crate) struct Header {
     pub(crate) fields: Option<TokenTree>,
 }
 
-pub(crate) fn definition(input: TokenStream) -> Definition {
+/// Reads the tokens of `layers!`, or of `dockerfile!`, which begin with a path.
+pub(crate) fn definition(input: TokenStream, is_file: bool) -> Definition {
     let mut parser = Parser::default();
     let mut cursor = Cursor::new(input);
     let context = parser.options(&mut cursor);
     let header = parser.header(&mut cursor);
+    let file = is_file.then(|| parser.file(&mut cursor)).flatten();
     let mut instructions = Vec::new();
     let mut conditions = Vec::new();
+    let mut allowed = Vec::new();
     while !cursor.is_empty() {
-        let condition = parser.attributes(&mut cursor);
+        let (condition, allow) = parser.attributes(&mut cursor);
         let before = cursor.position();
         if let Some(instruction) = parser.instruction(&mut cursor, true) {
             instructions.push(instruction);
             conditions.push(condition);
+            allowed.push(allow);
         }
         if cursor.position() == before {
             cursor.next();
         }
     }
-    let Parser { sources, findings, .. } = parser;
-    Definition { header, context, instructions, conditions, sources, findings }
+    let Parser { sources, findings, levels } = parser;
+    let names = if is_file { std::mem::take(&mut instructions) } else { Vec::new() };
+    let rebuild_for = Vec::new();
+    Definition {
+        header,
+        context,
+        instructions,
+        conditions,
+        sources,
+        findings,
+        levels,
+        allowed,
+        file,
+        names,
+        rebuild_for,
+    }
 }
 
 /// Reads instructions and remembers where everything stood.
@@ -62,9 +98,24 @@ pub(crate) fn definition(input: TokenStream) -> Definition {
 pub(super) struct Parser {
     sources: Sources,
     findings: Vec<Finding>,
+    levels: Vec<(String, Level)>,
 }
 
 impl Parser {
+    /// The path of a Dockerfile, with its `;` where more follows.
+    fn file(&mut self, cursor: &mut Cursor) -> Option<Text> {
+        let path = self.value(cursor, "dockerfile!").filter(|path| path.form == Form::Quoted);
+        if path.is_none() {
+            let at = cursor.peek(0).cloned();
+            let finding = self.error("missing_argument", &at, "`dockerfile!` needs the path of a Dockerfile");
+            finding.help = Some("\"docker/Dockerfile\"; it is relative to the package".to_owned());
+        }
+        if cursor.is_punct(0, ';') {
+            cursor.next();
+        }
+        path
+    }
+
     fn report(&mut self, finding: Finding) {
         self.findings.push(finding);
     }
@@ -97,7 +148,9 @@ impl Parser {
                         let mut list = Cursor::new(list.stream());
                         context = self.value(&mut list, "context").and_then(|text| text.known().map(str::to_owned));
                     }
-                    "allow" | "warn" | "deny" => self.check_names(list.stream()),
+                    "allow" => self.levels(list.stream(), Level::Allow),
+                    "warn" => self.levels(list.stream(), Level::Warn),
+                    "deny" => self.levels(list.stream(), Level::Deny),
                     other => {
                         let message = format!("unknown option `{other}`");
                         let finding = self.error("unknown_check", &name, message);
@@ -113,14 +166,24 @@ impl Parser {
         context
     }
 
-    /// The names in `allow(…)`.
-    fn check_names(&mut self, names: TokenStream) {
+    fn levels(&mut self, names: TokenStream, level: Level) {
+        let names = self.check_names(names);
+        self.levels.extend(names.into_iter().map(|name| (name, level)));
+    }
+
+    /// The names in `allow(…)`; one that no check has is reported.
+    fn check_names(&mut self, names: TokenStream) -> Vec<String> {
+        let mut known = Vec::new();
         for token in names {
             if let TokenTree::Ident(name) = &token {
                 let place = self.sources.span(name.span());
-                self.findings.extend(checks::unknown_check(&name.to_string(), place));
+                match checks::unknown_check(&name.to_string(), place) {
+                    Some(finding) => self.findings.push(finding),
+                    None => known.push(name.to_string()),
+                }
             }
         }
+        known
     }
 
     fn header(&mut self, cursor: &mut Cursor) -> Option<Header> {
@@ -179,16 +242,17 @@ impl Parser {
         Some(Header { attributes, visibility, name, fields })
     }
 
-    /// The attributes before an instruction: `#[cfg(…)]` is returned, `#[allow(…)]` and its like are checked.
-    fn attributes(&mut self, cursor: &mut Cursor) -> TokenStream {
+    /// The attributes before an instruction: those of `#[cfg(…)]`, and the names in `#[allow(…)]`.
+    fn attributes(&mut self, cursor: &mut Cursor) -> (TokenStream, Vec<String>) {
         let mut conditions = TokenStream::new();
+        let mut allowed = Vec::new();
         while cursor.is_punct(0, '#') {
             let Some(TokenTree::Group(group)) = cursor.peek(1).cloned() else { break };
             let attribute = cursor.take(2);
             let mut inner = Cursor::new(group.stream());
             match (inner.next(), inner.next()) {
                 (Some(TokenTree::Ident(name)), Some(TokenTree::Group(list))) if name == "allow" => {
-                    self.check_names(list.stream());
+                    allowed.extend(self.check_names(list.stream()));
                 }
                 (Some(TokenTree::Ident(name)), Some(TokenTree::Group(_))) if name == "cfg" => {
                     conditions.extend(attribute);
@@ -201,7 +265,7 @@ impl Parser {
                 }
             }
         }
-        conditions
+        (conditions, allowed)
     }
 
     /// One instruction with its `;`; `ended` is false within `ONBUILD`, whose own `;` it is.

@@ -13,6 +13,8 @@ pub enum Form {
     Bare,
     /// The name of a stage, where it can be nothing else.
     Stage,
+    /// The number of an earlier stage, which only a Dockerfile has.
+    StageNumber,
     /// A number, perhaps with a unit: `8080`, `0755`, `5s`.
     Number,
     /// A Rust path of several words.
@@ -100,9 +102,20 @@ pub struct Transfer {
     /// The sources.
     pub sources: Vec<Text>,
     /// Content given in place.
-    pub inline: Vec<Text>,
+    pub inline: Vec<Inline>,
     /// Where to.
     pub destination: Text,
+}
+
+/// The content of a file, given in place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Inline {
+    /// The content.
+    pub text: Text,
+    /// The file's name where the destination is a directory.
+    pub name: Option<Text>,
+    /// Whether variables in it are expanded.
+    pub expands: bool,
 }
 
 /// A value and the Rust name that was given to it.
@@ -177,6 +190,16 @@ impl Instruction {
         }
     }
 
+    /// Whether `as` gives something in it this name.
+    pub fn names(&self, wanted: &str) -> bool {
+        let named = match &self.body {
+            Body::From(named) => std::slice::from_ref(named),
+            Body::Expose(named) | Body::Volume(named) => named,
+            _ => return false,
+        };
+        named.iter().any(|named| named.name.as_ref().is_some_and(|name| name.value == wanted))
+    }
+
     /// The first flag of this name.
     pub fn flag(&self, name: &str) -> Option<&Flag> {
         self.flags.iter().find(|flag| flag.name.value == name)
@@ -208,6 +231,8 @@ pub enum Origin {
     Image,
     /// A stage of this definition, wherever it stands.
     Stage,
+    /// A stage of this definition by its number.
+    StageNumber,
     /// A Rust type.
     Type,
     /// A Rust value.
@@ -223,6 +248,7 @@ pub fn origin<'a>(base: &Text, stages: impl IntoIterator<Item = &'a str>) -> Ori
         Form::Quoted if base.value == "scratch" => Origin::Scratch,
         Form::Quoted | Form::Number => Origin::Image,
         Form::Path => Origin::Type,
+        Form::StageNumber => Origin::StageNumber,
         Form::Expression => Origin::Value,
         Form::Bare if base.value == "scratch" => Origin::Scratch,
         Form::Bare | Form::Stage if is_stage => Origin::Stage,

@@ -4,6 +4,7 @@
 
 pub mod ast;
 pub mod checks;
+pub mod dockerfile;
 pub mod duration;
 pub mod finding;
 pub mod glob;

@@ -108,7 +108,7 @@ impl<'a> Builder<'a> {
                 Ground::Image(name) => {
                     let image = self.images.find(name)?;
                     let triggers = image.config().config.on_build.iter();
-                    1 + triggers.filter(|text| trigger::parse(text, &|_| false).is_ok_and(|t| is_step(&t))).count()
+                    1 + triggers.filter(|text| trigger::parse(text, &[]).is_ok_and(|t| is_step(&t))).count()
                 }
                 Ground::Definition(other) => {
                     let plan = self.plan(other, None)?;
@@ -150,9 +150,9 @@ impl<'a> Builder<'a> {
     fn stage(&self, project: &Project<'_>, index: usize) -> Result<Draft> {
         let stage = &project.plan.stages[index];
         let mut draft = self.ground(project, &stage.ground, stage.platform.as_ref())?;
-        let is_stage = |name: &str| project.plan.stages.iter().any(|stage| stage.is_called(name));
+        let stages: Vec<&str> = project.plan.stages.iter().filter_map(|stage| stage.name).collect();
         for text in draft.state.take_triggers() {
-            let instruction = trigger::parse(&text, &is_stage)?;
+            let instruction = trigger::parse(&text, &stages)?;
             self.instruction(project, index, &mut draft, &instruction)?;
         }
         for (place, instruction) in &stage.instructions {

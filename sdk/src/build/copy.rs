@@ -60,7 +60,7 @@ impl Found {
                 CopySource::Path(path) => {
                     origins.extend(tree::find(tree, keyword, path)?.into_iter().map(Box::new).map(Origin::Source));
                 }
-                CopySource::Inline { name, text } => {
+                CopySource::Inline { name, text, .. } => {
                     origins.push(Origin::Text { name: name.clone(), text: text.clone() });
                 }
             }

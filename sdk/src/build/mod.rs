@@ -44,7 +44,11 @@ pub use options::Options;
 pub(crate) fn build(images: &Images, definition: &Layers, options: &Options) -> Result<ImageId> {
     let tags = options.tags.iter().map(|tag| Reference::parse(tag)).collect::<Result<Vec<_>>>()?;
     let mut builder = builder::Builder::new(images, options);
-    let draft = builder.build(definition)?;
+    let mut draft = builder.build(definition)?;
+    for (key, value) in &options.labels {
+        draft.state.config.labels.insert(key.clone(), value.clone());
+        draft.add_empty(&format!("LABEL {key}={value}"));
+    }
     let image = draft.publish(images, &tags)?;
     let (steps, cached) = builder.steps();
     options.listener.tell(&Event::Done { image: image.clone(), steps, cached });

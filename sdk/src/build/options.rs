@@ -29,6 +29,7 @@ pub struct Options {
     pub(super) network: NetworkMode,
     pub(super) no_cache: bool,
     pub(super) tags: Vec<String>,
+    pub(super) labels: BTreeMap<String, String>,
     pub(super) target: Option<String>,
     pub(super) platform: Option<Platform>,
     pub(super) listener: Listener,
@@ -91,6 +92,13 @@ impl Options {
     #[doc(alias = "--tag")]
     pub fn tag(mut self, reference: impl Into<String>) -> Self {
         self.tags.push(reference.into());
+        self
+    }
+
+    /// Labels the image, over what its definition says; may be given several times.
+    #[doc(alias = "--label")]
+    pub fn label(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.labels.insert(key.into(), value.into());
         self
     }
 

@@ -329,6 +329,9 @@ impl State {
         let source = |source: &CopySource| {
             Ok(match source {
                 CopySource::Path(path) => CopySource::Path(self.expand(path)?),
+                CopySource::Inline { name, text, expands: true } => {
+                    CopySource::Inline { name: name.clone(), text: self.expand(text)?, expands: false }
+                }
                 inline => inline.clone(),
             })
         };
@@ -388,7 +391,7 @@ impl CopyWork<'_> {
         for source in &self.sources {
             match source {
                 CopySource::Path(path) => key.list(["path", path]),
-                CopySource::Inline { name, text } => key.list(["text", name.as_deref().unwrap_or_default(), text]),
+                CopySource::Inline { name, text, .. } => key.list(["text", name.as_deref().unwrap_or_default(), text]),
             }
         }
         key

@@ -32,8 +32,8 @@ pub(crate) mod tags;
 
 pub use crate::archive::Limits;
 pub use definition::{
-    Add, Arg, Base, Command, Copy, CopySource, DeclaredImage, ExposedPorts, From, HealthCheck, ImageDefinition,
-    Instruction, Layers, MountKind, Run, RunMount, Values, VolumePaths,
+    Add, Arg, Base, Command, Copy, CopySource, DeclaredImage, Dockerfile, ExposedPorts, From, HealthCheck,
+    ImageDefinition, Instruction, Layers, MountKind, Run, RunMount, Values, VolumePaths,
 };
 pub use history::HistoryEntry;
 pub use import::ImportOptions;

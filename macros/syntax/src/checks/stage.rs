@@ -203,7 +203,7 @@ impl<'a> Checker<'a> {
             }
             Origin::Stage => self.stage_before(base, instruction.place),
             Origin::Unknown => self.unknown_stage(base, instruction.place),
-            Origin::Scratch | Origin::Type | Origin::Value => {}
+            Origin::Scratch | Origin::StageNumber | Origin::Type | Origin::Value => {}
         }
         if let Some(platform) = instruction.flag_text("platform")
             && let Some(value) = platform.plain()

@@ -63,7 +63,7 @@ impl Checker<'_> {
                 Finding::error("needs_directory", destination.place, "several sources need a directory to go into")
                     .help(format!("end it with a slash: `\"{value}/\"`")),
             );
-        } else if transfer.inline.len() == 1 && transfer.sources.is_empty() && path::is_directory(value) {
+        } else if transfer.inline.iter().any(|inline| inline.name.is_none()) && path::is_directory(value) {
             self.report(
                 Finding::error("inline_directory", destination.place, "inline content needs a file to go into")
                     .help(format!("`\"{}/app.toml\"`", value.trim_end_matches('/'))),
@@ -120,7 +120,7 @@ impl Checker<'_> {
             }
             Origin::Stage => self.stage_before(from, place),
             Origin::Unknown => self.unknown_stage(from, place),
-            Origin::Type | Origin::Value => {}
+            Origin::StageNumber | Origin::Type | Origin::Value => {}
         }
     }
 }

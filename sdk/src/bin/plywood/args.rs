@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub use crate::args_build::Build;
 pub use crate::args_containers::{Attach, Enter, Events, Exec};
 pub use crate::args_run::{Create, Run, Start};
 
@@ -38,6 +39,8 @@ pub enum Format {
 /// One verb.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Build an image from a Dockerfile
+    Build(Build),
     /// Make an image from the tar of a root filesystem
     Import(Import),
     /// Load a `docker save` archive or an OCI layout

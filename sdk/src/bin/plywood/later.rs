@@ -9,7 +9,6 @@ use crate::failure::Failure;
 
 /// What people will try, and what to do instead.
 const LATER: &[(&str, &str)] = &[
-    ("build", "declare the image in Rust, and call Engine::build"),
     ("pull", "save the image elsewhere, and load it here"),
     ("push", "save the image, and load it there"),
     ("login", ""),

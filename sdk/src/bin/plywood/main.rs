@@ -11,9 +11,11 @@ use clap::error::ErrorKind as Usage;
 use plywood::Engine;
 
 mod args;
+mod args_build;
 mod args_containers;
 mod args_run;
 mod args_security;
+mod build;
 mod containers;
 mod events;
 mod exec;
@@ -95,6 +97,7 @@ fn refuse(error: &clap::Error) -> ExitCode {
 fn act(session: &Session, command: Command) -> Outcome<ExitCode> {
     let done = |outcome: Outcome<()>| outcome.map(|()| ExitCode::SUCCESS);
     match command {
+        Command::Build(build) => done(build::build(session, &build)),
         Command::Import(import) => done(transfer::import(session, &import)),
         Command::Load(load) => done(transfer::load(session, &load)),
         Command::Save(save) => done(transfer::save(session, &save)),

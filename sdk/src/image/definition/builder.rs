@@ -5,7 +5,8 @@ use std::panic::Location;
 use std::path::PathBuf;
 
 use super::{
-    Add, Base, Command, Copy, ExposedPorts, From, HealthCheck, Instruction, Layers, Misplaced, Run, Values, VolumePaths,
+    Add, Base, Command, Copy, ExposedPorts, From, HealthCheck, Instruction, Layers, Misplaced, Place, Run, Values,
+    VolumePaths,
 };
 
 impl Layers {
@@ -29,12 +30,20 @@ impl Layers {
         self
     }
 
+    /// Says that the instructions are those of a Dockerfile: what Docker builds without a word is no mistake then.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn of_dockerfile(mut self) -> Self {
+        self.is_dockerfile = true;
+        self
+    }
+
     /// Adds an instruction that is at hand as a value.
     #[must_use]
     #[track_caller]
     pub fn instruction(mut self, instruction: impl Into<Instruction>) -> Self {
         self.instructions.push(instruction.into());
-        self.places.push(Location::caller());
+        self.places.push(Place::Code(Location::caller()));
         self
     }
 

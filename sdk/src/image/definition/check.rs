@@ -4,8 +4,8 @@ use std::fmt;
 
 use plywood_syntax::ast::{self, Body, Flag, FlagValue, Form, Named, Text, Transfer};
 use plywood_syntax::checks::{self, Surroundings};
-use plywood_syntax::duration;
 use plywood_syntax::finding::{Finding, Place, Severity};
+use plywood_syntax::{dockerfile, duration};
 
 use super::{Base, Command, Copy, CopySource, HealthCheck, Instruction, Layers, Run, RunMount};
 use crate::error::{ErrorKind, Fault, Result};
@@ -18,7 +18,7 @@ impl Layers {
     /// # Errors
     /// [`InvalidArgument`](ErrorKind::InvalidArgument); the message lists all mistakes and where they were made.
     pub fn check(&self) -> Result<()> {
-        let line = |place: Place| self.place(place.0 as usize).map(|place| place.line() as usize);
+        let line = |place: Place| self.place(place.0 as usize).map(super::Place::line);
         let around = Surroundings { line: &line, files: None };
         let mut mistakes: Vec<Mistake> = self
             .misplaced
@@ -35,7 +35,8 @@ impl Layers {
             return Err(Mistakes(mistakes).into());
         }
         let found = checks::check(&self.to_ast(), &around);
-        let errors = found.into_iter().filter(|finding| finding.severity == Severity::Error);
+        let warns = |finding: &Finding| self.is_dockerfile && dockerfile::only_warns(finding.name);
+        let errors = found.into_iter().filter(|finding| finding.severity == Severity::Error && !warns(finding));
         mistakes.extend(errors.map(|finding| self.mistake(finding)));
         if mistakes.is_empty() { Ok(()) } else { Err(Mistakes(mistakes).into()) }
     }
@@ -44,7 +45,7 @@ impl Layers {
         let index = finding.place.0 as usize;
         let keyword = self.instructions.get(index).map_or("", Instruction::keyword);
         let at = match self.place(index) {
-            Some(place) => format!("{keyword} at {}:{}", place.file(), place.line()),
+            Some(place) => format!("{keyword} at {place}"),
             None => "the definition".to_owned(),
         };
         Mistake { at, message: finding.message, help: finding.help }
@@ -62,10 +63,10 @@ impl Layers {
 
 /// One mistake, in words.
 #[derive(Debug)]
-struct Mistake {
-    at: String,
-    message: String,
-    help: Option<String>,
+pub(super) struct Mistake {
+    pub(super) at: String,
+    pub(super) message: String,
+    pub(super) help: Option<String>,
 }
 
 impl fmt::Display for Mistake {
@@ -77,7 +78,7 @@ impl fmt::Display for Mistake {
 
 /// All mistakes of a definition.
 #[derive(Debug)]
-struct Mistakes(Vec<Mistake>);
+pub(super) struct Mistakes(pub(super) Vec<Mistake>);
 
 impl fmt::Display for Mistakes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -124,6 +125,7 @@ impl Written {
         let (value, form) = match base {
             Base::Scratch => ("scratch", Form::Bare),
             Base::Image(reference) => (reference.as_str(), Form::Quoted),
+            Base::Stage(name) if name.parse::<usize>().is_ok() => (name.as_str(), Form::StageNumber),
             Base::Stage(name) => (name.as_str(), Form::Stage),
             Base::Host(_) | Base::Definition(_) => ("", Form::Expression),
         };
@@ -217,11 +219,11 @@ impl Written {
         for source in copy.sources() {
             match source {
                 CopySource::Path(path) => transfer.sources.push(self.text(path)),
-                // One with a name may go into a directory, as a file of the context may.
-                CopySource::Inline { name: Some(name), .. } => {
-                    transfer.sources.push(Text { value: name.clone(), form: Form::Expression, place: self.0 });
-                }
-                CopySource::Inline { name: None, text } => transfer.inline.push(self.text(text)),
+                CopySource::Inline { name, text, expands } => transfer.inline.push(ast::Inline {
+                    text: self.text(text),
+                    name: name.as_ref().map(|name| self.text(name)),
+                    expands: *expands,
+                }),
             }
         }
         transfer

@@ -17,6 +17,8 @@ pub enum CopySource {
         name: Option<String>,
         /// The content of the file.
         text: String,
+        /// Whether variables in it are expanded.
+        expands: bool,
     },
 }
 
@@ -49,13 +51,28 @@ impl Copy {
 
     /// Writes a file with this content.
     pub fn inline(text: impl fmt::Display) -> Self {
-        Self { sources: vec![CopySource::Inline { name: None, text: text.to_string() }], ..Self::default() }
+        Self::default().and_content(None, text.to_string(), false)
+    }
+
+    /// Writes a file with this content, in which variables are expanded.
+    pub fn template(text: impl fmt::Display) -> Self {
+        Self::default().and_content(None, text.to_string(), true)
     }
 
     /// Adds a file with this content; `name` is its name where the destination is a directory.
     #[must_use]
-    pub fn and_inline(mut self, name: impl fmt::Display, text: impl fmt::Display) -> Self {
-        self.sources.push(CopySource::Inline { name: Some(name.to_string()), text: text.to_string() });
+    pub fn and_inline(self, name: impl fmt::Display, text: impl fmt::Display) -> Self {
+        self.and_content(Some(name.to_string()), text.to_string(), false)
+    }
+
+    /// The same, with variables expanded in the content.
+    #[must_use]
+    pub fn and_template(self, name: impl fmt::Display, text: impl fmt::Display) -> Self {
+        self.and_content(Some(name.to_string()), text.to_string(), true)
+    }
+
+    pub(super) fn and_content(mut self, name: Option<String>, text: String, expands: bool) -> Self {
+        self.sources.push(CopySource::Inline { name, text, expands });
         self
     }
 
@@ -277,6 +294,12 @@ impl Add {
     /// Whether archives are unpacked; without a word local archives are and downloads are not.
     pub fn unpacks(&self) -> Option<bool> {
         self.unpack
+    }
+}
+
+impl From<Copy> for Add {
+    fn from(copy: Copy) -> Self {
+        Self { copy, ..Self::default() }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use super::{Add, Base, Command, Copy, ExposedPorts, HealthCheck, Run, Values, VolumePaths};
+use super::{Add, Base, Command, Copy, ExposedPorts, HealthCheck, Run, Values, VolumePaths, read};
 
 /// One instruction, as its author wrote it. Values are raw: variables are not expanded.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,6 +71,17 @@ impl Instruction {
 
 /// Instructions as values, as `ONBUILD` takes them; the methods of [`Layers`](super::Layers) of the same names say more.
 impl Instruction {
+    /// Reads one line of a Dockerfile. `stages` are the names that `--from` may mean.
+    pub(crate) fn parse(text: &str, stages: &[&str]) -> Result<Self, String> {
+        let (written, notes) = plywood_syntax::dockerfile::parse_one(text, stages)?;
+        let mut notes = read::Notes::of(notes.iter().map(String::as_str));
+        let mut instructions = read::instructions(&written, &mut notes);
+        match instructions.len() {
+            1 => Ok(instructions.remove(0)),
+            _ => Err("it takes one name".to_owned()),
+        }
+    }
+
     /// `ARG` with a default.
     pub fn arg(name: impl Display, default: impl Display) -> Self {
         Self::Arg(Arg { name: name.to_string(), default: Some(default.to_string()) })

@@ -12,7 +12,11 @@ mod dockerfile;
 mod health_check;
 mod instruction;
 mod named;
+mod print;
+mod read;
 mod run;
+#[cfg(test)]
+mod tests;
 mod values;
 
 use std::fmt;
@@ -23,6 +27,7 @@ use std::sync::{Arc, LazyLock};
 pub use base::Base;
 pub use command::Command;
 pub use copy::{Add, Copy, CopySource};
+pub use dockerfile::Dockerfile;
 pub use health_check::HealthCheck;
 pub use instruction::{Arg, From, Instruction};
 pub use run::{MountKind, Run, RunMount};
@@ -101,8 +106,10 @@ pub trait DeclaredImage: ImageDefinition {
 pub struct Layers {
     instructions: Vec<Instruction>,
     /// Where each instruction was written.
-    places: Vec<&'static Location<'static>>,
+    places: Vec<Place>,
     context: Option<PathBuf>,
+    /// They come from a Dockerfile, where Docker builds some things without a word that are mistakes elsewhere.
+    is_dockerfile: bool,
     /// Calls that belong to no instruction, as `stage` before any `from`.
     misplaced: Vec<Misplaced>,
 }
@@ -128,8 +135,35 @@ impl Layers {
     }
 
     /// Where the instruction of this index was written.
-    pub(crate) fn place(&self, index: usize) -> Option<&'static Location<'static>> {
-        self.places.get(index).copied()
+    pub(crate) fn place(&self, index: usize) -> Option<&Place> {
+        self.places.get(index)
+    }
+}
+
+/// Where an instruction was written. It prints as `file:line`.
+#[derive(Debug, Clone)]
+pub(crate) enum Place {
+    /// In the program.
+    Code(&'static Location<'static>),
+    /// In a Dockerfile.
+    Dockerfile { file: Arc<str>, line: usize },
+}
+
+impl Place {
+    fn line(&self) -> usize {
+        match self {
+            Self::Code(location) => location.line() as usize,
+            Self::Dockerfile { line, .. } => *line,
+        }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Code(location) => write!(f, "{}:{}", location.file(), location.line()),
+            Self::Dockerfile { file, line } => write!(f, "{file}:{line}"),
+        }
     }
 }
 

@@ -6,7 +6,15 @@
 use std::fmt::{self, Display, Formatter, Write as _};
 use std::time::Duration;
 
+use plywood_syntax::dockerfile;
+
+use super::read::{COMMAND, ELSEWHERE, LINE_BREAKS, NO_LINE_END};
 use super::{Add, Base, Command, Copy, CopySource, From, HealthCheck, Instruction, Layers, Run, RunMount};
+
+/// Stands for a line break in a value until it is known which character may; no character that text has.
+const LINE_BREAK: &str = "\u{fdd0}";
+/// What stands for it in the file: the first that the instruction does not have.
+const MARKS: [&str; 4] = ["␤", "⏎", "↵", "¶"];
 
 impl Display for Layers {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
@@ -21,44 +29,112 @@ impl Display for Layers {
     }
 }
 
+/// Comments for what a Dockerfile has no words for, then the instruction.
 impl Display for Instruction {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        self.write_notes(f)?;
+        let text = Body(self).to_string();
+        if !text.contains(LINE_BREAK) {
+            return f.write_str(&text);
+        }
+        let mark = MARKS.into_iter().find(|mark| !text.contains(mark)).unwrap_or("\u{fdd1}");
+        writeln!(f, "# plywood: {LINE_BREAKS}{mark}")?;
+        f.write_str(&text.replace(LINE_BREAK, mark))
+    }
+}
+
+impl Instruction {
+    fn write_notes(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
-            Self::From(from) => write!(f, "{from}"),
-            Self::Arg(arg) => match arg.default() {
+            Self::From(from) => write_base_comment(f, from.base()),
+            Self::Run(run) => {
+                run.mounts().iter().filter_map(RunMount::base).try_for_each(|base| write_base_comment(f, base))
+            }
+            Self::Copy(copy) => write_copy_notes(f, copy),
+            Self::Add(add) => write_copy_notes(f, add.as_copy()),
+            Self::Cmd(command) | Self::Entrypoint(command) => write_command_note(f, command),
+            Self::HealthCheck(check) => check.command().map_or(Ok(()), |command| write_command_note(f, command)),
+            Self::OnBuild(inner) => inner.write_notes(f),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn write_copy_notes(f: &mut Formatter<'_>, copy: &Copy) -> fmt::Result {
+    if let Some(base) = copy.base() {
+        write_base_comment(f, base)?;
+    }
+    let texts = copy.sources().iter().filter_map(|source| match source {
+        CopySource::Inline { text, .. } => Some(text),
+        CopySource::Path(_) => None,
+    });
+    let open = texts.enumerate().filter(|(_, text)| !text.is_empty() && !text.ends_with('\n'));
+    open.map(|(index, _)| index).try_for_each(|index| writeln!(f, "# plywood: {NO_LINE_END}{index}"))
+}
+
+/// The script itself, where it would be read otherwise than it stands.
+fn write_command_note(f: &mut Formatter<'_>, command: &Command) -> fmt::Result {
+    match command {
+        Command::Shell(script) if !reads_as_it_stands(script) => {
+            writeln!(f, "# plywood: {COMMAND}{}", Json(std::slice::from_ref(script)))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whether a script on the line of its instruction means itself.
+fn reads_as_it_stands(script: &str) -> bool {
+    !script.is_empty()
+        && script.trim() == script
+        && !script.contains(['\n', '\r'])
+        && !script.starts_with(['[', '-'])
+        && !script.ends_with('\\')
+        && !script.contains("<<")
+}
+
+/// An instruction without its comments.
+struct Body<'a>(&'a Instruction);
+
+impl Display for Body<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        use Instruction as I;
+        match self.0 {
+            I::From(from) => write!(f, "{from}"),
+            I::Arg(arg) => match arg.default() {
                 Some(default) => write!(f, "ARG {}={}", arg.name(), Word(default)),
                 None => write!(f, "ARG {}", arg.name()),
             },
-            Self::Run(run) => write!(f, "{run}"),
-            Self::Copy(copy) => write!(f, "{copy}"),
-            Self::Add(add) => write!(f, "{add}"),
-            Self::Env(pairs) => write_pairs(f, "ENV", pairs),
-            Self::Label(pairs) => write_pairs(f, "LABEL", pairs),
-            Self::Workdir(path) => write!(f, "WORKDIR {path}"),
-            Self::User(user) => write!(f, "USER {user}"),
-            Self::Expose(ports) => {
+            I::Run(run) => write!(f, "{run}"),
+            I::Copy(copy) => write!(f, "{copy}"),
+            I::Add(add) => write!(f, "{add}"),
+            I::Env(pairs) => write_pairs(f, "ENV", pairs),
+            I::Label(pairs) => write_pairs(f, "LABEL", pairs),
+            I::Workdir(path) => write!(f, "WORKDIR {}", Word(path)),
+            I::User(user) => write!(f, "USER {}", Word(user)),
+            I::Expose(ports) => {
                 f.write_str("EXPOSE")?;
-                ports.iter().try_for_each(|port| write!(f, " {}", port.strip_suffix("/tcp").unwrap_or(port)))
+                ports
+                    .iter()
+                    .try_for_each(|port| write!(f, " {}", dockerfile::bare(port.strip_suffix("/tcp").unwrap_or(port))))
             }
-            Self::Volume(paths) => write!(f, "VOLUME {}", Json(paths)),
-            Self::Entrypoint(command) => write!(f, "ENTRYPOINT {command}"),
-            Self::Cmd(command) => write!(f, "CMD {command}"),
-            Self::Shell(shell) => write!(f, "SHELL {}", Json(shell)),
-            Self::StopSignal(signal) => write!(f, "STOPSIGNAL {signal}"),
-            Self::HealthCheck(check) => write!(f, "{check}"),
-            Self::OnBuild(instruction) => write!(f, "ONBUILD {instruction}"),
+            I::Volume(paths) => write!(f, "VOLUME {}", Paths(paths)),
+            I::Entrypoint(command) => write!(f, "ENTRYPOINT {command}"),
+            I::Cmd(command) => write!(f, "CMD {command}"),
+            I::Shell(shell) => write!(f, "SHELL {}", Json(shell)),
+            I::StopSignal(signal) => write!(f, "STOPSIGNAL {}", Word(signal)),
+            I::HealthCheck(check) => write!(f, "{check}"),
+            I::OnBuild(instruction) => write!(f, "ONBUILD {}", Body(instruction)),
         }
     }
 }
 
 impl Display for From {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        write_base_comment(f, self.base())?;
         f.write_str("FROM ")?;
         if let Some(platform) = self.platform() {
-            write!(f, "--platform={platform} ")?;
+            write!(f, "--platform={} ", Word(platform))?;
         }
-        f.write_str(base_word(self.base()))?;
+        f.write_str(&dockerfile::bare(base_word(self.base(), "scratch")))?;
         if let Some(stage) = self.stage() {
             write!(f, " AS {stage}")?;
         }
@@ -66,10 +142,12 @@ impl Display for From {
     }
 }
 
-/// What stands for a base in a Dockerfile; with a comment before it where that is not the whole truth.
-fn base_word(base: &Base) -> &str {
+/// What stands for a base in a Dockerfile; with a comment before it where that is not the whole truth. `other` stands
+/// for what a Dockerfile cannot name.
+fn base_word<'a>(base: &'a Base, other: &'a str) -> &'a str {
     match base {
-        Base::Scratch | Base::Host(_) | Base::Definition(_) => "scratch",
+        Base::Scratch => "scratch",
+        Base::Host(_) | Base::Definition(_) => other,
         Base::Image(name) | Base::Stage(name) => name,
     }
 }
@@ -88,8 +166,11 @@ fn write_base_comment(f: &mut Formatter<'_>, base: &Base) -> fmt::Result {
 impl Display for Command {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
-            // A line break would end the instruction; an escaped one is read as no character at all.
-            Self::Shell(script) => f.write_str(&script.replace('\n', "\\\n")),
+            Self::Shell(script) if reads_as_it_stands(script) => f.write_str(script),
+            // Near enough for another reader; the comment before it has the script itself.
+            Self::Shell(script) => {
+                write!(f, "{{ {}; }}", script.trim().trim_end_matches('\\').replace(['\n', '\r'], "; "))
+            }
             Self::Exec(args) => write!(f, "{}", Json(args)),
         }
     }
@@ -97,21 +178,22 @@ impl Display for Command {
 
 impl Display for Run {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        for base in self.mounts().iter().filter_map(RunMount::base) {
-            write_base_comment(f, base)?;
-        }
         f.write_str("RUN ")?;
         for mount in self.mounts() {
             write!(f, "--mount={mount} ")?;
         }
         if let Some(network) = self.network_mode() {
-            write!(f, "--network={network} ")?;
+            write!(f, "--network={} ", Word(network))?;
         }
         if let Some(security) = self.security_mode() {
-            write!(f, "--security={security} ")?;
+            write!(f, "--security={} ", Word(security))?;
         }
         match self.as_command() {
-            Command::Shell(script) if script.contains('\n') => write_heredoc(f, script, ""),
+            Command::Shell(script) if !reads_as_it_stands(script) => {
+                // A script is what stands before the last line break.
+                let end = delimiter(script, "EOF");
+                write!(f, "<<\"{end}\"\n{script}\n{end}")
+            }
             command => write!(f, "{command}"),
         }
     }
@@ -121,20 +203,26 @@ impl Display for RunMount {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         write!(f, "type={}", self.kind().as_str())?;
         if let Some(base) = self.base() {
-            write!(f, ",from={}", base_word(base))?;
+            write!(f, ",from={}", base_word(base, ELSEWHERE))?;
         }
-        self.options().try_for_each(|(key, value)| match value.contains([',', '"', ' ']) {
-            true => write!(f, ",\"{key}={}\"", value.replace('"', "\"\"")),
-            false => write!(f, ",{key}={value}"),
-        })
+        self.options().try_for_each(|(key, value)| write!(f, ",{key}={}", MountValue(value)))
+    }
+}
+
+/// The value of a mount's key, which a comma or space would end.
+struct MountValue<'a>(&'a str);
+
+impl Display for MountValue<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self.0.contains([',', ' ', '\t', '"', '\'']) {
+            true => f.write_str(&dockerfile::quoted_word(self.0).replace('\n', LINE_BREAK)),
+            false => f.write_str(&dockerfile::bare(self.0).replace('\n', LINE_BREAK)),
+        }
     }
 }
 
 impl Display for Copy {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        if let Some(base) = self.base() {
-            write_base_comment(f, base)?;
-        }
         f.write_str("COPY")?;
         write_copy(f, self)
     }
@@ -144,7 +232,7 @@ impl Display for Add {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         f.write_str("ADD")?;
         if let Some(checksum) = self.expected_checksum() {
-            write!(f, " --checksum={checksum}")?;
+            write!(f, " --checksum={}", Word(checksum))?;
         }
         if self.keeps_git_dir() {
             f.write_str(" --keep-git-dir")?;
@@ -158,13 +246,13 @@ impl Display for Add {
 
 fn write_copy(f: &mut Formatter<'_>, copy: &Copy) -> fmt::Result {
     if let Some(base) = copy.base() {
-        write!(f, " --from={}", base_word(base))?;
+        write!(f, " --from={}", base_word(base, ELSEWHERE))?;
     }
     if let Some(owner) = copy.owner() {
-        write!(f, " --chown={owner}")?;
+        write!(f, " --chown={}", Word(owner))?;
     }
     if let Some(mode) = copy.mode() {
-        write!(f, " --chmod={mode}")?;
+        write!(f, " --chmod={}", Word(mode))?;
     }
     if copy.is_link() {
         f.write_str(" --link")?;
@@ -173,59 +261,38 @@ fn write_copy(f: &mut Formatter<'_>, copy: &Copy) -> fmt::Result {
         f.write_str(" --parents")?;
     }
     for pattern in copy.excluded() {
-        write!(f, " --exclude={pattern}")?;
+        write!(f, " --exclude={}", Word(pattern))?;
     }
-    let mut texts = Vec::new();
-    let mut words = Vec::new();
+    let mut paths = Vec::new();
+    let mut contents = Vec::new();
     for source in copy.sources() {
         match source {
-            CopySource::Path(path) => words.push(path.clone()),
-            CopySource::Inline { name, text } => texts.push((name.as_deref(), text.as_str())),
+            CopySource::Path(path) => paths.push(path.clone()),
+            CopySource::Inline { name, text, expands } => {
+                contents.push((delimiter(text, name.as_deref().unwrap_or("EOF")), text, *expands));
+            }
         }
     }
-    if let [(_, text)] = texts[..]
-        && words.is_empty()
-    {
-        f.write_char(' ')?;
-        return write_heredoc(f, text, copy.destination());
+    let destination = copy.destination();
+    let odd = |word: &str| word.is_empty() || word.contains(char::is_whitespace) || word.starts_with(['[', '<', '-']);
+    if contents.is_empty() && (paths.iter().any(|path| odd(path)) || odd(destination)) {
+        paths.push(destination.to_owned());
+        return write!(f, " {}", Paths(&paths));
     }
-    words.push(copy.destination().to_owned());
-    match words
-        .iter()
-        .any(|word| word.is_empty() || word.contains([' ', '\t', '"', '\'', '\\']) || word.starts_with('['))
-    {
-        true if texts.is_empty() => write!(f, " {}", Json(&words)),
-        _ => {
-            let destination = words.pop().unwrap_or_default();
-            words.iter().try_for_each(|word| write!(f, " {word}"))?;
-            for (name, text) in &texts {
-                write!(f, " <<\"{}\"", delimiter(text, name.unwrap_or("EOF")))?;
-            }
-            write!(f, " {destination}")?;
-            for (name, text) in &texts {
-                write!(f, "\n{text}{}{}", line_end(text), delimiter(text, name.unwrap_or("EOF")))?;
-            }
-            Ok(())
-        }
+    paths.iter().try_for_each(|path| write!(f, " {}", dockerfile::bare(path)))?;
+    for (end, _, expands) in &contents {
+        // A quoted delimiter: nothing in the text is expanded.
+        let quote = if *expands { "" } else { "\"" };
+        write!(f, " <<{quote}{end}{quote}")?;
     }
-}
-
-/// Writes a here-document whose delimiter is quoted, so that nothing in it is expanded.
-fn write_heredoc(f: &mut Formatter<'_>, text: &str, destination: &str) -> fmt::Result {
-    let end = delimiter(text, "EOF");
-    if destination.is_empty() {
-        // A script is what stands before the last line break.
-        return write!(f, "<<\"{end}\"\n{text}\n{end}");
+    write!(f, " {}", dockerfile::bare(destination))?;
+    for (end, text, expands) in &contents {
+        // Of what is expanded, a dollar that stands for itself keeps its backslash.
+        let text = if *expands { text.replace("\\\\\\$", "\\$") } else { text.to_string() };
+        let line_end = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
+        write!(f, "\n{text}{line_end}{end}")?;
     }
-    write!(f, "<<\"{end}\" {destination}\n{text}{}{end}", line_end(text))?;
-    match text.ends_with('\n') {
-        true => Ok(()),
-        false => f.write_str("\n# plywood: the text above ends without a line break"),
-    }
-}
-
-fn line_end(text: &str) -> &'static str {
-    if text.is_empty() || text.ends_with('\n') { "" } else { "\n" }
+    Ok(())
 }
 
 /// A delimiter that is no line of the text.
@@ -273,38 +340,22 @@ fn write_pairs(f: &mut Formatter<'_>, keyword: &str, pairs: &[(String, String)])
     pairs.iter().try_for_each(|(key, value)| write!(f, " {}={}", Word(key), Word(value)))
 }
 
-/// A word of an `ENV`, `ARG` or `LABEL`, quoted where it needs to be.
+/// A value, quoted where it needs to be.
 struct Word<'a>(&'a str);
 
 impl Display for Word<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-./:,@%+${}".contains(&byte);
-        if !self.0.is_empty() && self.0.bytes().all(plain) {
-            return f.write_str(self.0);
-        }
-        f.write_char('"')?;
-        let mut rest = self.0;
-        while let Some(c) = rest.chars().next() {
-            let slashes = rest.len() - rest.trim_start_matches('\\').len();
-            if slashes > 0 {
-                // Backslashes before a dollar already escape; all others stand for themselves.
-                let doubled = !rest[slashes..].starts_with('$');
-                f.write_str(&"\\".repeat(if doubled { 2 * slashes } else { slashes }))?;
-                rest = &rest[slashes..];
-                if !doubled {
-                    f.write_char('$')?;
-                    rest = &rest[1..];
-                }
-                continue;
-            }
-            match c {
-                '"' => f.write_str("\\\"")?,
-                // There is no escape for a line break in a Dockerfile word; inside quotes it stands as it is.
-                c => f.write_char(c)?,
-            }
-            rest = &rest[c.len_utf8()..];
-        }
-        f.write_char('"')
+        f.write_str(&dockerfile::word(self.0).replace('\n', LINE_BREAK))
+    }
+}
+
+/// Paths, as JSON; the quotes of a word are read off them too.
+struct Paths<'a>(&'a [String]);
+
+impl Display for Paths<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let paths: Vec<String> = self.0.iter().map(|path| dockerfile::bare(path)).collect();
+        write!(f, "{}", Json(&paths))
     }
 }
 
