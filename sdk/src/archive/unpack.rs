@@ -13,7 +13,7 @@ use rustix::io::Errno;
 use crate::error::{Attempt as _, Error, ErrorKind, Fault, Result};
 use crate::sys::fs::{self, FileKind, Time, Xattr};
 use crate::sys::userns;
-use crate::sys::within::{ENTER, within};
+use crate::sys::within::{ENTER, Place};
 
 use super::apply::copy;
 use super::entry::{Entries, Entry, Kind};
@@ -31,7 +31,13 @@ use super::{Limits, Ownership};
 /// # Errors
 /// [`AlreadyExists`](ErrorKind::AlreadyExists) if a file would replace a directory or the reverse; those of the file
 /// system, of `tar`, and for a malformed archive.
-pub(crate) fn unpack(tar: &mut dyn Read, target: &OwnedFd, ownership: Ownership, limits: &Limits) -> Result<()> {
+pub(crate) fn unpack(
+    tar: &mut dyn Read,
+    target: &OwnedFd,
+    ownership: Ownership,
+    limits: &Limits,
+    place: Place<'_>,
+) -> Result<()> {
     thread::scope(|scope| {
         let (to_unpack, from_reader) = channel();
         let (to_reader, from_unpack) = channel();
@@ -43,7 +49,7 @@ pub(crate) fn unpack(tar: &mut dyn Read, target: &OwnedFd, ownership: Ownership,
                 let directories = BTreeMap::new();
                 Unpacking { target, ownership, limits, directories, path: Vec::new(), link: Vec::new() }.run(tape)
             };
-            within(work).attempt(|| ENTER)?
+            place.within(work).attempt(|| ENTER)?
         })?;
         let mut pool = Pool::new(from_unpack);
         let fed = feed(tar, &mut pool, &to_unpack, &mut |_| Ok(()));

@@ -10,6 +10,7 @@ use super::definition::Settings;
 use super::environment::{self, Command};
 use super::files::hostname_of_host;
 use super::host_config::{HostConfig, tmpfs_options};
+use super::namespaces::UserNamespace;
 use super::network::NetworkMode;
 use super::record::Record;
 use super::restart::RestartPolicy;
@@ -24,6 +25,7 @@ use crate::spec::mount::{Mount, Source};
 use crate::spec::name::{ContainerName, VolumeName};
 use crate::spec::time::Timestamp;
 use crate::spec::user::User;
+use crate::sys::probe::{Privilege, privilege};
 
 /// hostname(7) of Linux: `HOST_NAME_MAX`.
 const HOSTNAME_MAX: usize = 64;
@@ -42,6 +44,12 @@ enum ComposeFault {
     NoSource { source_path: String, target: String },
     #[error("start it again when it has ended: it is not kept, or removed at its end")]
     Restart,
+    #[error("share the users of the host: an ordinary user's containers always have a user namespace")]
+    HostUsers,
+    #[error("start a container again that root gives a user namespace: its supervisor cannot mount for it")]
+    RestartUsers,
+    #[error("give a privileged container a user namespace: what it is privileged to do takes the host's")]
+    PrivilegedUsers,
     #[error("mount {0:?}: Docker's files take paths in UTF-8 only")]
     Encoding(std::path::PathBuf),
 }
@@ -50,7 +58,7 @@ impl Fault for ComposeFault {
     fn kind(&self) -> ErrorKind {
         match self {
             Self::NoSource { .. } => ErrorKind::NotFound,
-            Self::Encoding(_) => ErrorKind::Unsupported,
+            Self::Encoding(_) | Self::HostUsers | Self::RestartUsers => ErrorKind::Unsupported,
             _ => ErrorKind::InvalidArgument,
         }
     }
@@ -67,6 +75,7 @@ impl Fault for ComposeFault {
         match self {
             Self::NoCommand => Some("give one with .cmd([…])".to_owned()),
             Self::Restart => Some("a restart policy takes .keep() (--detach), and no .auto_remove() (--rm)".to_owned()),
+            Self::PrivilegedUsers => Some("choose UserNamespace::Host for it".to_owned()),
             Self::NoSource { .. } => {
                 Some("create it first; a relative path is one in the current directory".to_owned())
             }
@@ -146,6 +155,10 @@ pub(super) fn compose<D>(
     let mut host = HostConfig {
         binds: Some(mounts.binds).filter(|binds| !binds.is_empty()),
         network_mode: settings.network.docker_name().to_owned(),
+        userns_mode: settings
+            .user_namespace
+            .filter(|it| *it == UserNamespace::Host)
+            .map_or_else(String::new, |it| it.to_string()),
         privileged: settings.privileged,
         init: Some(settings.init.unwrap_or(true)),
         readonly_rootfs: settings.read_only,
@@ -173,9 +186,26 @@ pub(super) fn compose<D>(
         statistics: settings.statistics,
         kept: settings.kept,
         auto_remove: settings.auto_remove,
+        user_namespace: user_namespace(settings)?,
         ..Record::new(settings.network)
     };
     Ok(Files { config, host, record: Some(record) })
+}
+
+/// Whether root is to give it a user namespace.
+fn user_namespace(settings: &Settings) -> Result<bool> {
+    match (settings.user_namespace, privilege()) {
+        (None | Some(UserNamespace::Private), Privilege::User)
+        | (None | Some(UserNamespace::Host), Privilege::Root) => Ok(false),
+        (Some(UserNamespace::Host), Privilege::User) => Err(ComposeFault::HostUsers.into()),
+        (Some(UserNamespace::Private), Privilege::Root) if settings.privileged => {
+            Err(ComposeFault::PrivilegedUsers.into())
+        }
+        (Some(UserNamespace::Private), Privilege::Root) if settings.restart != RestartPolicy::No => {
+            Err(ComposeFault::RestartUsers.into())
+        }
+        (Some(UserNamespace::Private), Privilege::Root) => Ok(true),
+    }
 }
 
 /// Whether anything will be handed to it: as Docker has it, by one client, at whose end the input ends.

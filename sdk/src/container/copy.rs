@@ -20,7 +20,7 @@ use crate::archive::{Limits, Ownership, Packer, PipeReader, decompress, pack_tre
 use crate::error::{Attempt, Error, ErrorKind, Fault, Result};
 use crate::spec::container_path::ContainerPath;
 use crate::sys::fs::{self, FileKind, PATH_ONLY};
-use crate::sys::within::{ENTER, within};
+use crate::sys::within::{ENTER, Place};
 
 /// How to copy.
 ///
@@ -160,9 +160,10 @@ impl Handle {
     pub(super) fn copy_out(self: &Arc<Self>, path: &str, host: &Path, options: CopyOptions) -> Result<()> {
         let copy = || {
             let root = self.root()?;
-            let source = within(|| Source::in_container(&root, path, options.follows)).attempt(|| ENTER)??;
+            let source = root.within(|| Source::in_container(&root, path, options.follows))??;
             let (target, name) = Destination::on_host(host)?.take(&source, host)?;
-            transfer(source, name, &target, options.ownership())
+            let mut archive = archive(source, name, Ownership::Keep, Some(root))?;
+            extract(&mut archive, &target, options.ownership(), Place::Store)
         };
         copy().map_err(|error| attempted(format!("copy {path:?} out of {}", self.title()), error))
     }
@@ -172,8 +173,9 @@ impl Handle {
             let source = Source::on_host(host, options.follows)?;
             let root = self.root()?;
             let (target, name) =
-                within(|| Destination::in_container(&root, path)).attempt(|| ENTER)??.take(&source, path.as_ref())?;
-            transfer(source, name, &target, options.ownership())
+                root.within(|| Destination::in_container(&root, path))??.take(&source, path.as_ref())?;
+            let mut archive = archive(source, name, Ownership::Keep, None)?;
+            extract(&mut archive, &target, options.ownership(), root.place())
         };
         copy().map_err(|error| attempted(format!("copy {host:?} to {path:?} in {}", self.title()), error))
     }
@@ -181,7 +183,7 @@ impl Handle {
     pub(super) fn read_archive(self: &Arc<Self>, path: &str, options: CopyOptions) -> Result<Archive> {
         let read = || {
             let root = self.root()?;
-            let source = within(|| Source::in_container(&root, path, options.follows)).attempt(|| ENTER)??;
+            let source = root.within(|| Source::in_container(&root, path, options.follows))??;
             let name = if source.contents { b".".to_vec() } else { source.name.clone() };
             // An ordinary user's container has one user: its root.
             let ownership = Ownership::of_this_process();
@@ -193,7 +195,7 @@ impl Handle {
     pub(super) fn write_archive(self: &Arc<Self>, path: &str, tar: impl Read) -> Result<()> {
         let write = || {
             let root = self.root()?;
-            let target = match within(|| Destination::in_container(&root, path)).attempt(|| ENTER)?? {
+            let target = match root.within(|| Destination::in_container(&root, path))?? {
                 Destination::Directory(directory) => directory,
                 Destination::File { .. } => return Err(CopyFault::NotDirectory(path.into()).into()),
                 Destination::Missing { .. } => return Err(CopyFault::Missing(path.into()).into()),
@@ -201,7 +203,7 @@ impl Handle {
             let limits = Limits::default();
             let mut tar = decompress(BufReader::new(tar), &limits)?;
             let ownership = Ownership::of_this_process();
-            unpack(&mut tar, &target, ownership, &limits)
+            unpack(&mut tar, &target, ownership, &limits, root.place())
         };
         write().map_err(|error| attempted(format!("write an archive to {path:?} in {}", self.title()), error))
     }
@@ -324,24 +326,29 @@ impl Destination {
     }
 }
 
-/// Copies the source below a directory, under this name.
-fn transfer(source: Source, name: Vec<u8>, target: &OwnedFd, ownership: Ownership) -> Result<()> {
+/// Extracts what was archived a moment ago.
+fn extract(archive: &mut Archive, target: &OwnedFd, ownership: Ownership, place: Place<'_>) -> Result<()> {
     // Whoever made the file system had no limits either.
     let limits = Limits { entries: u64::MAX, uncompressed: u64::MAX, ..Limits::default() };
-    let mut archive = archive(source, name, Ownership::Keep, None)?;
-    unpack(&mut archive, target, ownership, &limits)
+    unpack(archive, target, ownership, &limits, place)
 }
 
 /// Begins to archive the source.
 fn archive(source: Source, name: Vec<u8>, ownership: Ownership, root: Option<Root>) -> Result<Archive> {
     let (mut writer, reader) = pipe();
+    let namespace = match root.as_ref().map(Root::place) {
+        Some(Place::Container(namespace)) => {
+            Some(namespace.try_clone().attempt(|| "duplicate the user namespace of a container")?)
+        }
+        _ => None,
+    };
     let work = move || {
         let pack = || {
             let mut packer = Packer::new(&mut writer, ownership);
             pack_tree(&mut packer, &source.file, &name)?;
             packer.finish()?.finish().attempt(|| "hand over an archive")
         };
-        within(pack).attempt(|| ENTER)?
+        namespace.as_ref().map_or(Place::Store, Place::Container).within(pack).attempt(|| ENTER)?
     };
     let thread = thread::Builder::new().name("plywood-archive".into()).spawn(work);
     let thread = thread.attempt(|| "start a thread for an archive")?;

@@ -25,6 +25,8 @@ pub(crate) struct HostConfig {
     pub(crate) auto_remove: bool,
     pub(crate) cgroupns_mode: String,
     pub(crate) ipc_mode: String,
+    /// `host`, or empty for what the daemon has.
+    pub(crate) userns_mode: String,
     /// Whether a process 1 of ours or of Docker's stands in front of the container's; ours by default, Docker's not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) init: Option<bool>,
@@ -99,6 +101,7 @@ impl Default for HostConfig {
             auto_remove: false,
             cgroupns_mode: "private".to_owned(),
             ipc_mode: "private".to_owned(),
+            userns_mode: String::new(),
             init: None,
             privileged: false,
             cap_add: None,

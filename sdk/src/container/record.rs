@@ -32,6 +32,9 @@ pub(crate) struct Record {
     pub(crate) auto_remove: bool,
     #[serde(default)]
     pub(crate) network: NetworkMode,
+    /// Whether root has given it a user namespace.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) user_namespace: bool,
     /// Whether it is counted what it uses, whatever that costs.
     #[serde(default)]
     pub(crate) statistics: bool,
@@ -74,6 +77,7 @@ impl Record {
             kept: false,
             auto_remove: false,
             network,
+            user_namespace: false,
             statistics: false,
             cgroup: Vec::new(),
             run: None,

@@ -4,6 +4,7 @@
 //! does not, its layers, volumes and binds are mounted for the time of use. What is done in it goes through descriptors
 //! that were resolved inside it: the container may change anything meanwhile and leads nowhere else.
 
+use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
@@ -14,11 +15,18 @@ use super::start::storage;
 use crate::data_root::InFlight;
 use crate::error::{Attempt, ErrorKind, Fault, Result};
 use crate::runtime::{MountedRoot, Process, mount_root};
+use crate::sys::namespace;
+use crate::sys::probe::{Privilege, privilege};
+use crate::sys::within::{ENTER, Place};
 
 /// The root directory of a container, for as long as it is held.
 #[derive(Debug)]
 pub(super) enum Root {
-    Running(OwnedFd),
+    Running {
+        directory: OwnedFd,
+        /// That of a container of root's: files are there for its ids only.
+        user_namespace: Option<OwnedFd>,
+    },
     Idle(Arc<IdleRoot>),
 }
 
@@ -49,9 +57,22 @@ impl Fault for RootFault {
 impl Root {
     pub(super) fn directory(&self) -> BorrowedFd<'_> {
         match self {
-            Self::Running(directory) => directory.as_fd(),
+            Self::Running { directory, .. } => directory.as_fd(),
             Self::Idle(idle) => idle.mounted.directory(),
         }
+    }
+
+    /// Where the container's files belong to whom they belong inside.
+    pub(super) fn place(&self) -> Place<'_> {
+        match self {
+            Self::Running { user_namespace: Some(namespace), .. } => Place::Container(namespace),
+            _ => Place::Store,
+        }
+    }
+
+    /// Does `work` there.
+    pub(super) fn within<T>(&self, work: impl FnOnce() -> T) -> Result<T> {
+        self.place().within(work).attempt(|| ENTER)
     }
 }
 
@@ -66,13 +87,13 @@ impl Handle {
             let directory = of_process(process.pid());
             // It is the process behind the number only if that has not been freed meanwhile.
             if process.is_running() {
-                return directory.map(Root::Running);
+                return directory;
             }
         } else if let Some(run) = self.files()?.record.and_then(|record| record.run) {
             let _process = run.open()?;
             let directory = of_process(run.pid);
             if run.is_alive() {
-                return directory.map(Root::Running);
+                return directory;
             }
         }
         self.mount_idle().map(Root::Idle)
@@ -115,8 +136,12 @@ impl Inner {
 /// The root directory of a process, with all that is mounted in it.
 ///
 /// The link of `/proc` leads into its mount namespace. It is followed once; nothing is looked up by this path again.
-fn of_process(pid: u32) -> Result<OwnedFd> {
+fn of_process(pid: u32) -> Result<Root> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let opened = rustix::fs::open(format!("/proc/{pid}/root"), flags, Mode::empty());
-    opened.attempt(|| format!("open the root directory of process {pid}"))
+    let directory = opened.attempt(|| format!("open the root directory of process {pid}"))?;
+    let attempt = || format!("open the user namespace of process {pid}");
+    let is_shifted = privilege() == Privilege::Root && namespace::foreign(pid).attempt(attempt)? & namespace::USER != 0;
+    let user_namespace = is_shifted.then(|| File::open(format!("/proc/{pid}/ns/user"))).transpose().attempt(attempt)?;
+    Ok(Root::Running { directory, user_namespace: user_namespace.map(OwnedFd::from) })
 }

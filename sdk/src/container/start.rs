@@ -304,6 +304,9 @@ fn bundle(store: &Store, id: &ContainerId, files: &Files, writable: &WritableLay
     };
     bundle.read_only_rootfs = files.host.readonly_rootfs;
     bundle.privileged = files.host.privileged;
+    if record.is_some_and(|record| record.user_namespace) {
+        bundle.user_namespace = Some(store.user_namespace()?);
+    }
     bundle.isolation = security::isolation(&files.host, &config.domainname);
     bundle.init = files.host.init.unwrap_or(true);
     bundle.cgroup = Some(Cgroup {

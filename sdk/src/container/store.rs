@@ -22,7 +22,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use serde::de::DeserializeOwned;
@@ -40,6 +40,7 @@ use crate::layer::LayerStore;
 use crate::spec::digest::ImageId;
 use crate::spec::id::ContainerId;
 use crate::spec::time::Timestamp;
+use crate::sys::userns::{Namespace, create_shifted};
 use crate::volume::VolumeStore;
 
 /// More than any configuration of a container takes, labels and all.
@@ -57,6 +58,8 @@ struct Parts {
     volumes: VolumeStore,
     /// The containers of this program, so that all handles of one see the same process.
     live: Mutex<HashMap<ContainerId, Weak<Handle>>>,
+    /// That of root's containers which have one; made when the first starts.
+    user_namespace: OnceLock<Arc<Namespace>>,
     /// Removed when everything else is closed.
     temporary: Option<Box<dyn std::fmt::Debug + Send + Sync>>,
 }
@@ -127,7 +130,8 @@ impl Store {
         temporary: Option<Box<dyn std::fmt::Debug + Send + Sync>>,
     ) -> Result<Self> {
         let live = Mutex::new(HashMap::new());
-        let store = Self(Arc::new(Parts { root, layers, images, volumes, live, temporary }));
+        let store =
+            Self(Arc::new(Parts { root, layers, images, volumes, live, user_namespace: OnceLock::new(), temporary }));
         atomic::create_directory(&store.staging(), 0o700)?;
         store.settle()?;
         store.images().settle(&|id| store.users_of_image(id))?;
@@ -137,6 +141,15 @@ impl Store {
 
     pub(crate) fn root(&self) -> &DataRoot {
         &self.0.root
+    }
+
+    /// The user namespace of root's containers which have one.
+    pub(super) fn user_namespace(&self) -> Result<Arc<Namespace>> {
+        if let Some(known) = self.0.user_namespace.get() {
+            return Ok(Arc::clone(known));
+        }
+        let made = create_shifted(self.root().container_ids()?).attempt(|| "create a user namespace for containers")?;
+        Ok(Arc::clone(self.0.user_namespace.get_or_init(|| Arc::new(made))))
     }
 
     pub(crate) fn layers(&self) -> &LayerStore {

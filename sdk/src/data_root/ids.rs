@@ -3,9 +3,9 @@
 //! `image/plywood/id-map` holds one line: the map that the files were written with, or `one` where all belong to the user.
 //! Files of root need no map.
 
-use super::{DataRoot, atomic};
-use crate::error::{ErrorKind, Fault, Result};
-use crate::sys::userns::{self, Ids};
+use super::{DataRoot, Lock, atomic};
+use crate::error::{Attempt, ErrorKind, Fault, Result};
+use crate::sys::userns::{self, Ids, Map, range};
 
 /// A map has at most 340 lines of three numbers, twice.
 const LONGEST: usize = 64 << 10;
@@ -42,6 +42,29 @@ pub(super) fn check(root: &DataRoot) -> Result<()> {
     root.write(&record, now.as_bytes(), 0o600)
 }
 
+impl DataRoot {
+    /// The ids that containers of this root have outside, where root gives them a user namespace: chosen at the first use,
+    /// then always the same.
+    ///
+    /// # Errors
+    /// `Corrupt` if the record is none.
+    pub(crate) fn container_ids(&self) -> Result<Map> {
+        let record = self.own_dir().join("container-ids");
+        let _held = self.lock(Lock::Containers)?;
+        if let Some(text) = atomic::read_text(&record, LONGEST)? {
+            return text.parse().map_err(|_| Refusal::Malformed { path: record }.into());
+        }
+        let draw = || {
+            let mut bytes = [0; 4];
+            crate::spec::id::random_bytes(&mut bytes)?;
+            Ok(u32::from_ne_bytes(bytes))
+        };
+        let map = range::choose(draw).attempt(|| "choose ids for the users of containers")?;
+        self.write(&record, map.to_string().as_bytes(), 0o600)?;
+        Ok(map)
+    }
+}
+
 /// Whether each id of `before` means the same in `now`.
 fn extends(now: &str, before: &str) -> bool {
     let kinds = |map: &str| map.split(' ').map(|ranges| format!("{ranges},")).collect::<Vec<_>>();
@@ -55,18 +78,27 @@ enum Refusal {
     Lost { path: std::path::PathBuf, why: String },
     #[error("open data root {path:?}: its files belong to the ids {before}, and those of this user are {now}")]
     Other { path: std::path::PathBuf, before: String, now: String },
+    #[error("read {path:?}: it does not say which ids containers have")]
+    Malformed { path: std::path::PathBuf },
 }
 
 impl Fault for Refusal {
     fn kind(&self) -> ErrorKind {
-        ErrorKind::PermissionDenied
+        match self {
+            Self::Malformed { .. } => ErrorKind::Corrupt,
+            Self::Lost { .. } | Self::Other { .. } => ErrorKind::PermissionDenied,
+        }
     }
     fn path(&self) -> Option<&std::path::Path> {
-        let (Self::Lost { path, .. } | Self::Other { path, .. }) = self;
+        let (Self::Lost { path, .. } | Self::Other { path, .. } | Self::Malformed { path }) = self;
         Some(path)
     }
     fn hint(&self) -> Option<String> {
-        Some("give the user the ids back in /etc/subuid and /etc/subgid, or choose another data root".to_owned())
+        Some(match self {
+            // No file belongs to these ids.
+            Self::Malformed { .. } => "remove it: others are chosen then".to_owned(),
+            _ => "give the user the ids back in /etc/subuid and /etc/subgid, or choose another data root".to_owned(),
+        })
     }
 }
 

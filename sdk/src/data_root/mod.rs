@@ -16,6 +16,7 @@
 //! ├── image/plywood.lock                      0600  the store lock
 //! ├── image/plywood/                          0700  what only plywood knows
 //! │   ├── events/{current,previous}          0600  what has happened
+//! │   ├── container-ids                       0600  which ids root's containers have in a user namespace
 //! │   ├── id-map                              0600  whose ids the files have, unless they are root's
 //! │   ├── in-flight/<name>                    0600  one file for each object in the making
 //! │   ├── labels                              0600  there while labels of volumes are missing from metadata.db

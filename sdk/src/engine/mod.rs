@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::container::UserNamespace;
 use crate::container::store::Store;
 use crate::data_root::{DataRoot, Durability};
 use crate::error::{ErrorKind, Fault, Result};
@@ -41,6 +42,8 @@ const SYSTEM_ROOT: &str = "/var/lib/plywood";
 #[derive(Debug, Clone)]
 pub struct Engine {
     store: Store,
+    /// Of containers that do not say it.
+    user_namespace: Option<UserNamespace>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -108,6 +111,16 @@ impl Engine {
         Self::assemble(&path, Durability::Fast, Some(root))
     }
 
+    /// The same data root, where containers that do not say it themselves have [these users](crate::container::Definition::user_namespace).
+    ///
+    /// It counts when a container is created by this engine or a clone of it. What [`build`](Self::build) runs has the
+    /// host's.
+    #[doc(alias = "userns-remap")]
+    pub fn user_namespace(mut self, user_namespace: UserNamespace) -> Self {
+        self.user_namespace = Some(user_namespace);
+        self
+    }
+
     /// The directory of the data root.
     pub fn path(&self) -> &Path {
         self.store.root().path()
@@ -120,7 +133,7 @@ impl Engine {
         let volumes = VolumeStore::open(&root);
         volumes.merge_labels()?;
         let temporary = temporary.map(|root| Box::new(root) as Box<dyn std::fmt::Debug + Send + Sync>);
-        Ok(Self { store: Store::open(root, layers, images, volumes, temporary)? })
+        Ok(Self { store: Store::open(root, layers, images, volumes, temporary)?, user_namespace: None })
     }
 
     /// The parts, for the rooms that work on them.

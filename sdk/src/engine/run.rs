@@ -89,7 +89,9 @@ impl<D> Definition<D> {
                 (image, reference)
             }
         };
-        create(engine.store(), &image, &reference, &self.settings)
+        let mut settings = self.settings.clone();
+        settings.user_namespace = settings.user_namespace.or(engine.user_namespace);
+        create(engine.store(), &image, &reference, &settings)
     }
 
     fn streams(&self, stdin: Stdio, output: Stdio) -> Streams {

@@ -1,11 +1,13 @@
 //! The input of the runtime: a root file system, what is mounted over it, and the process to start.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::cgroup::Cgroup;
 use super::seccomp::SeccompProfile;
 use crate::spec::container_path::ContainerPath;
 use crate::sys::capability::CapabilitySet;
+use crate::sys::userns::Namespace;
 
 /// `PATH` of a process that has none of its own, as in Docker.
 pub(crate) const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -27,6 +29,9 @@ pub(crate) struct Bundle {
     pub read_only_rootfs: bool,
     /// All capabilities, nothing masked, `/proc` and `/sys` writable.
     pub privileged: bool,
+    /// Of root's containers: the user namespace they are in. The layers and binds are shown to it with its ids, and what
+    /// is written comes to belong to whom it belongs inside.
+    pub user_namespace: Option<Arc<Namespace>>,
     /// How it differs from the default isolation.
     pub isolation: Isolation,
     /// Puts the helper in front of the process as process 1: it passes signals on and reaps orphans.
@@ -46,6 +51,7 @@ impl Bundle {
             network: NetworkMode::Private,
             read_only_rootfs: false,
             privileged: false,
+            user_namespace: None,
             isolation: Isolation::default(),
             init: true,
             cgroup: None,

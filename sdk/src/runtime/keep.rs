@@ -8,9 +8,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::cgroup;
-use super::plan::Users;
 use super::replay::Replay;
 use super::terminal::Opening;
+use super::users::Users;
 use crate::error::{Attempt, Error, ErrorKind, Result};
 use crate::logs::json_file::LogConfig;
 use crate::spec::ExitStatus;
@@ -110,7 +110,7 @@ impl Keeper {
                 removal.as_fd(),
                 match users {
                     Users::Many(namespace) => namespace.as_fd(),
-                    Users::Host | Users::One => nothing,
+                    _ => nothing,
                 },
             ];
             if let Some(replay) = &replay {

@@ -24,6 +24,7 @@ mod rootfs;
 mod script;
 mod seccomp;
 mod security;
+mod shifted;
 mod spawn;
 pub(crate) mod stats;
 mod stdio;
@@ -31,6 +32,7 @@ mod supervisor;
 mod target;
 mod terminal;
 mod tools;
+mod users;
 
 pub(crate) use bundle::{
     Bundle, BundleMount, BundleSource, DEFAULT_PATH, Isolation, Limit, NetworkMode, ProcessSpec, ResolvedUser, Rootfs,

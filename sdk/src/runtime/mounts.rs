@@ -4,19 +4,20 @@
 //! mounted on. So an image that makes `/dev` a link, or a container that swaps a directory for one meanwhile, leads
 //! nowhere else.
 
+use std::fs::FileType;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 use super::bundle::{Bundle, BundleMount, BundleSource, Isolation, NetworkMode, Rootfs};
 use super::masks;
-use super::plan::Users;
 use super::script::{Lookup, Script};
+use super::users::Users;
 use crate::error::{Attempt, Error, ErrorKind, Result};
 use crate::sys::mount::{
     AT_RECURSIVE, ATTR_NODEV, ATTR_NOEXEC, ATTR_NOSUID, ATTR_RDONLY, ATTR_STRICTATIME, FSCONFIG_STRING_MAX,
     MOVE_MOUNT_F_EMPTY_PATH,
 };
-use crate::sys::plan::{ANY, Register};
+use crate::sys::plan::{ANY, Argument, Register};
 use crate::sys::{probe, userns};
 
 pub(super) const CLOSED: u64 = ATTR_NOSUID | ATTR_NODEV | ATTR_NOEXEC;
@@ -59,8 +60,9 @@ pub(super) fn isolate(script: &mut Script) -> Result<()> {
     Ok(())
 }
 
-/// Mounts the root file system, somewhere; the register is its root directory.
-pub(super) fn root(script: &mut Script, rootfs: &Rootfs, user_namespace: bool) -> Result<Register> {
+/// Mounts the root file system, attached nowhere yet; the register is its root directory. `as_user`: by one who has no
+/// capabilities outside of a user namespace.
+pub(super) fn root(script: &mut Script, rootfs: &Rootfs, as_user: bool) -> Result<Register> {
     let root = match rootfs {
         #[cfg(test)]
         Rootfs::Directory(path) => {
@@ -73,7 +75,7 @@ pub(super) fn root(script: &mut Script, rootfs: &Rootfs, user_namespace: bool) -
         }
         Rootfs::Overlay { lowers, upper, work, volatile } => {
             let mut options = vec![("redirect_dir", "nofollow"), ("metacopy", "off"), ("index", "off")];
-            options.extend(user_namespace.then_some(("userxattr", "")));
+            options.extend(as_user.then_some(("userxattr", "")));
             options.extend(volatile.then_some(("volatile", "")));
             script.step(format!("mount {} layers below {upper:?}", lowers.len()));
             match probe::overlay_takes_single_lowers() {
@@ -93,7 +95,6 @@ fn directory(script: &mut Script, path: &Path) -> Result<Register> {
     let path = script.path(&std::path::absolute(path).attempt(|| format!("use path {path:?}"))?)?;
     let root = script.copy_tree(libc::AT_FDCWD, path, AT_RECURSIVE);
     script.set_attributes(root, ATTR_NODEV, AT_RECURSIVE);
-    cover(script, root)?;
     Ok(root)
 }
 
@@ -136,9 +137,7 @@ fn overlay(
         script.set_option(context, key, value)?;
     }
     script.create_file_system(context);
-    let root = script.mount_file_system(context, ATTR_NODEV);
-    cover(script, root)?;
-    Ok(root)
+    Ok(script.mount_file_system(context, ATTR_NODEV))
 }
 
 /// All options at once, which must fit into a page: the layers are opened under numbers that are known here, and named
@@ -150,10 +149,7 @@ fn overlay_at_once(
     work: &Path,
     options: &[(&str, &str)],
 ) -> Result<Register> {
-    let unlimited = rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum.unwrap_or(u64::MAX);
-    let unlimited = script.plan.words(&[unlimited, unlimited]);
-    let arguments = [0.into(), NOFILE.into(), unlimited.into(), 0.into()];
-    script.plan.call(libc::SYS_prlimit64, &arguments);
+    allow_many_files(script);
     let flags = libc::O_PATH | libc::O_DIRECTORY | libc::O_CLOEXEC;
     let mut numbers = Vec::new();
     for (number, path) in (FIRST_LAYER..).zip(lowers.iter().map(PathBuf::as_path).chain([upper, work])) {
@@ -178,7 +174,15 @@ fn overlay_at_once(
     script.plan.call(libc::SYS_chdir, &[descriptors.into()]);
     let arguments = [kind.into(), target.into(), kind.into(), libc::MS_NODEV.into(), options.into()];
     script.plan.call(libc::SYS_mount, &arguments);
-    Ok(script.get(libc::SYS_openat, &[libc::AT_FDCWD.into(), target.into(), flags.into()]))
+    Ok(script.copy_tree(libc::AT_FDCWD, target, 0))
+}
+
+/// As many descriptors as this program may have.
+pub(super) fn allow_many_files(script: &mut Script) {
+    let unlimited = rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum.unwrap_or(u64::MAX);
+    let unlimited = script.plan.words(&[unlimited, unlimited]);
+    let arguments = [0.into(), NOFILE.into(), unlimited.into(), 0.into()];
+    script.plan.call(libc::SYS_prlimit64, &arguments);
 }
 
 fn text(path: &Path) -> Result<&str> {
@@ -228,9 +232,10 @@ fn network_settings(script: &mut Script, proc: Register, bundle: &Bundle, users:
     script.step("set up the network");
     // The kernel takes none but groups that exist.
     let last = match users {
-        Users::Host => "0 2147483647".to_owned(),
+        Users::Host | Users::Joined => "0 2147483647".to_owned(),
         Users::One => format!("{0} {0}", bundle.process.user.gid),
         Users::Many(_) => format!("0 {}", userns::last_gid()),
+        Users::Shifted(namespace) => format!("0 {}", namespace.map.last_gid()),
     };
     for (name, value) in
         [("sys/net/ipv4/ip_unprivileged_port_start", "0".to_owned()), ("sys/net/ipv4/ping_group_range", last)]
@@ -336,32 +341,58 @@ fn below_dev(script: &mut Script, root: Register, bundle: &Bundle, users: Users<
     Ok(())
 }
 
-/// Mounts a bind or tmpfs of the caller.
-pub(super) fn mount(script: &mut Script, root: Register, mount: &BundleMount, bundle: &Bundle) -> Result<()> {
+/// A file or directory of the host that is to be mounted, attached nowhere yet, and the attributes it lacks.
+pub(super) struct Source {
+    pub mount: Register,
+    pub attributes: u64,
+    pub is_device: bool,
+}
+
+/// Copies the mounts at the source of a bind.
+pub(super) fn source(script: &mut Script, path: &Path, mount: &BundleMount, bundle: &Bundle) -> Result<Source> {
+    let (path, kind) = examine(path, mount)?;
+    script.step(format!("mount {path:?} at {:?}", mount.target));
+    let is_device = kind.is_char_device() || kind.is_block_device();
+    let no_device = if is_device || bundle.privileged { 0 } else { ATTR_NODEV };
+    let read_only = if mount.read_only { ATTR_RDONLY } else { 0 };
+    let path = script.path(&path)?;
+    let mount = script.copy_tree(libc::AT_FDCWD, path, AT_RECURSIVE);
+    Ok(Source { mount, attributes: read_only | no_device, is_device })
+}
+
+fn examine(path: &Path, mount: &BundleMount) -> Result<(PathBuf, FileType)> {
+    let attempt = || format!("mount {path:?} at {:?}", mount.target);
+    let path = std::path::absolute(path).attempt(attempt)?;
+    let kind = path.metadata().attempt(attempt).map_err(|error| error.with_path(&path))?.file_type();
+    Ok((path, kind))
+}
+
+/// Mounts a bind or tmpfs of the caller; `prepared` is the descriptor of a source that is ready.
+pub(super) fn mount(
+    script: &mut Script,
+    root: Register,
+    mount: &BundleMount,
+    bundle: &Bundle,
+    prepared: Option<u32>,
+) -> Result<()> {
     let target = mount.target.relative();
     if mount.target.is_root() {
         return Err(Error::new(ErrorKind::InvalidArgument, "mount at \"/\": the root file system is there already"));
     }
-    let read_only = if mount.read_only { ATTR_RDONLY } else { 0 };
-    let (source, is_directory) = match &mount.source {
-        BundleSource::Bind(path) => {
-            let attempt = || format!("mount {path:?} at {:?}", mount.target);
-            let path = std::path::absolute(path).attempt(attempt)?;
-            let kind = path.metadata().attempt(attempt).map_err(|error| error.with_path(&path))?.file_type();
-            script.step(attempt());
-            let is_device = kind.is_char_device() || kind.is_block_device();
-            let no_device = if is_device || bundle.privileged { 0 } else { ATTR_NODEV };
-            let path = script.path(&path)?;
-            let source = script.copy_tree(libc::AT_FDCWD, path, AT_RECURSIVE);
-            script.set_attributes(source, read_only | no_device, AT_RECURSIVE);
-            (source, kind.is_dir())
+    let (made, is_directory) = match (&mount.source, prepared) {
+        (BundleSource::Bind(path), Some(_)) => (None, examine(path, mount)?.1.is_dir()),
+        (BundleSource::Bind(path), None) => {
+            let source = source(script, path, mount, bundle)?;
+            script.set_attributes(source.mount, source.attributes, AT_RECURSIVE);
+            (Some(source.mount), examine(path, mount)?.1.is_dir())
         }
-        BundleSource::Tmpfs { size, mode } => {
+        (BundleSource::Tmpfs { size, mode }, _) => {
             script.step(format!("mount memory at {:?}", mount.target));
             let (mode, size) = (format!("{mode:o}"), size.map(|size| size.to_string()));
             let mut options = vec![("mode", mode.as_str())];
             options.extend(size.as_deref().map(|size| ("size", size)));
-            (script.file_system("tmpfs", &options, CLOSED | read_only)?, true)
+            let read_only = if mount.read_only { ATTR_RDONLY } else { 0 };
+            (Some(script.file_system("tmpfs", &options, CLOSED | read_only)?), true)
         }
     };
     script.step(format!("create {:?} in the container to mount on it", mount.target));
@@ -371,9 +402,13 @@ pub(super) fn mount(script: &mut Script, root: Register, mount: &BundleMount, bu
     };
     script.step(format!("mount on {:?} in the container", mount.target)).hint =
         Some("a directory is mounted on a directory, a file on a file");
+    let source = made.map_or_else(|| Argument::from(prepared.unwrap_or_default()), Argument::from);
     script.attach(source, target);
     script.close(target);
-    script.close(source);
+    script.plan.call(libc::SYS_close, &[source]);
+    if let Some(made) = made {
+        script.plan.release(made);
+    }
     Ok(())
 }
 

@@ -9,9 +9,11 @@ use super::fault::Search;
 use super::mounts;
 use super::script::{Lookup, Script};
 use super::security;
+use super::shifted::Shifted;
 use super::target::Target;
 use super::terminal::{self, Wish};
 use super::tools::{self, Tools};
+use super::users::Users;
 use crate::error::{Attempt, Error, Result};
 use crate::sys::cgroup::Group;
 use crate::sys::clone::Failure;
@@ -20,7 +22,6 @@ use crate::sys::mount::{AT_EMPTY_PATH, RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, o
 use crate::sys::namespace;
 use crate::sys::plan::{ANY, Blob, Register};
 use crate::sys::signal;
-use crate::sys::userns::{self, Ids};
 
 use super::script::Steps;
 
@@ -76,38 +77,6 @@ const SIGNAL_SET: u64 = 8;
 /// What the helper is called as process 1.
 const INIT: &str = "/sbin/plywood-init";
 
-/// Whose ids a container has.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Users<'a> {
-    /// The host's.
-    Host,
-    /// One, in a user namespace of its own.
-    One,
-    /// Those of this user namespace.
-    Many(&'a OwnedFd),
-}
-
-impl Users<'_> {
-    /// Of this process's containers.
-    pub(super) fn get() -> Users<'static> {
-        match userns::ids() {
-            Ids::Host => Users::Host,
-            Ids::Many(namespace) => Users::Many(&namespace.fd),
-            Ids::One(_) => Users::One,
-        }
-    }
-
-    /// Whether they are those of a user namespace.
-    pub(super) fn are_mapped(self) -> bool {
-        !matches!(self, Self::Host)
-    }
-
-    /// Whether a process has groups besides its own one.
-    pub(super) fn have_groups(self) -> bool {
-        !matches!(self, Self::One)
-    }
-}
-
 /// The plan of a container's first process, which becomes the helper. `namespaces` are those that it makes once it is in a
 /// user namespace.
 pub(super) fn start(
@@ -122,15 +91,29 @@ pub(super) fn start(
     let mut script = Script::new();
     hand_over_streams(&mut script, streams, users, namespaces)?;
     let first_free = keep_for_helper(&mut script, handover);
-    close_from(&mut script, first_free);
+    let shifted = match users {
+        Users::Shifted(namespace) => {
+            Some(Shifted::new(&mut script, bundle, namespace, first_free)?.join(&mut script, namespaces))
+        }
+        _ => {
+            close_from(&mut script, first_free);
+            None
+        }
+    };
     if bundle.network != NetworkMode::Host {
         loopback(&mut script);
     }
     script.step("create a cgroup namespace");
     script.plan.call(libc::SYS_unshare, &[namespace::CGROUP.into()]);
 
-    mounts::isolate(&mut script)?;
-    let root = mounts::root(&mut script, &bundle.rootfs, users.are_mapped())?;
+    let (root, sources) = match shifted {
+        Some(shifted) => (shifted.root, shifted.sources),
+        None => {
+            mounts::isolate(&mut script)?;
+            (mounts::root(&mut script, &bundle.rootfs, users.are_mapped())?, vec![None; bundle.mounts.len()])
+        }
+    };
+    mounts::cover(&mut script, root)?;
     let dev = mounts::defaults(&mut script, root, bundle, users)?;
     cgroup_mounts::mount(&mut script, root, bundle, group)?;
     // Before anything else is mounted: what leads to the devpts is ours so far.
@@ -138,8 +121,8 @@ pub(super) fn start(
     if let Some(peer) = peer {
         terminal::console(&mut script, root, dev, peer)?;
     }
-    for mount in &bundle.mounts {
-        mounts::mount(&mut script, root, mount, bundle)?;
+    for (mount, source) in bundle.mounts.iter().zip(sources) {
+        mounts::mount(&mut script, root, mount, bundle, source)?;
     }
     script.step("open /dev/null of the container");
     let null = script.text("null")?;
@@ -214,6 +197,10 @@ pub(super) fn exec(
     // A pid namespace holds the children of the one that joins it, and refuses them once its first process has ended.
     script.plan.fork(0);
     begin(&mut script);
+    let users = Users::joined(target);
+    if matches!(users, Users::Joined) {
+        become_root(&mut script);
+    }
     script.step("begin a session");
     script.plan.call(libc::SYS_setsid, &[]);
     script.step("open the root of the container");
@@ -241,10 +228,6 @@ pub(super) fn exec(
     };
     script.step(format!("use the working directory {:?} of the container", spec.cwd));
     let (_, cwd) = script.look_up(root, spec.cwd.relative(), Lookup::Directory)?;
-    let users = match target.namespaces() & namespace::USER {
-        0 => Users::Host,
-        _ => Users::get(),
-    };
     settle(&mut script, spec, cwd, first_free, users)?;
     end(script, spec)
 }
@@ -265,20 +248,30 @@ pub(super) fn hand_over_streams(
         script.step("join the user namespace of this user");
         script.plan.call(libc::SYS_setns, &[namespace.as_raw_fd().into(), namespace::USER.into()]);
         // The one that joins has no capabilities over the namespaces it was made with: a second child makes its own.
-        script.step("create the namespaces of the container");
-        script.plan.fork(namespaces);
-        begin(script);
-        script.plan.gate();
+        fork_into(script, namespaces);
     }
     if !matches!(users, Users::One) {
-        script.step("become root");
-        for call in [libc::SYS_setresgid, libc::SYS_setresuid] {
-            script.plan.call(call, &[0.into(), 0.into(), 0.into()]);
-        }
+        become_root(script);
     }
     script.step("begin a session");
     script.plan.call(libc::SYS_setsid, &[]);
     standard_streams(script, streams)
+}
+
+/// Goes on in a second child, which has these namespaces.
+pub(super) fn fork_into(script: &mut Script, namespaces: u64) {
+    script.step("create the namespaces of the container");
+    script.plan.fork(namespaces);
+    begin(script);
+    script.plan.gate();
+}
+
+/// Becomes root where this child is.
+pub(super) fn become_root(script: &mut Script) {
+    script.step("become root");
+    for call in [libc::SYS_setresgid, libc::SYS_setresuid] {
+        script.plan.call(call, &[0.into(), 0.into(), 0.into()]);
+    }
 }
 
 /// Asks to be killed with the host program, and for exact modes.

@@ -8,7 +8,8 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::PathBuf;
 
 use super::bundle::Bundle;
-use super::plan::{Prepared, Stream, Users};
+use super::plan::{Prepared, Stream};
+use super::users::Users;
 use crate::error::{Attempt, Result};
 use crate::sys::cgroup::Group;
 use crate::sys::clone;
@@ -61,7 +62,7 @@ impl Replay {
         let (namespace, maps) = match users {
             Users::Many(namespace) => (number(namespace.as_raw_fd()), None),
             Users::One => (NOWHERE, Some(clone::single_maps(bundle.process.user.uid, bundle.process.user.gid))),
-            Users::Host => (NOWHERE, None),
+            Users::Host | Users::Shifted(_) | Users::Joined => (NOWHERE, None),
         };
         let [line, plan, program] = [handover.socket, handover.plan, handover.program].map(number);
         let steps = [start, payload].map(|prepared| prepared.steps.attempts().map(in_json).collect());

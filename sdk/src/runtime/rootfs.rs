@@ -8,8 +8,9 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use super::bundle::Bundle;
-use super::plan::{FIRST_FREE, Stream, Users, beyond_standard, close_from, hand_over_streams};
+use super::plan::{FIRST_FREE, Stream, beyond_standard, close_from, hand_over_streams};
 use super::script::Script;
+use super::users::Users;
 use super::{mounts, terminal};
 use crate::error::{Attempt, Result};
 use crate::sys::clone::{self, Options};
@@ -49,8 +50,9 @@ pub(crate) fn mount(bundle: &Bundle) -> Result<MountedRoot> {
     let namespace = script.get(libc::SYS_openat, &[libc::AT_FDCWD.into(), name.into(), flags.into()]);
     mounts::isolate(&mut script)?;
     let root = mounts::root(&mut script, &bundle.rootfs, users.are_mapped())?;
+    mounts::cover(&mut script, root)?;
     for mount in &bundle.mounts {
-        mounts::mount(&mut script, root, mount, bundle)?;
+        mounts::mount(&mut script, root, mount, bundle, None)?;
     }
     mounts::enter(&mut script, root, bundle.read_only_rootfs)?;
     script.step("open the root of the container");
@@ -61,14 +63,14 @@ pub(crate) fn mount(bundle: &Bundle) -> Result<MountedRoot> {
     }
     let (mut blob, steps) = script.seal()?;
     let (namespaces, forks, visibility) = match users {
-        Users::Host => (namespace::MOUNT, false, Visibility::Hidden),
         Users::One => (namespace::MOUNT | namespace::USER, false, Visibility::Kept),
         Users::Many(_) => (0, true, Visibility::Hidden),
+        _ => (namespace::MOUNT, false, Visibility::Hidden),
     };
     let options = Options { namespaces, forks, visibility, cgroup: None };
     let prepare = |pid, _: BorrowedFd<'_>| match users {
         Users::One => clone::map_single(pid, 0, 0),
-        Users::Host | Users::Many(_) => Ok(()),
+        _ => Ok(()),
     };
     let child = clone::spawn(&mut blob, options, prepare, |_, _| Ok(()));
     let child = child.map_err(|failure| steps.error(&blob, failure))?;

@@ -196,7 +196,7 @@ impl Script {
     }
 
     /// Attaches a mount at an open directory or file.
-    pub(super) fn attach(&mut self, mount: Register, target: Register) {
+    pub(super) fn attach(&mut self, mount: impl Into<Argument>, target: Register) {
         let flags = MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH;
         let empty = self.empty;
         let arguments = [mount.into(), empty.into(), target.into(), empty.into(), flags.into()];

@@ -5,8 +5,8 @@ use crate::sys::plan::{ANY, Word};
 use crate::sys::seccomp::{INSTRUCTION_SIZE, SET_MODE_FILTER};
 
 use super::bundle::{CapabilitySets, Limit, ProcessSpec};
-use super::plan::Users;
 use super::script::Script;
+use super::users::Users;
 use crate::error::{Attempt, Result};
 
 /// Most open files a process may ask for without raising its own limit, as Podman has it.
@@ -115,6 +115,7 @@ fn user(script: &mut Script, spec: &ProcessSpec, users: Users<'_>) {
         Users::Host => None,
         Users::One => Some("in a container of an ordinary user without subordinate ids one user and one group exist"),
         Users::Many(_) => Some("the subordinate ids of this user (/etc/subuid, /etc/subgid) do not reach that far"),
+        Users::Shifted(_) | Users::Joined => Some("the ids of the container's user namespace do not reach that far"),
     };
     if users.have_groups() {
         let own = spec.group_is_supplementary.then_some(user.gid);
@@ -141,7 +142,7 @@ fn keyring(script: &mut Script) {
 }
 
 /// Sets all but the bounding set; of what this process does not have itself, nothing.
-fn set_capabilities(script: &mut Script, sets: CapabilitySets, allowed: CapabilitySet) {
+pub(super) fn set_capabilities(script: &mut Script, sets: CapabilitySets, allowed: CapabilitySet) {
     script.step("set the capabilities of the process");
     let header = script.plan.halves(&[CAPABILITY_VERSION, 0]);
     let data = [sets.effective, sets.permitted, sets.inheritable].map(|set| set.within(allowed).bits());

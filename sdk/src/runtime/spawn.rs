@@ -11,7 +11,7 @@ use super::bundle::{Bundle, NetworkMode, ProcessSpec};
 use super::cgroup;
 use super::keep::Keeper;
 use super::outside;
-use super::plan::{self, JOIN, Prepared, Stream, Users, beyond_standard};
+use super::plan::{self, JOIN, Prepared, Stream, beyond_standard};
 use super::process::{Membership, Process};
 use super::replay::Replay;
 use super::stdio::{Input, Output, Sink, Stdio};
@@ -19,6 +19,7 @@ use super::supervisor::Supervisor;
 use super::target::Target;
 use super::terminal::{Opening, Wish};
 use super::tools::Tools;
+use super::users::Users;
 use crate::error::{Attempt, Error, ErrorKind, Result};
 use crate::sys::cgroup::Group;
 use crate::sys::clone::{self, Child, Failure, Options};
@@ -68,7 +69,7 @@ fn start_in(
     hooks: Hooks<'_>,
     on_exit: OnExit,
 ) -> Result<Process> {
-    let users = Users::get();
+    let users = Users::of(bundle);
     let supervisor = Supervisor::get()?;
     let Wired { streams, mut ours } = wire(stdio)?;
     let wish = ours.wish(&bundle.process);
@@ -91,7 +92,12 @@ fn start_in(
             let namespaces = namespaces | namespace::USER;
             Options { namespaces, forks: false, visibility: Visibility::Kept, cgroup }
         }
-        Users::Many(_) => Options { namespaces: 0, forks: true, visibility: Visibility::Hidden, cgroup },
+        Users::Many(_) | Users::Joined => {
+            Options { namespaces: 0, forks: true, visibility: Visibility::Hidden, cgroup }
+        }
+        Users::Shifted(_) => {
+            Options { namespaces: namespace::MOUNT, forks: true, visibility: Visibility::Hidden, cgroup }
+        }
     };
     if users.are_mapped() {
         namespaces |= namespace::USER;
@@ -109,7 +115,7 @@ fn start_in(
         keep(group.map_or(Ok(()), |group| cgroup::join(group, pid)), &refused)?;
         match users {
             Users::One => clone::map_single(pid, user.uid, user.gid),
-            Users::Host | Users::Many(_) => Ok(()),
+            _ => Ok(()),
         }
     };
     let created =

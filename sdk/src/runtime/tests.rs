@@ -7,3 +7,4 @@ mod mounts;
 mod seccomp;
 mod spawn;
 mod support;
+mod shifted;

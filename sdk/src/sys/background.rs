@@ -42,7 +42,7 @@ pub(crate) fn start(name: &str, descriptors: &[BorrowedFd<'_>]) -> io::Result<()
     let (argv, envp) = (plan.pointers(&[name]), plan.pointers(&[]));
     let arguments = [executable.into(), empty.into(), argv.into(), envp.into(), AT_EMPTY_PATH.into()];
     plan.call(libc::SYS_execveat, &arguments);
-    let options = Options { namespaces: 0, forks: false, visibility: Visibility::Kept, cgroup: None };
+    let options = Options { namespaces: 0, forks: false, visibility: Visibility::Hidden, cgroup: None };
     let child =
         clone::spawn(&mut plan.seal()?, options, |_, _| Ok(()), |_, _| Ok(())).map_err(|failure| match failure {
             Failure::Clone(error) | Failure::Prepare(error) => error,

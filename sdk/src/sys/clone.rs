@@ -25,6 +25,7 @@ use rustix::mm::{MapFlags, MprotectFlags, ProtFlags, mmap_anonymous, mprotect, m
 use rustix::thread::futex;
 
 use super::child::{CloneArgs, Control, Frame, GIVEN_UP, clone};
+use super::helper::high;
 use super::layout::{PARENT, REGISTERS};
 use super::plan::Blob;
 use super::visible::{Visibility, hold};
@@ -136,7 +137,7 @@ impl<'a> Running<'a> {
     fn new(blob: &Blob, options: Options<'a>) -> io::Result<Self> {
         let control = Box::<Control>::default();
         let memory = Memory::new(blob)?;
-        let parent = wait::open(std::process::id())?;
+        let parent = high(wait::open(std::process::id())?)?;
         let mut registers = [0; REGISTERS];
         registers[usize::from(PARENT)] = parent.as_raw_fd() as u64;
         let frame = Box::new(Frame {

@@ -118,13 +118,19 @@ pub(crate) fn lacks(uid: u32, gid: u32) -> Option<String> {
     Some(format!("{what} {id} does not exist for this user, who has {count} of them"))
 }
 
-/// The highest group id that containers have.
+/// The highest group id that containers of this user have.
 pub(crate) fn last_gid() -> u32 {
-    let ranges = match ids() {
-        Ids::Many(Namespace { map, .. }) => map.gids.as_slice(),
-        Ids::Host | Ids::One(_) => &[],
-    };
-    ranges.last().map_or(0, |range| range.inside + (range.count - 1))
+    match ids() {
+        Ids::Many(namespace) => namespace.map.last_gid(),
+        Ids::Host | Ids::One(_) => 0,
+    }
+}
+
+impl Map {
+    /// The highest group id inside.
+    pub(crate) fn last_gid(&self) -> u32 {
+        self.gids.last().map_or(0, |range| range.inside + (range.count - 1))
+    }
 }
 
 fn holds(ranges: &[Range], id: u32) -> bool {
@@ -305,12 +311,27 @@ pub(crate) fn mapped(map: &Map) -> Result<OwnedFd, clone::Failure> {
     })
 }
 
+/// The same of root's, to be kept.
+pub(crate) fn create_shifted(map: Map) -> io::Result<Namespace> {
+    let fd = mapped(&map).map_err(|failure| match failure {
+        clone::Failure::Clone(error) | clone::Failure::Prepare(error) => error,
+        clone::Failure::Step { errno, .. } => io::Error::from_raw_os_error(errno),
+        clone::Failure::Killed => io::Error::other("it did not last"),
+    })?;
+    Ok(Namespace { fd: super::helper::high(fd)?, map })
+}
+
 /// Makes a namespace: a child waits in it while `prepare` is given its number, and ends when a descriptor holds it.
 pub(super) fn create_with(prepare: impl FnOnce(u32) -> io::Result<()>) -> Result<OwnedFd, clone::Failure> {
     let mut plan = Plan::default();
     plan.gate();
     let mut blob = plan.seal().map_err(clone::Failure::Prepare)?;
-    let options = Options { namespaces: namespace::USER, forks: false, visibility: Visibility::Kept, cgroup: None };
+    let visibility = match privilege() {
+        // Who may write the map of anybody. And what works in a container for long, hidden, keeps nobody waiting.
+        Privilege::Root => Visibility::Hidden,
+        Privilege::User => Visibility::Kept,
+    };
+    let options = Options { namespaces: namespace::USER, forks: false, visibility, cgroup: None };
     let mut held = None;
     let prepared = |pid, _: BorrowedFd<'_>| {
         prepare(pid)?;
@@ -344,5 +365,6 @@ fn grant(program: &Path, pid: u32, file: &str, ranges: &[Range]) -> Option<Strin
     })
 }
 
+pub(crate) mod range;
 #[cfg(test)]
 mod tests;

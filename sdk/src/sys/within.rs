@@ -35,6 +35,7 @@ use rustix::thread::futex;
 
 use super::child::CloneArgs;
 use super::userns::{Ids, ids};
+use super::visible::{Visibility, hold};
 use super::wait;
 
 /// What is attempted when the child cannot be made.
@@ -58,6 +59,32 @@ pub(crate) fn within<T>(work: impl FnOnce() -> T) -> io::Result<T> {
     match ids() {
         Ids::Many(namespace) => run(&namespace.fd, work),
         _ => Ok(work()),
+    }
+}
+
+/// Whose files are worked on.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Place<'a> {
+    /// Those of the store, as [`within`] has them.
+    Store,
+    /// Those that a container of root's shows to its own user namespace, behind this descriptor.
+    Container(&'a OwnedFd),
+}
+
+impl Place<'_> {
+    /// Does `work` there, as root; a panic is passed on.
+    ///
+    /// # Errors
+    /// As [`within`].
+    pub(crate) fn within<T>(self, work: impl FnOnce() -> T) -> io::Result<T> {
+        match self {
+            Self::Store => within(work),
+            Self::Container(namespace) => {
+                // Becoming another user makes this program invisible: so it is for that time only.
+                let _visibility = hold(Visibility::Hidden);
+                run(namespace, work)
+            }
+        }
     }
 }
 
@@ -210,7 +237,15 @@ fn enter(job: &Job<'_>) -> i32 {
     if joined < 0 {
         return -joined as i32;
     }
-    // Joining would have cleared it.
+    // An ordinary user is root there already, root of the host is nobody.
+    for call in [libc::SYS_setresgid, libc::SYS_setresuid] {
+        // SAFETY: takes three numbers.
+        let became = unsafe { system_call(call, [0; 4]) };
+        if became < 0 {
+            return -became as i32;
+        }
+    }
+    // Joining and becoming another user would have cleared it.
     // SAFETY: takes two numbers.
     unsafe { system_call(libc::SYS_prctl, [libc::PR_SET_PDEATHSIG as u64, libc::SIGKILL as u64, 0, 0]) };
     // SAFETY: takes nothing.

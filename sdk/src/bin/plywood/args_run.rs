@@ -147,8 +147,6 @@ pub struct Later {
     #[arg(long, hide = true)]
     health_cmd: Option<String>,
     #[arg(long, hide = true)]
-    userns: Option<String>,
-    #[arg(long, hide = true)]
     pull: Option<String>,
     #[arg(long, hide = true)]
     platform: Option<String>,
@@ -162,7 +160,6 @@ impl Later {
             (!self.publish.is_empty(), "--publish", "use --network host"),
             (!self.device.is_empty(), "--device", ""),
             (self.health_cmd.is_some(), "--health-cmd", ""),
-            (self.userns.is_some(), "--userns", ""),
             (self.pull.as_deref().is_some_and(|policy| policy == "always"), "--pull always", ""),
             (self.platform.is_some(), "--platform", "load the image for this platform"),
         ];

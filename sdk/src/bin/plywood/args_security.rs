@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use clap::Args;
 use plywood::ByteSize;
-use plywood::container::{Capability, Definition, Resource, Seccomp};
+use plywood::container::{Capability, Definition, Resource, Seccomp, UserNamespace};
 
 use crate::failure::{Failure, Outcome};
 
@@ -18,6 +18,9 @@ pub struct Security {
     /// Drop a capability; ALL drops every one
     #[arg(long, value_name = "CAPABILITY")]
     cap_drop: Vec<String>,
+    /// Whose users it has: host, or private for ids of its own
+    #[arg(long, value_name = "MODE")]
+    userns: Option<String>,
     /// no-new-privileges[=false], seccomp=PROFILE.json, seccomp=unconfined or systempaths=unconfined
     #[arg(long, value_name = "OPTION")]
     security_opt: Vec<String>,
@@ -61,6 +64,9 @@ impl Security {
         }
         for name in &self.cap_drop {
             definition = definition.cap_drop(name.parse::<Capability>()?);
+        }
+        if let Some(mode) = &self.userns {
+            definition = definition.user_namespace(mode.parse::<UserNamespace>()?);
         }
         for option in &self.security_opt {
             definition = security_option(definition, option)?;

@@ -1,5 +1,6 @@
 //! What is to run: a container as a value.
 
+mod namespaces;
 mod resources;
 mod security;
 
@@ -9,6 +10,7 @@ use std::marker::PhantomData;
 use std::time::Duration;
 
 use super::environment::Variable;
+use super::namespaces::UserNamespace;
 use super::network::NetworkMode;
 use super::resources::Resources;
 use super::restart::RestartPolicy;
@@ -75,6 +77,8 @@ pub(crate) struct Settings {
     /// `None` is the default, an init.
     pub(crate) init: Option<bool>,
     pub(crate) security: Security,
+    /// `None` is what the engine says.
+    pub(crate) user_namespace: Option<UserNamespace>,
     pub(crate) labels: BTreeMap<String, String>,
     pub(crate) stop_signal: Option<Signal>,
     pub(crate) stop_timeout: Option<Duration>,

@@ -16,13 +16,14 @@ use crate::runtime::execute::look_for;
 use crate::runtime::masks;
 use crate::runtime::mounts::{enter, sysctls};
 use crate::runtime::plan::{
-    Prepared, Stream, Users, become_helper, become_program, begin, close_from, keep_for_helper, loopback, set_names,
-    settle, standard_streams, unblock_signals,
+    Prepared, Stream, become_helper, become_program, begin, close_from, keep_for_helper, loopback, set_names, settle,
+    standard_streams, unblock_signals,
 };
 use crate::runtime::script::{Lookup, Script};
 use crate::runtime::seccomp::SeccompProfile;
 use crate::runtime::security;
 use crate::runtime::terminal::{self, Wish};
+use crate::runtime::users::Users;
 use crate::sys::helper::{self, Handover};
 use crate::sys::meeting::GO_ON;
 use crate::sys::mount::MOVE_MOUNT_F_EMPTY_PATH;
