@@ -329,7 +329,10 @@ fn killed_after(moment: Duration, place: &Place) {
     assert!(groups.iter().all(|group| !group.exists()), "{groups:?}");
     // What was in the making is the reaper's.
     await_reaper(&place.root());
-    assert_eq!(owned(&place.root()), Vec::<String>::new());
+    // It had not heard of one whose lock was made a moment ago. A process that was being started has a copy of the lock, and
+    // may have outlived the program until after the store was opened: then the next one removes it.
+    drop(open(place.0.path()));
+    assert_eq!(owned(&place.root()), Vec::<String>::new(), "{told:?} {found:?}");
     assert_eq!(left(&place.root()), Vec::<String>::new());
     for keeper in keepers(&place.root()) {
         assert!(victim::ends(keeper));
