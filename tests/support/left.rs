@@ -8,6 +8,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use plywood::Engine;
+use plywood::fsck::Problem;
 use plywood::image::Target;
 
 /// The names in a directory; one that is missing has none.
@@ -89,6 +90,10 @@ pub fn visible(engine: &Engine) -> BTreeSet<String> {
 /// # Panics
 /// If it is not so; `at` says when.
 pub fn assert_sound(engine: &Engine, at: &str) {
+    let report = engine.fsck().unwrap_or_else(|error| panic!("{at}: {error:?}"));
+    // A container that stays has the mark of its volatile mount until it starts again.
+    let findings: Vec<_> = report.findings().iter().filter(|it| *it.problem() != Problem::Volatile).collect();
+    assert!(findings.is_empty(), "{at}: {findings:#?}");
     for image in engine.images().unwrap_or_else(|error| panic!("{error:?}")) {
         // Reads each layer and compares its digest.
         engine.save(&[image.id().as_str()], Target::writer(std::io::sink())).unwrap_or_else(|e| panic!("{at}: {e:?}"));

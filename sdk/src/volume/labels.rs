@@ -137,7 +137,20 @@ impl VolumeStore {
     }
 
     fn write(&self, file: &File, change: &Change) -> std::io::Result<()> {
-        if file.metadata()?.len() < change.length {
+        let length = file.metadata()?.len();
+        if length == 0 {
+            // By one call: a part of it would be no bolt file to anybody, and there is no earlier state to fall back to.
+            let mut whole = Vec::new();
+            for (offset, page) in change.pages.iter().chain(&change.metas) {
+                let offset = usize::try_from(*offset).map_err(std::io::Error::other)?;
+                whole.resize(whole.len().max(offset + page.len()), 0);
+                whole[offset..offset + page.len()].copy_from_slice(page);
+            }
+            whole.resize(whole.len().max(usize::try_from(change.length).map_err(std::io::Error::other)?), 0);
+            file.write_all_at(&whole, 0)?;
+            return if self.root.durability() == Durability::Full { file.sync_all() } else { Ok(()) };
+        }
+        if length < change.length {
             file.set_len(change.length)?;
         }
         for pages in [&change.pages, &change.metas] {
