@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::create::attempted;
 use super::handle::Handle;
+use super::state::State;
 use crate::error::{Error, ErrorKind, Result};
 use crate::image::tags::Overwrite;
 use crate::image::{Image, change, import};
@@ -27,6 +28,7 @@ pub struct Commit {
     author: Option<String>,
     message: Option<String>,
     changes: Vec<String>,
+    pauses: bool,
 }
 
 /// What earlier builders noted about their container, which is another one now.
@@ -35,7 +37,7 @@ const STALE: [&str; 6] =
 
 impl Commit {
     pub(super) fn new(handle: Arc<Handle>) -> Self {
-        Self { handle, reference: None, author: None, message: None, changes: Vec::new() }
+        Self { handle, reference: None, author: None, message: None, changes: Vec::new(), pauses: true }
     }
 
     /// Names the image; an image that has the name loses it. Default: the image has none.
@@ -58,17 +60,24 @@ impl Commit {
         self
     }
 
-    /// Applies a Dockerfile instruction to the image's configuration: `CMD`, `ENTRYPOINT`, `ENV`, `EXPOSE`, `LABEL`,
-    /// `ONBUILD`, `STOPSIGNAL`, `USER`, `VOLUME` or `WORKDIR`. May be given several times.
+    /// Applies a Dockerfile instruction to the image's configuration: `CMD`, `ENTRYPOINT`, `ENV`, `EXPOSE`, `HEALTHCHECK`,
+    /// `LABEL`, `ONBUILD`, `STOPSIGNAL`, `USER`, `VOLUME` or `WORKDIR`. May be given several times.
     #[doc(alias = "--change")]
     pub fn change(mut self, instruction: impl Into<String>) -> Self {
         self.changes.push(instruction.into());
         self
     }
 
+    /// Lets a container that runs go on meanwhile: each file is read as it is at that moment.
+    #[doc(alias = "--pause=false")]
+    pub fn without_pause(mut self) -> Self {
+        self.pauses = false;
+        self
+    }
+
     /// Makes the image. A container that has changed nothing gives one with the same layers.
     ///
-    /// A container that runs is not paused: each file is read as it is at that moment.
+    /// A container that runs stands still while its files are read, unless it cannot be [paused](super::Container::pause).
     ///
     /// # Errors
     /// [`InvalidArgument`](ErrorKind::InvalidArgument) for a reference or an instruction that is none,
@@ -84,7 +93,10 @@ impl Commit {
         let references: Vec<_> = self.reference.iter().map(|name| Reference::parse(name)).collect::<Result<_>>()?;
         let mut config = self.config()?;
         let writable = self.handle.layer()?;
-        let layer = layers.commit_copy(&writable)?;
+        let layer = {
+            let _standing = self.pauses.then(|| Standing::new(&self.handle));
+            layers.commit_copy(&writable)?
+        };
         let _pin = layer.as_ref().map(|layer| layers.pin(layer.chain_id())).transpose()?;
         if let Some(layer) = &layer {
             config.rootfs.diff_ids.push(layer.diff_id().clone());
@@ -143,6 +155,31 @@ impl Commit {
         entry.empty_layer = layer.is_none();
         image.history.push(entry);
         image.created = Some(created);
+    }
+}
+
+/// A container that stands still; it goes on when this is dropped.
+struct Standing<'a>(Option<&'a Handle>);
+
+impl<'a> Standing<'a> {
+    /// One that does not run, is paused already, or cannot be paused is left as it is.
+    fn new(handle: &'a Handle) -> Self {
+        if !handle.state().is_ok_and(|(state, _)| state == State::Running) {
+            return Self(None);
+        }
+        let paused = handle.pause();
+        if let Err(error) = &paused {
+            tracing::debug!("a container that is committed goes on meanwhile: {error}");
+        }
+        Self(paused.ok().map(|()| handle))
+    }
+}
+
+impl Drop for Standing<'_> {
+    fn drop(&mut self) {
+        if let Some(Err(error)) = self.0.map(Handle::resume) {
+            tracing::warn!("a container that was committed stands still: {error}");
+        }
     }
 }
 

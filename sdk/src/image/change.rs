@@ -1,7 +1,7 @@
 //! Dockerfile instructions that set an image's configuration, as `import --change` and `commit --change` take them.
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::spec::image_config::Config;
+use crate::spec::image_config::{Config, HealthCheck};
 use crate::spec::{ContainerPath, ExposedPort, User};
 
 /// Applies one instruction.
@@ -21,6 +21,7 @@ pub(crate) fn apply(config: &mut Config, text: &str) -> Result<()> {
             config.entrypoint = Some(argv(config, value));
         }
         "ENV" => pairs()?.iter().try_for_each(|(name, value)| set_variable(config, name, value))?,
+        "HEALTHCHECK" => config.healthcheck = Some(health_check(value).map_err(wrong)?),
         "LABEL" => config.labels.extend(pairs()?),
         "WORKDIR" => config.working_dir = ContainerPath::root().join(&config.working_dir)?.join(value)?.to_string(),
         "USER" => config.user = User::parse(value)?.to_string(),
@@ -38,7 +39,7 @@ pub(crate) fn apply(config: &mut Config, text: &str) -> Result<()> {
         }
         _ => {
             return Err(wrong(
-                "there is CMD, ENTRYPOINT, ENV, EXPOSE, LABEL, ONBUILD, STOPSIGNAL, USER, VOLUME and WORKDIR",
+                "there is CMD, ENTRYPOINT, ENV, EXPOSE, HEALTHCHECK, LABEL, ONBUILD, STOPSIGNAL, USER, VOLUME and WORKDIR",
             ));
         }
     }
@@ -54,6 +55,37 @@ pub(super) fn set_variable(config: &mut Config, name: &str, value: &str) -> Resu
     config.env.retain(|set| set.split('=').next() != Some(name));
     config.env.push(format!("{name}={value}"));
     Ok(())
+}
+
+/// `NONE`, or options and `CMD` with a command; what is wrong with it instead.
+fn health_check(value: &str) -> std::result::Result<HealthCheck, &'static str> {
+    let mut check = HealthCheck::default();
+    let mut rest = value;
+    while let Some(option) = rest.strip_prefix("--") {
+        let (option, after) = option.split_once(char::is_whitespace).ok_or("it reads like `HEALTHCHECK CMD test`")?;
+        let (name, value) = option.split_once('=').ok_or("an option reads like --interval=30s")?;
+        let time = || plywood_syntax::duration::parse(value).ok_or("a time reads like 30s or 1m30s");
+        match name {
+            "interval" => check.interval = time()?,
+            "timeout" => check.timeout = time()?,
+            "start-period" => check.start_period = time()?,
+            "start-interval" => check.start_interval = time()?,
+            "retries" => check.retries = value.parse().map_err(|_| "the number of retries is none")?,
+            _ => return Err("its options are --interval, --timeout, --start-period, --start-interval and --retries"),
+        }
+        rest = after.trim_start();
+    }
+    let (keyword, command) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
+    let command = command.trim();
+    check.test = match (keyword.to_ascii_uppercase().as_str(), command) {
+        ("NONE", "") if rest.len() == value.len() => vec!["NONE".to_owned()],
+        ("CMD", command) if !command.is_empty() => match json(command) {
+            Some(argv) => std::iter::once("CMD".to_owned()).chain(argv).collect(),
+            None => vec!["CMD-SHELL".to_owned(), command.to_owned()],
+        },
+        _ => return Err("it reads like `HEALTHCHECK CMD test` or `HEALTHCHECK NONE`"),
+    };
+    Ok(check)
 }
 
 /// The exec form, else the shell form.
@@ -156,7 +188,30 @@ mod tests {
         assert_eq!(config.exposed_ports.iter().collect::<Vec<_>>(), ["53/udp", "80/tcp"]);
         assert_eq!(config.volumes.iter().collect::<Vec<_>>(), ["/a", "/b"]);
         assert_eq!((config.labels["k"].as_str(), config.on_build[0].as_str()), ("v w", "RUN make"));
-        for wrong in ["", "CMD", "RUN make", "ENV A", "VOLUME relative", "EXPOSE port"] {
+        apply(&mut config, "HEALTHCHECK --interval=1m30s --retries=5 CMD [\"test\", \"-e\", \"/up\"]").unwrap();
+        let check = config.healthcheck.clone().unwrap();
+        assert_eq!(
+            (check.test.join(" ").as_str(), check.interval.as_secs(), check.retries),
+            ("CMD test -e /up", 90, 5)
+        );
+        apply(&mut config, "healthcheck cmd curl -f localhost || exit 1").unwrap();
+        assert_eq!(config.healthcheck.clone().unwrap().test, ["CMD-SHELL", "curl -f localhost || exit 1"]);
+        apply(&mut config, "HEALTHCHECK NONE").unwrap();
+        assert_eq!(config.healthcheck.clone().unwrap().test, ["NONE"]);
+        for wrong in [
+            "",
+            "CMD",
+            "RUN make",
+            "HEALTHCHECK --retries=x CMD a",
+            "HEALTHCHECK --interval=5 CMD a",
+            "HEALTHCHECK NONE CMD",
+            "HEALTHCHECK CMD",
+            "HEALTHCHECK --timeout=1s NONE",
+            "HEALTHCHECK --at=1s CMD a",
+            "ENV A",
+            "VOLUME relative",
+            "EXPOSE port",
+        ] {
             assert_eq!(apply(&mut config, wrong).unwrap_err().kind(), ErrorKind::InvalidArgument, "{wrong}");
         }
     }

@@ -406,6 +406,10 @@ pub struct Commit {
     /// Apply a Dockerfile instruction to the image's configuration
     #[arg(short, long, value_name = "INSTRUCTION")]
     pub change: Vec<String>,
+    /// Let it stand still meanwhile (the default); --pause=false: it goes on
+    #[arg(short, long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
+          default_value = "true", hide_default_value = true, hide_possible_values = true, action = clap::ArgAction::Set)]
+    pub pause: bool,
 }
 
 /// What `inspect` takes.

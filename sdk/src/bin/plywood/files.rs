@@ -38,6 +38,9 @@ pub fn commit(session: &Session, arguments: &Commit) -> Outcome<()> {
     if let Some(message) = &arguments.message {
         commit = commit.message(message);
     }
+    if !arguments.pause {
+        commit = commit.without_pause();
+    }
     let image = arguments.change.iter().fold(commit, plywood::container::Commit::change).run()?;
     session.output.line_or(image.id(), &json!({ "ID": image.id() }))
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io::Read;
 
 use super::support::{engine, leftovers, require_containers};
+use crate::container::{Action, State};
 use crate::image::Source;
 use crate::{Container, ErrorKind, Mount};
 
@@ -125,4 +126,27 @@ fn an_export_holds_the_merged_files_and_nothing_that_is_mounted() {
     let image = engine.import(Source::reader(&tar[..])).unwrap();
     let output = Container::of(&image).cmd(["sh", "-c", "cat /etc/passwd | head -n 1"]).output(&engine).unwrap();
     assert_eq!(output.stdout, b"root:x:0:0:root:/root:/bin/sh\n");
+}
+
+#[test]
+fn a_container_that_runs_stands_still_while_it_is_committed_where_it_can() {
+    require_containers!();
+    let (engine, base) = engine();
+    let container = Container::of(&base).cmd(["sh", "-c", "echo new > /srv/new; sleep 60"]).start(&engine).unwrap();
+    while container.exec(["cat", "/srv/new"]).output().is_ok_and(|output| output.stdout != b"new\n") {}
+    let told = |commit: crate::container::Commit| {
+        let since = crate::Timestamp::now();
+        commit.run().unwrap();
+        let events = engine.events().since(since).until(crate::Timestamp::now()).read().unwrap();
+        events.map(|event| event.action).collect::<Vec<_>>()
+    };
+    assert_eq!(told(container.commit().without_pause()), []);
+    let can_pause = container.pause().is_ok();
+    // One that stands still already does so afterwards.
+    assert_eq!(told(container.commit()), []);
+    assert_eq!(container.state().unwrap() == State::Paused, can_pause);
+    container.resume().unwrap();
+    let expected = if can_pause { vec![Action::Pause, Action::Unpause] } else { Vec::new() };
+    assert_eq!(told(container.commit()), expected);
+    assert_eq!(container.state().unwrap(), State::Running);
 }
