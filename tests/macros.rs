@@ -1,5 +1,8 @@
 //! `layers!` gives the value that the builder gives, and its mistakes are shown where they were made.
 
+// What these definitions say is odd on purpose; the macro warns by a use of something deprecated.
+#![allow(deprecated)]
+
 use std::time::Duration;
 
 use plywood::image::{Add, Copy, ExposedPorts, HealthCheck, Instruction, MountKind, Run, RunMount, VolumePaths};

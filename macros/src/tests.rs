@@ -122,6 +122,15 @@ fn warnings_can_be_switched_off_and_made_errors() {
         let text = expand(&format!("{options} FROM \"alpine:3\"; {before} RUN \"\u{201c}x\u{201d}\";"));
         (text.matches("compile_error").count(), text.matches("deprecated").count())
     };
+    let warned = |options: &str, before: &str| {
+        let text = expand(&format!("{options} {before} FROM \"alpine\"; RUN \"x\";"));
+        (text.matches("compile_error").count(), text.matches("# [deprecated").count())
+    };
+    assert_eq!(warned("", ""), (0, 1));
+    assert_eq!(warned("#![allow(unpinned_base)]", ""), (0, 0));
+    assert_eq!(warned("", "#[allow(unpinned_base)]"), (0, 0));
+    assert_eq!(warned("#![deny(unpinned_base)]", ""), (1, 0));
+    assert_eq!(warned("#![warn(runs_as_root)]", ""), (0, 2));
     // An error stays one, whatever is said.
     assert_eq!(shown("", ""), (2, 0));
     assert_eq!(shown("#![allow(typographic)]", "#[allow(typographic)]"), (2, 0));

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::Checker;
+use super::shells::Shell;
 use crate::ast::{Command, FlagValue, Form, Instruction, Text};
 use crate::finding::Finding;
 use crate::{duration, grammar, port, shell, suggest};
@@ -32,7 +33,14 @@ impl Checker<'_> {
     pub(super) fn run(&mut self, instruction: &Instruction, command: &Command) {
         match command {
             Command::Exec(args) if args.is_empty() => self.empty_command(instruction),
-            command => self.command(command),
+            Command::Exec(_) => {}
+            Command::Shell(scripts) => {
+                for script in scripts {
+                    if let (Some(facts), Some(text)) = (self.script(script), script.known()) {
+                        self.script_warnings(script, text, &facts, scripts.len() == 1);
+                    }
+                }
+            }
         }
         for flag in &instruction.flags {
             match (flag.name.value.as_str(), &flag.value) {
@@ -51,23 +59,27 @@ impl Checker<'_> {
     /// A command, which may be a script.
     pub(super) fn command(&mut self, command: &Command) {
         if let Command::Shell(scripts) = command {
-            scripts.iter().for_each(|script| self.script(script));
+            scripts.iter().for_each(|script| drop(self.script(script)));
         }
     }
 
-    fn script(&mut self, script: &Text) {
-        let Some(text) = script.known() else { return };
+    /// What a script does, if it is right and its language is known.
+    fn script(&mut self, script: &Text) -> Option<shell::Facts> {
+        let text = script.known()?;
         let before = self.findings.len();
         self.characters(script, text);
         // A quote that is none explains what the shell would stumble over.
-        if self.findings.len() > before || !self.has_posix_shell {
-            return;
+        if self.findings.len() > before || self.shell == Shell::Other {
+            return None;
         }
-        if let Err(problem) = shell::read(text) {
-            let mut finding = Finding::error("shell_syntax", script.place, format!("shell: {}", problem.message));
-            finding.note = problem.note;
-            self.report(finding.maybe_help(problem.help).at(problem.range));
-        }
+        let problem = match shell::read(text) {
+            Ok(facts) => return Some(facts),
+            Err(problem) => problem,
+        };
+        let mut finding = Finding::error("shell_syntax", script.place, format!("shell: {}", problem.message));
+        finding.note = problem.note;
+        self.report(finding.maybe_help(problem.help).at(problem.range));
+        None
     }
 
     fn characters(&mut self, script: &Text, text: &str) {

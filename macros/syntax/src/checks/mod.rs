@@ -6,10 +6,12 @@ mod command;
 mod files;
 mod flags;
 mod names;
+mod scripts;
 mod shells;
 mod stage;
 mod transfer;
 mod variables;
+mod warnings;
 
 #[cfg(test)]
 mod tests;
@@ -42,17 +44,19 @@ impl Surroundings<'_> {
 
 /// Checks a definition and reports all findings, in the order of their places.
 pub fn check(instructions: &[Instruction], around: &Surroundings<'_>) -> Vec<Finding> {
-    let mut checker = Checker { instructions, around, findings: Vec::new(), has_posix_shell: true };
+    let mut checker = Checker { instructions, around, findings: Vec::new(), shell: shells::Shell::Posix };
     checker.structure();
     let mut shells = shells::Shells::default();
     for instruction in instructions {
-        checker.has_posix_shell = shells.is_posix_at(instruction);
+        checker.shell = shells.at(instruction);
         checker.flags(instruction);
         checker.instruction(instruction, false);
+        checker.warnings(instruction);
     }
     checker.stages();
     checker.names();
     checker.variables();
+    checker.stage_warnings();
     let mut findings = checker.findings;
     findings.sort_by_key(|finding| (finding.place, finding.range.as_ref().map(|range| range.start)));
     findings
@@ -62,8 +66,8 @@ struct Checker<'a> {
     instructions: &'a [Instruction],
     around: &'a Surroundings<'a>,
     findings: Vec<Finding>,
-    /// Whether the shell form runs under a shell whose language is known.
-    has_posix_shell: bool,
+    /// What the shell form runs under.
+    shell: shells::Shell,
 }
 
 impl<'a> Checker<'a> {

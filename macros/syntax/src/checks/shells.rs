@@ -2,39 +2,65 @@
 
 use std::collections::HashMap;
 
-use crate::ast::{Body, Form, Instruction, Named};
+use crate::ast::{Body, Form, Instruction, Named, Text};
 
-/// Shells whose language [`crate::shell`] reads.
-const POSIX: [&str; 6] = ["sh", "ash", "dash", "bash", "ksh", "zsh"];
-/// Parts of the names of images that have no such shell.
+/// Parts of the names of images that have no POSIX shell.
 const WINDOWS: [&str; 3] = ["windows", "nanoserver", "servercore"];
 
+/// What the shell form runs under.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shell {
+    /// A POSIX shell, perhaps no more than that.
+    Posix,
+    /// bash or one that reads the same, in which a pipe hides failures.
+    Bash,
+    /// The same with `pipefail`.
+    Strict,
+    /// Something else: nothing is known about its language.
+    Other,
+}
+
+impl Shell {
+    fn of(words: &[Text]) -> Self {
+        let program = words.first().map_or("", |word| word.value.as_str());
+        match program.rsplit('/').next().unwrap_or(program) {
+            "sh" | "ash" | "dash" => Self::Posix,
+            "bash" | "ksh" | "zsh" if words.iter().any(|word| word.value == "pipefail") => Self::Strict,
+            "bash" | "ksh" | "zsh" => Self::Bash,
+            _ => Self::Other,
+        }
+    }
+}
+
 /// What is known so far about the shell of each stage.
-#[derive(Default)]
 pub(super) struct Shells<'a> {
-    stages: HashMap<&'a str, bool>,
+    stages: HashMap<&'a str, Shell>,
     name: Option<&'a str>,
-    is_posix: bool,
+    shell: Shell,
+}
+
+impl Default for Shells<'_> {
+    fn default() -> Self {
+        Self { stages: HashMap::new(), name: None, shell: Shell::Posix }
+    }
 }
 
 impl<'a> Shells<'a> {
-    /// Takes one instruction after the other, and tells whether this one runs under a shell whose language is known.
-    pub(super) fn is_posix_at(&mut self, instruction: &'a Instruction) -> bool {
+    /// Takes one instruction after the other, and tells what this one runs under.
+    pub(super) fn at(&mut self, instruction: &'a Instruction) -> Shell {
         match &instruction.body {
             Body::From(Named { text, name }) => {
-                self.stages.extend(self.name.map(|name| (name, self.is_posix)));
-                self.is_posix = match text.form {
-                    Form::Quoted => !WINDOWS.iter().any(|part| text.value.contains(part)),
-                    _ => self.stages.get(text.value.as_str()).copied().unwrap_or(true),
+                self.stages.extend(self.name.map(|name| (name, self.shell)));
+                self.shell = match text.form {
+                    Form::Quoted if WINDOWS.iter().any(|part| text.value.contains(part)) => Shell::Other,
+                    Form::Quoted => Shell::Posix,
+                    _ => self.stages.get(text.value.as_str()).copied().unwrap_or(Shell::Posix),
                 };
                 self.name = name.as_ref().map(|name| name.value.as_str());
             }
-            Body::Shell(words) => {
-                let program = words.first().map_or("", |word| word.value.as_str());
-                self.is_posix = POSIX.contains(&program.rsplit('/').next().unwrap_or(program));
-            }
+            Body::Shell(words) => self.shell = Shell::of(words),
             _ => {}
         }
-        self.is_posix
+        self.shell
     }
 }

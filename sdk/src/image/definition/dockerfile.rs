@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use plywood_syntax::checks;
 use plywood_syntax::dockerfile;
 use plywood_syntax::finding::{Finding, Severity};
 
@@ -75,6 +76,7 @@ impl Dockerfile {
         let file = dockerfile::parse(text);
         let (errors, warnings): (Vec<Finding>, Vec<Finding>) =
             file.check(None).into_iter().partition(|finding| finding.severity == Severity::Error);
+        let is_wanted = |finding: &Finding| !checks::OFF.contains(&finding.name);
         let mistake = |finding: Finding| {
             let position = file.position(finding.place, finding.range.as_ref());
             let at = format!("{name}:{}:{}", position.line, position.column);
@@ -84,7 +86,7 @@ impl Dockerfile {
             return Err(Mistakes(errors.into_iter().map(mistake).collect()).into());
         }
         let layers = read::layers(&file, &Arc::from(name));
-        let warnings = warnings.into_iter().map(|finding| mistake(finding).to_string()).collect();
+        let warnings = warnings.into_iter().filter(is_wanted).map(|finding| mistake(finding).to_string()).collect();
         Ok(Self { layers, warnings })
     }
 
