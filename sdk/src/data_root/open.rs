@@ -250,7 +250,9 @@ impl Fault for Refusal {
             Refusal::Containerd { .. } => {
                 "choose another data root and bring images over with `docker save`".to_owned()
             }
-            Refusal::Dockerd { .. } => "stop the daemon or choose another data root".to_owned(),
+            Refusal::Dockerd { .. } => {
+                "stop the daemon, or choose another data root and bring images over with `docker save`".to_owned()
+            }
         })
     }
 }
