@@ -9,8 +9,8 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::DataRoot;
 use super::open::{Refusal, tighten};
+use super::{DataRoot, Lock, lock};
 use crate::error::{Attempt as _, Result};
 
 /// How long a dockerd may hold the interlock before we give up: bolt, its user there, waits as long for us.
@@ -43,10 +43,18 @@ fn share(file: &File, root: &Path) -> Result<()> {
         match file.try_lock_shared() {
             Ok(()) => return Ok(()),
             Err(TryLockError::Error(error)) => return Err(error).attempt(|| format!("lock {:?}", root.join(FILE))),
-            Err(TryLockError::WouldBlock) if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(10)),
+            // On a busy disk, one of ours may take longer than that to write; no dockerd is there then.
+            Err(TryLockError::WouldBlock) if Instant::now() < deadline || is_being_written(root) => {
+                std::thread::sleep(Duration::from_millis(10));
+            }
             Err(TryLockError::WouldBlock) => return Err(Refusal::Dockerd { path: root.to_owned() }.into()),
         }
     }
+}
+
+/// Whether a program of ours holds the lock under which it writes to the file.
+pub(super) fn is_being_written(root: &Path) -> bool {
+    matches!(lock::if_free(&Lock::Volumes.file(root)), Ok(None)) && Lock::Volumes.file(root).exists()
 }
 
 impl DataRoot {
@@ -55,7 +63,8 @@ impl DataRoot {
         take(self.path())
     }
 
-    /// Lets `act` write to `volumes/metadata.db`, if nobody else has the data root open; `None` if somebody has.
+    /// Lets `act` write to `volumes/metadata.db`, if nobody else has the data root open; `None` if somebody has. The caller
+    /// holds [`Lock::Volumes`].
     ///
     /// # Errors
     /// `InUse` if a dockerd has come between: flock(2) gives the shared lock up to get the exclusive one, and the other way

@@ -33,7 +33,7 @@ pub(crate) enum Lock {
 }
 
 impl Lock {
-    fn file(self, root: &Path) -> PathBuf {
+    pub(super) fn file(self, root: &Path) -> PathBuf {
         let name = match self {
             Lock::Store => return root.join("image/plywood.lock"),
             Lock::Layers => "layers",

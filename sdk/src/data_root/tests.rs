@@ -151,6 +151,19 @@ fn a_running_dockerd_keeps_us_out_and_we_keep_it_out() {
 }
 
 #[test]
+fn one_of_ours_that_writes_to_dockers_database_is_told_from_a_dockerd() {
+    let directory = tempfile::tempdir().unwrap();
+    assert!(!interlock::is_being_written(directory.path()), "nothing is there yet");
+    let root = open(directory.path()).unwrap();
+    assert!(!interlock::is_being_written(root.path()));
+    let held = root.lock(Lock::Volumes).unwrap();
+    let is_seen = root.when_alone(|_| Ok(interlock::is_being_written(root.path()))).unwrap();
+    assert_eq!(is_seen, Some(true));
+    drop(held);
+    assert!(!interlock::is_being_written(root.path()));
+}
+
+#[test]
 fn who_is_alone_may_write_to_dockers_database_and_still_keeps_dockerd_out() {
     let directory = tempfile::tempdir().unwrap();
     let root = open(directory.path()).unwrap();
