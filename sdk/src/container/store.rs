@@ -420,7 +420,11 @@ impl Store {
         let directory = self.root().container_dir(id);
         let sync = || -> io::Result<()> {
             for entry in fs::read_dir(&directory)? {
-                fs::File::open(entry?.path())?.sync_all()?;
+                let entry = entry?;
+                // The socket of its supervisor cannot be opened, and lasts no longer than that.
+                if entry.file_type()?.is_file() {
+                    fs::File::open(entry.path())?.sync_all()?;
+                }
             }
             atomic::sync_directory(&directory, Durability::Full)?;
             atomic::sync_directory(&self.root().containers_dir(), Durability::Full)
