@@ -49,21 +49,13 @@ impl Podman {
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
-    /// Options of a run of the bundle's root file system.
-    fn run<'a>(&'a self, options: &[&'a str], command: &[&'a str]) -> Vec<&'a str> {
-        let rootfs = ["--network", "none", "--rootfs", self.rootfs()];
-        [&["run"], options, &rootfs, command].concat()
-    }
-
-    fn rootfs(&self) -> &str {
-        let rootfs = self.bundle.path().join("rootfs");
-        // It lives as long as the test.
-        Box::leak(rootfs.into_os_string().into_string().unwrap().into_boxed_str())
-    }
-
-    fn cgroup_parent(&self) -> String {
+    /// Runs the bundle's root file system.
+    fn run(&self, options: &[&str], command: &[&str]) -> Output {
         let cgroup = self.bundle.cgroup();
-        format!("--cgroup-parent={}", Path::new(&cgroup).parent().unwrap().display())
+        let parent = Path::new(&cgroup).parent().unwrap();
+        let mut podman = self.command(&["run", "--network", "none", "--cgroup-parent"]);
+        podman.arg(parent).args(options).arg("--rootfs").arg(self.bundle.path().join("rootfs"));
+        podman.args(command).output().unwrap()
     }
 }
 
@@ -83,22 +75,19 @@ fn podman_runs_containers_with_it() {
     require_program!("busybox");
     require_program!("podman");
     let podman = Podman::new();
-    let parent = podman.cgroup_parent();
-    let once = [&*parent, "--rm"];
-    let output = podman.call(&podman.run(&once, &["sh", "-c", "echo out; id -u; exit 5"]));
+    let output = podman.run(&["--rm"], &["sh", "-c", "echo out; id -u; exit 5"]);
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!((output.status.code(), &*output.stdout), (Some(5), &b"out\n0\n"[..]), "{said}");
     // Its words for what is not there, and its code.
-    let output = podman.call(&podman.run(&once, &["nope"]));
+    let output = podman.run(&["--rm"], &["nope"]);
     assert_eq!(output.status.code(), Some(127), "{}", String::from_utf8_lossy(&output.stderr));
-    // Its own terminal is none: what the container sees counts.
-    let text =
-        podman.ok(&podman.run(&[&*parent, "--rm", "--tty"], &["sh", "-c", "tty; [ -c /dev/console ] && echo it"]));
-    assert_eq!(text, "/dev/pts/0\r\nit\r\n");
-    let limits = ["--memory", "32m", "--user", "7:8", "--cap-drop", "all", "--read-only", "--read-only-tmpfs=false"];
+    let script = "tty; [ -c /dev/console ] && echo it";
+    let output = podman.run(&["--rm", "--tty"], &["sh", "-c", script]);
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "/dev/pts/0\r\nit\r\n");
+    let limits = ["--rm", "--memory=32m", "--user=7:8", "--cap-drop=all", "--read-only", "--read-only-tmpfs=false"];
     let script = "id -u; grep CapBnd /proc/self/status; touch /x 2>&1; cd /sys/fs/cgroup; \
         cat memory.max memory/memory.limit_in_bytes 2>/dev/null";
-    let output = podman.call(&podman.run(&[&once[..], &limits].concat(), &["sh", "-c", script]));
+    let output = podman.run(&limits, &["sh", "-c", script]);
     let expected = "7\nCapBnd:\t0000000000000000\ntouch: /x: Read-only file system\n33554432\n";
     assert_eq!(String::from_utf8_lossy(&output.stdout), expected, "{}", String::from_utf8_lossy(&output.stderr));
 }
@@ -109,8 +98,8 @@ fn podman_looks_after_a_container_of_it() {
     require_program!("busybox");
     require_program!("podman");
     let podman = Podman::new();
-    let parent = podman.cgroup_parent();
-    podman.ok(&podman.run(&[&*parent, "--detach", "--name", "one"], &["sleep", "1000"]));
+    let output = podman.run(&["--detach", "--name", "one"], &["sleep", "1000"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let status = || podman.ok(&["inspect", "--format", "{{.State.Status}} {{.State.ExitCode}}", "one"]);
     assert_eq!(status(), "running 0\n");
     let output = podman.call(&["exec", "--user", "7", "one", "sh", "-c", "id -u; cat /proc/1/cmdline; exit 9"]);
@@ -152,9 +141,8 @@ fn containerd_runs_containers_with_it() {
     let bundle = Bundle::new();
     let script = format!(
         r#"{CONTAINERD}
-        set -- "$1" "$2" "$3" "$1/rootfs"
         run() {{ ctr run --rootfs --runc-binary "$runtime" --cgroup "$cgroup" "$@"; }}
-        runtime=$2 cgroup=$3 rootfs=$4
+        runtime=$2 cgroup=$3 rootfs=$1/rootfs
         run --rm "$rootfs" one sh -c 'echo out; id -u; exit 6' 2>/dev/null; echo "code $?"
         run --detach "$rootfs" two sleep 1000; echo "code $?"
         ctr task exec --exec-id x two sh -c 'cat /proc/1/cmdline; exit 9' 2>/dev/null; echo " code $?"

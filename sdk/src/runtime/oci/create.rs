@@ -7,12 +7,13 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::thread;
 
-use super::config::{Config, Process};
+use super::config::{Config, Mapping, Process};
 use super::fault::Fault;
 use super::hooks::{self, Place};
 use super::kept::{Kept, high};
 use super::mounts::{self, CgroupView};
 use super::plan::{self, Namespaces, Start};
+use super::process::bad;
 use super::resources::{self, Wanted};
 use super::state::{Directory, Record, Status, read_config};
 use super::{Container, Runtime, process};
@@ -122,6 +123,9 @@ struct Making<'a> {
     record: Record,
 }
 
+/// How many descriptors a program can be given: the plan of a process has room for more, and nobody asks for them.
+const MOST_PRESERVED: u32 = 1024;
+
 /// The profile of a configuration, in words that its reader knows.
 pub(super) fn profile(config: &Config) -> Result<SeccompProfile> {
     match &config.linux.seccomp {
@@ -148,6 +152,10 @@ impl<'a> Making<'a> {
         let rootfs = bundle.join(&root.path);
         let rootfs = rootfs.canonicalize().attempt(|| format!("use the root file system {rootfs:?}"))?;
         let listening = std::env::var("LISTEN_FDS").ok().and_then(|count| count.parse::<u32>().ok());
+        let preserved = options.preserved.saturating_add(listening.unwrap_or(0));
+        if preserved > MOST_PRESERVED {
+            return Err(bad("--preserve-fds", preserved, "it is 1024 at most").into());
+        }
         let record = Record {
             oci_version: config.oci_version.clone(),
             id: id.to_owned(),
@@ -155,7 +163,7 @@ impl<'a> Making<'a> {
             rootfs,
             annotations: config.annotations.clone(),
             created: Timestamp::now().to_string(),
-            preserved: options.preserved + listening.unwrap_or(0),
+            preserved,
             keyring: !options.no_keyring,
             ..Record::default()
         };
@@ -315,7 +323,7 @@ impl<'a> Making<'a> {
             (Some(socket), true) => Ok([Stream::Fd(connect(socket, least)?), Stream::Null, Stream::Null]),
             (None, true) => Err(Fault::NoConsole.into()),
             (_, false) => {
-                give_pipes(self.spec.user.uid);
+                give_pipes(self.config, self.spec.user.uid);
                 Ok([Stream::Inherit, Stream::Inherit, Stream::Inherit])
             }
         }
@@ -329,7 +337,17 @@ pub(super) fn connect(socket: &Path, least: u32) -> Result<OwnedFd> {
 }
 
 /// Lets the user of the container open its own standard streams by name: those that are pipes belong to it.
-pub(super) fn give_pipes(uid: u32) {
+pub(super) fn give_pipes(config: &Config, uid: u32) {
+    let mappings = &config.linux.uid_mappings;
+    let holds = |it: &&Mapping| uid >= it.container_id && uid - it.container_id < it.size;
+    let uid = match (mappings.is_empty(), mappings.iter().find(holds)) {
+        (true, _) => uid,
+        (false, it) => match it.and_then(|it| it.host_id.checked_add(uid - it.container_id)) {
+            Some(uid) => uid,
+            // Nobody on the host.
+            None => return,
+        },
+    };
     for fd in [std::io::stdin().as_fd(), std::io::stdout().as_fd(), std::io::stderr().as_fd()] {
         let is_pipe = fd
             .try_clone_to_owned()

@@ -45,6 +45,11 @@ fn one(script: &mut Script, root: Register, device: &Device, mapped: bool) -> Re
     if name.is_empty() {
         return Err(bad("linux.devices.path", &device.path, "it names no file").into());
     }
+    // As many bits as the kernel has for them.
+    if device.major > 0xfff || device.minor > 0xf_ffff {
+        let number = format!("{}:{}", device.major, device.minor);
+        return Err(bad("linux.devices", number, "it is no number of a device").into());
+    }
     script.step(format!("create the device {path:?} in the container"));
     let above = script.make_directory(root, above)?;
     let text = script.text(name)?;

@@ -131,7 +131,6 @@ impl Exec {
             }
             None => Process { args: self.args.clone(), terminal: self.tty, ..own.clone() },
         };
-        // A signal when memory runs out, time and terminal belong to the first process.
         process.env.extend(self.env.iter().cloned());
         if let Some(cwd) = &self.cwd {
             process.cwd.clone_from(cwd);
@@ -170,7 +169,7 @@ impl Container {
         let target = Target::foreign(record.pid, &first, record.group())?;
         let (streams, wish) = match (process.terminal, &exec.console_socket) {
             (false, _) => {
-                give_pipes(spec.user.uid);
+                give_pipes(&config, spec.user.uid);
                 ([Stream::Inherit, Stream::Inherit, Stream::Inherit], None)
             }
             (true, None) => return Err(Fault::NoConsole.into()),

@@ -146,7 +146,7 @@ impl Container {
     }
 
     /// Removes what is left of it: its cgroup and its directory; its hooks `poststop` are run. With `force` its processes
-    /// are killed before, and one that does not exist is fine.
+    /// are killed before.
     ///
     /// Blocks until its processes have ended: for 10 s at most.
     ///

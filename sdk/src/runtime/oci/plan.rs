@@ -13,6 +13,7 @@ use super::{devices, process};
 use crate::error::{Attempt, Error, ErrorKind, Result};
 use crate::runtime::bundle::{Isolation, ProcessSpec};
 use crate::runtime::execute::look_for;
+use crate::runtime::fault::Search;
 use crate::runtime::masks;
 use crate::runtime::mounts::{enter, sysctls};
 use crate::runtime::plan::{
@@ -145,7 +146,13 @@ pub(super) struct Start<'a> {
 /// The plan of the first process, which ends in the helper, and waits there for its start.
 pub(super) fn start(it: &Start<'_>, handover: Handover) -> Result<Prepared> {
     let mut script = Script::new();
-    let script = &mut script;
+    let search = write(&mut script, it, handover)?;
+    let (blob, steps) = script.seal()?;
+    Ok(Prepared { blob, steps, search: Some(search) })
+}
+
+/// Writes it; the search is for the program that the container will become.
+fn write(script: &mut Script, it: &Start<'_>, handover: Handover) -> Result<Search> {
     let (config, users) = (it.config, it.namespaces.users());
     hand_over(script, it, users)?;
     preserve(script, 0..it.preserved, helper::FREE);
@@ -211,8 +218,7 @@ pub(super) fn start(it: &Start<'_>, handover: Handover) -> Result<Prepared> {
     }
     settle(script, &spec, cwd, helper::FREE + it.preserved, users)?;
     become_helper(script, it.spec)?;
-    let (blob, steps) = std::mem::replace(script, Script::new()).seal()?;
-    Ok(Prepared { blob, steps, search: Some(search) })
+    Ok(search)
 }
 
 /// The plan that the helper walks when the container is started.
