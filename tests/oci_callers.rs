@@ -62,10 +62,6 @@ impl Podman {
 impl Drop for Podman {
     fn drop(&mut self) {
         let _ = self.command(&["rm", "--all", "--force", "--time", "0"]).output();
-        // It leaves the cgroup of its monitors, and the directories above it.
-        for above in self.bundle.cgroups_left() {
-            let _ = Command::new("find").arg(&above).args(["-depth", "-type", "d", "-delete"]).output();
-        }
     }
 }
 

@@ -193,5 +193,9 @@ impl Drop for Bundle {
         for id in ids.lines() {
             let _ = self.command(&["delete", "--force", id]).status();
         }
+        // Other runtimes leave the cgroups above those of their containers, and Podman that of its monitors.
+        for above in self.cgroups_left() {
+            let _ = Command::new("find").arg(&above).args(["-depth", "-type", "d", "-delete"]).output();
+        }
     }
 }
