@@ -225,6 +225,21 @@ fn its_log_is_rotated() {
 }
 
 #[test]
+fn one_that_survives_a_loss_of_power_can_be_kept() {
+    let place = Place::new();
+    let engine = Engine::open_with(place.root(), Durability::Full).unwrap();
+    let image = engine.build(&base()).unwrap();
+    let policy = RestartPolicy::OnFailure { retries: Some(1) };
+    let container = sh(&image, "exit 3").keep().restart(policy).start(&engine).unwrap();
+    while container.state().unwrap() != State::Exited {
+        std::thread::yield_now();
+    }
+    assert_eq!(container.wait().unwrap().code(), 3);
+    assert_eq!(container.inspect().unwrap().restart_count(), 1);
+    container.remove().unwrap();
+}
+
+#[test]
 fn what_cannot_be_kept_is_refused_and_nothing_is_left() {
     let place = Place::new();
     let (engine, image) = place.engine();

@@ -154,8 +154,12 @@ impl Handle {
 
     /// Lets the container not be started again: returns once its supervisor knows that. What runs goes on.
     pub(super) fn end_restarts(&self) -> Result<()> {
-        let is_watched_here = self.process().is_some();
-        match if is_watched_here { None } else { self.supervisor()? } {
+        if self.process().is_some() { Ok(()) } else { self.cancel_restarts() }
+    }
+
+    /// The same of a container whose process is not of this program.
+    pub(super) fn cancel_restarts(&self) -> Result<()> {
+        match self.supervisor()? {
             Some(line) => {
                 let cancelled = line.cancel().attempt(|| "speak to its supervisor");
                 cancelled.map_err(|error| attempted(format!("stop {}", self.title()), error))

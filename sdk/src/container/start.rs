@@ -231,6 +231,8 @@ impl Handle {
             }
             // Nobody would ever find it.
             Err(_) => {
+                // One that has a restart policy would come back.
+                let _ = self.cancel_restarts();
                 let _ = process.signal(libc::SIGKILL);
                 inner.record_mut().into_iter().for_each(|record| record.guard = was_guard);
                 inner.give_back();
