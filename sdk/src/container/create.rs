@@ -1,7 +1,8 @@
 //! Creating: files, volumes, writable layer; then one rename.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::io::{self, Write as _};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -18,7 +19,7 @@ use crate::error::{Attempt, Error, ErrorKind, Fault, Result};
 use crate::image::Image;
 use crate::layer::WritableLayer;
 use crate::layer::view::View;
-use crate::spec::id::{CacheId, ContainerId};
+use crate::spec::id::ContainerId;
 use crate::spec::name::{ContainerName, VolumeName};
 
 /// How often another name is drawn before we give up: with ten thousand names taken, one draw in two still succeeds.
@@ -105,10 +106,9 @@ pub(crate) fn create<D>(store: &Store, image: &Image<D>, reference: &str, settin
         Ok((id, name, files))
     };
     let (id, name, mut files) = prepare().map_err(attempt)?;
-    let owner = store.own(&id).map_err(attempt)?;
-    let layer = CacheId::random().map_err(attempt)?;
-    let reaper = Reaper::of_guard(store, &id, &files.config, &layer, &owner);
-    match build(store, image, &id, name.as_ref(), layer, &mut files) {
+    let mut owner = store.own(&id).map_err(attempt)?;
+    let reaper = Reaper::of_guard(store, &id, &files.config, &owner);
+    match build(store, image, &id, name.as_ref(), &mut owner, &mut files) {
         Ok(writable) => {
             let handle = Handle::owned(store, id, files, writable, owner, reaper);
             handle.tell(Action::Create);
@@ -134,12 +134,12 @@ fn build<D>(
     image: &Image<D>,
     id: &ContainerId,
     name: Option<&ContainerName>,
-    layer: CacheId,
+    owner: &mut InFlight,
     files: &mut Files,
 ) -> Result<WritableLayer> {
     stage(store, id, name, files)?;
     hold_image(store, image, &files.config.config.image)?;
-    let writable = store.layers().create_writable_as(layer, id, image.chain_id())?;
+    let writable = store.layers().create_writable(id, image.chain_id(), owner)?;
     populate(store, files, &writable)?;
     if !atomic::publish(&store.staged(id), &store.root().container_dir(id), Durability::Fast)? {
         return Err(CreateFault::Exists.into());
@@ -226,7 +226,11 @@ fn populate(store: &Store, files: &Files, writable: &WritableLayer) -> Result<()
 }
 
 fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
-    let attempt = || format!("write {path:?}");
-    fs::write(path, bytes).attempt(attempt)?;
-    fs::set_permissions(path, fs::Permissions::from_mode(mode)).attempt(attempt)
+    let write = || -> io::Result<()> {
+        let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(path)?;
+        file.write_all(bytes)?;
+        // A umask takes from the others, if anything.
+        if mode & 0o077 == 0 { Ok(()) } else { file.set_permissions(fs::Permissions::from_mode(mode)) }
+    };
+    write().attempt(|| format!("write {path:?}"))
 }

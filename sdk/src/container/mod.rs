@@ -35,6 +35,7 @@ mod host_config;
 mod inspect;
 mod keep;
 mod logs;
+mod names;
 mod namespaces;
 mod network;
 mod pause;

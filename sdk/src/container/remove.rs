@@ -58,7 +58,7 @@ pub(crate) enum Force {
 impl Handle {
     /// Removes the container. One that is removed already is fine.
     pub(crate) fn remove(&self, force: Force) -> Result<()> {
-        let mut entry = {
+        let (mut entry, is_guard) = {
             let mut inner = self.lock();
             if inner.is_removed() {
                 return Ok(());
@@ -66,8 +66,10 @@ impl Handle {
             if force == Force::No && inner.is_running() {
                 return Err(RemoveFault::Running { title: self.title() }.into());
             }
+            let record = inner.files.as_ref().and_then(|files| files.record.as_ref());
+            let is_guard = record.is_some_and(|record| record.guard);
             match inner.owner.take() {
-                Some(entry) => entry,
+                Some(entry) => (entry, is_guard),
                 None => {
                     drop(inner);
                     match self.adopt(force) {
@@ -76,14 +78,14 @@ impl Handle {
                             self.lock().set_removed();
                             return Ok(());
                         }
-                        adopted => adopted?,
+                        adopted => (adopted?, false),
                     }
                 }
             }
         };
         let ended = self.end_process();
-        if ended.is_ok() {
-            // Whoever finds the entry abandoned goes on with it. On a full disk there may be no room for that word.
+        if ended.is_ok() && !is_guard {
+            // Whoever finds the entry abandoned goes on with it, as with that of a guard. On a full disk there may be no room for that word.
             let _ = entry.note(REMOVING);
         }
         if let Err(error) = ended.and_then(|()| erase(self.store(), self.id())) {

@@ -16,7 +16,7 @@
 //! first byte. An entry that nobody holds was left by a program that died: what it owned is removed, or if it was to stay,
 //! recorded as exited. That is [`settle`](Store::settle), done at open.
 //!
-//! The name of a container is taken under [`Lock::Containers`]; names in the making count.
+//! How names are taken, `names.rs` tells.
 
 use std::collections::HashMap;
 use std::fs;
@@ -32,8 +32,9 @@ use super::events::Action;
 use super::handle::Handle;
 use super::host_config::HostConfig;
 use super::keep::Merged;
+use super::names::Names;
 use super::record::Record;
-use crate::data_root::{DataRoot, Durability, InFlight, Lock, atomic};
+use crate::data_root::{DataRoot, Durability, InFlight, atomic, journal};
 use crate::error::{Attempt, Error, ErrorKind, Fault, Result};
 use crate::image::images::Images;
 use crate::layer::LayerStore;
@@ -58,6 +59,7 @@ struct Parts {
     volumes: VolumeStore,
     /// The containers of this program, so that all handles of one see the same process.
     live: Mutex<HashMap<ContainerId, Weak<Handle>>>,
+    names: Names,
     /// That of root's containers which have one; made when the first starts.
     user_namespace: OnceLock<Arc<Namespace>>,
     /// Removed when everything else is closed.
@@ -130,8 +132,8 @@ impl Store {
         temporary: Option<Box<dyn std::fmt::Debug + Send + Sync>>,
     ) -> Result<Self> {
         let live = Mutex::new(HashMap::new());
-        let store =
-            Self(Arc::new(Parts { root, layers, images, volumes, live, user_namespace: OnceLock::new(), temporary }));
+        let (names, user_namespace) = (Names::default(), OnceLock::new());
+        let store = Self(Arc::new(Parts { root, layers, images, volumes, live, names, user_namespace, temporary }));
         atomic::create_directory(&store.staging(), 0o700)?;
         store.settle()?;
         store.images().settle(&|id| store.users_of_image(id))?;
@@ -167,6 +169,10 @@ impl Store {
 
     pub(crate) fn volumes(&self) -> &VolumeStore {
         &self.0.volumes
+    }
+
+    pub(super) fn names(&self) -> &Names {
+        &self.0.names
     }
 
     // ---- reading
@@ -225,8 +231,8 @@ impl Store {
         }
         let mut prefixed = Vec::new();
         for id in self.ids()? {
-            match read_json::<Named>(&self.root().container_config(&id)) {
-                Ok(Some(config)) if config.name.strip_prefix('/').unwrap_or(&config.name) == plain => return Ok(id),
+            match self.name_in(&self.root().containers_dir(), &id) {
+                Ok(Some(name)) if name == plain => return Ok(id),
                 Ok(Some(_)) if !plain.is_empty() && id.as_str().starts_with(plain) => prefixed.push(id),
                 Ok(_) => {}
                 Err(error) => tracing::warn!("container {} is passed over: {error}", id.short()),
@@ -256,23 +262,6 @@ impl Store {
         let configs = self.configs()?.into_iter();
         let uses = |config: &Config| config.volumes().any(|name| name == volume);
         Ok(configs.filter(|(_, config)| uses(config)).map(|(_, c)| c.plain_name().to_owned()).collect())
-    }
-
-    /// Whether a container is called `name`, complete or in the making.
-    pub(super) fn is_taken(&self, name: &str) -> Result<Option<ContainerId>> {
-        // In the order in which a container moves: one that is published meanwhile is found in the second at the latest.
-        for directory in [self.staging(), self.root().containers_dir()] {
-            for id in ids_in(&directory)? {
-                let path = directory.join(id.as_str()).join(CONFIG_FILE);
-                // A file that cannot be read has no name that Docker would see either.
-                if let Ok(Some(config)) = read_json::<Named>(&path)
-                    && config.name.strip_prefix('/').unwrap_or(&config.name) == name
-                {
-                    return Ok(Some(id));
-                }
-            }
-        }
-        Ok(None)
     }
 
     // ---- the handles of this program
@@ -315,19 +304,19 @@ impl Store {
     /// # Errors
     /// `Timeout` if another program owns it.
     pub(super) fn own(&self, id: &ContainerId) -> Result<InFlight> {
-        self.root().in_flight(&format!("{OWNER}{id}"), OWN_PATIENCE)
+        self.root().in_flight(&journal::owner(id), OWN_PATIENCE)
     }
 
     /// Whether a program, or the supervisor of a kept container, owns it.
     pub(super) fn is_owned(&self, id: &ContainerId) -> Result<bool> {
-        self.root().is_owned(&format!("{OWNER}{id}"))
+        self.root().is_owned(&journal::owner(id))
     }
 
     /// Removes or completes what dead programs have left. What resists is tried again at the next open.
     pub(crate) fn settle(&self) -> Result<()> {
         self.await_reapers()?;
         for (name, entry) in self.root().abandoned()? {
-            let Some(id) = name.strip_prefix(OWNER).and_then(|id| ContainerId::parse(id).ok()) else {
+            let Some(id) = journal::owned(&name) else {
                 // Others settle theirs.
                 entry.abandon();
                 continue;
@@ -348,7 +337,7 @@ impl Store {
     fn await_reapers(&self) -> Result<()> {
         let deadline = Instant::now() + REAPER_PATIENCE;
         for name in self.root().entries()? {
-            let Some(id) = name.strip_prefix(OWNER).and_then(|id| ContainerId::parse(id).ok()) else { continue };
+            let Some(id) = journal::owned(&name) else { continue };
             while self.is_doomed(&id) && self.root().is_owned(&name)? && Instant::now() < deadline {
                 std::thread::sleep(REAPER_PAUSE);
             }
@@ -431,11 +420,6 @@ impl Store {
         };
         sync().attempt(|| format!("sync {directory:?}"))
     }
-
-    /// Locks the names of containers.
-    pub(crate) fn lock_names(&self) -> Result<crate::data_root::Held> {
-        self.root().lock(Lock::Containers)
-    }
 }
 
 /// The file of a container that Docker knows it by.
@@ -451,22 +435,12 @@ const REAPER_PAUSE: Duration = Duration::from_millis(2);
 /// What the entry of an owner says while the container is removed.
 pub(super) const REMOVING: &str = "removing";
 
-/// How the entries of owners begin in the journal.
-const OWNER: &str = "owner-";
-
 fn is_empty(path: &Path) -> bool {
     path.metadata().is_ok_and(|metadata| metadata.len() == 0)
 }
 
-/// As much of `config.v2.json` as finding a name takes.
-#[derive(serde::Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Named {
-    #[serde(default)]
-    name: String,
-}
-
-fn ids_in(directory: &Path) -> Result<Vec<ContainerId>> {
+/// The containers whose directories are in one, sorted.
+pub(super) fn ids_in(directory: &Path) -> Result<Vec<ContainerId>> {
     let names = || -> io::Result<Vec<_>> { fs::read_dir(directory)?.map(|entry| Ok(entry?.file_name())).collect() };
     let names = match names() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),

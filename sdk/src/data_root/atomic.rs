@@ -42,8 +42,25 @@ fn try_write(path: &Path, bytes: &[u8], mode: u32, durability: Durability) -> io
     if durability == Durability::Full {
         file.as_file().sync_all()?;
     }
-    file.persist(path).map_err(|failure| failure.error)?;
+    if durability == Durability::Full || !exchange(file.path(), path)? {
+        file.persist(path).map_err(|failure| failure.error)?;
+    }
     sync_directory(directory, durability)
+}
+
+/// Puts `new` in the place of `old`, and the other way round; whether both were there and the file system can.
+///
+/// A file system that takes care of programs without fsync(2), as ext4 does, writes a file to the disk that is renamed over
+/// another: what need not survive a loss of power goes without.
+#[doc(alias = "RENAME_EXCHANGE")]
+fn exchange(new: &Path, old: &Path) -> io::Result<bool> {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    use rustix::io::Errno;
+    match renameat_with(CWD, new, CWD, old, RenameFlags::EXCHANGE) {
+        Ok(()) => Ok(true),
+        Err(Errno::NOENT | Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Removes the unfinished files of writers that are gone from `directory`; a directory that is missing has none.
@@ -69,6 +86,8 @@ pub(super) fn sweep(directory: &Path) -> io::Result<()> {
 pub(crate) fn create_directory(path: &Path, mode: u32) -> Result<()> {
     match DirBuilder::new().mode(mode).create(path) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+        // Where the umask took nothing away, there is nothing to put back.
+        Ok(()) if path.metadata().is_ok_and(|made| made.permissions().mode() & 0o7777 == mode) => Ok(()),
         Ok(()) => std::fs::set_permissions(path, Permissions::from_mode(mode)),
         Err(error) => Err(error),
     }

@@ -2,12 +2,13 @@
 //!
 //! ```text
 //! image/plywood/in-flight/
-//! ├── <cache-id>           a layer that is staged, or a container's layer; text: the ChainID it stands on, then what
-//! │                        it has become as long as no image uses it
+//! ├── <cache-id>           a layer that is staged, text: the ChainID it stands on, then what it has become as long as no
+//! │                        image uses it; or a container's layer that is completed
 //! ├── init-<chain>         the init layer that guards of an image share; text: its cache ID
 //! ├── pin-<random>         keeps a layer while something is made of it; text: its ChainID
 //! ├── container-<id>       a container that is created
-//! ├── owner-<id>           a container that a program owns: it goes, or is known to have exited, when the program dies
+//! ├── owner-<id>           a container that a program owns: it goes, or is known to have exited, when the program dies;
+//! │                        text: the ChainID that the layer of a guard stands on
 //! ├── images-<random>      images and layers that come or go; text: which
 //! ├── volume-<volume>      a volume that is made
 //! ├── populate-<volume>    a volume that is filled for the first time
@@ -20,14 +21,32 @@
 //! whether the object was published after all.
 
 use std::fs::File;
-use std::io::{self, Read as _, Seek as _, Write as _};
+use std::io::{self, Read as _};
 use std::os::fd::{AsFd as _, BorrowedFd};
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::lock::IsNew;
 use super::{DataRoot, lock, own_dir};
 use crate::error::{Attempt as _, Result};
-use crate::spec::id::random_hex64;
+use crate::spec::id::{ContainerId, random_hex64};
+
+/// The longest note is a digest.
+const MAX_NOTE: usize = 512;
+
+/// How the entries of owners begin.
+const OWNER: &str = "owner-";
+
+/// The name of the entry of a container's owner.
+pub(crate) fn owner(id: &ContainerId) -> String {
+    format!("{OWNER}{id}")
+}
+
+/// The container whose owner has an entry of this name.
+pub(crate) fn owned(name: &str) -> Option<ContainerId> {
+    name.strip_prefix(OWNER).and_then(|id| ContainerId::parse(id).ok())
+}
 
 /// An object in the making. Dropping it says that the object is published or gone.
 #[derive(Debug)]
@@ -35,6 +54,8 @@ pub(crate) struct InFlight {
     path: PathBuf,
     file: File,
     left: String,
+    /// Whether nothing has been written to it yet.
+    is_blank: bool,
 }
 
 impl InFlight {
@@ -68,13 +89,14 @@ impl InFlight {
     fn held(path: PathBuf, mut file: File) -> Result<Self> {
         let mut left = Vec::new();
         file.read_to_end(&mut left).attempt(|| format!("read {path:?}"))?;
-        Ok(Self { path, file, left: String::from_utf8_lossy(&left).into_owned() })
+        Ok(Self { path, file, left: String::from_utf8_lossy(&left).into_owned(), is_blank: left.is_empty() })
     }
 
     fn write(&mut self, text: &str) -> io::Result<()> {
-        self.file.set_len(0)?;
-        self.file.rewind()?;
-        self.file.write_all(text.as_bytes())
+        if !std::mem::replace(&mut self.is_blank, false) {
+            self.file.set_len(0)?;
+        }
+        self.file.write_all_at(text.as_bytes(), 0)
     }
 }
 
@@ -122,14 +144,19 @@ impl DataRoot {
         abandoned(self.path())
     }
 
-    /// The texts of all entries, whoever holds them.
-    pub(crate) fn in_flight_notes(&self) -> Result<Vec<String>> {
+    /// The text of the entry `name`, whoever holds it; `None` if there is no such entry.
+    pub(crate) fn note_of(&self, name: &str) -> Result<Option<String>> {
+        super::atomic::read_text(&directory(self.path()).join(name), MAX_NOTE)
+    }
+
+    /// The names and texts of all entries, whoever holds them.
+    pub(crate) fn in_flight_notes(&self) -> Result<Vec<(String, String)>> {
         let directory = directory(self.path());
         let mut notes = Vec::new();
         for name in names(&directory)? {
             // One that ended meanwhile is no longer in the making.
-            if let Ok(text) = std::fs::read_to_string(directory.join(name)) {
-                notes.push(text);
+            if let Ok(text) = std::fs::read_to_string(directory.join(&name)) {
+                notes.push((name, text));
             }
         }
         Ok(notes)
@@ -165,8 +192,10 @@ fn random() -> Result<String> {
 
 fn enter(root: &Path, name: &str, patience: Duration) -> Result<InFlight> {
     let path = directory(root).join(name);
-    let file = lock::exclusive(&path, patience)?;
-    InFlight::held(path, file)
+    match lock::exclusive(&path, patience)? {
+        (file, IsNew(true)) => Ok(InFlight { path, file, left: String::new(), is_blank: true }),
+        (file, IsNew(false)) => InFlight::held(path, file),
+    }
 }
 
 fn abandoned(root: &Path) -> Result<Vec<(String, InFlight)>> {

@@ -2,15 +2,16 @@
 //!
 //! dockerd keeps its own writers apart with mutexes in one process; ours live in many processes, so each lock is an
 //! exclusive flock(2) on a file of ours. A lock dies with its holder. Readers take none: whatever they read appears by
-//! one rename.
+//! one rename. flock(2) has no time limit and no queue, so the threads of one program queue before they ask for it.
 //!
 //! **Order.** Whoever needs two takes them in the order of [`Lock`], top to bottom, and never waits for a program, a
 //! network or a person while holding one. Debug builds check the order in each thread.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{self, Write as _};
+use std::io;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::{DataRoot, own_dir};
@@ -47,9 +48,47 @@ impl Lock {
 /// A lock that is held until this is dropped.
 #[derive(Debug)]
 pub(crate) struct Held {
+    // Let go of before the next thread's turn.
     _file: File,
+    _turn: Turn,
     #[cfg(debug_assertions)]
-    _turn: order::Turn,
+    _order: order::Turn,
+}
+
+/// Where the threads of this program queue for the locks of one root.
+#[derive(Debug, Default)]
+pub(super) struct Gates([Gate; 4]);
+
+#[derive(Debug, Default)]
+struct Gate {
+    taken: Mutex<bool>,
+    free: Condvar,
+}
+
+/// The turn of one thread, until this is dropped.
+#[derive(Debug)]
+struct Turn(DataRoot, Lock);
+
+impl Gate {
+    /// Waits for the turn; whether it came before `deadline`.
+    fn enter(&self, deadline: Instant) -> bool {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self.free.wait_timeout_while(taken, left, |taken| *taken);
+        let (mut taken, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        !std::mem::replace(&mut *taken, true)
+    }
+
+    fn leave(&self) {
+        *self.taken.lock().unwrap_or_else(PoisonError::into_inner) = false;
+        self.free.notify_one();
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.0.gates().0[self.1 as usize].leave();
+    }
 }
 
 impl DataRoot {
@@ -65,20 +104,31 @@ impl DataRoot {
     pub(crate) fn lock(&self, lock: Lock) -> Result<Held> {
         // Before it is waited for: the wrong order is a fault even where nobody is in the way.
         #[cfg(debug_assertions)]
-        let turn = order::Turn::take(self.path(), lock);
-        let file = exclusive(&lock.file(self.path()), PATIENCE)?;
-        // Only for the message of those who wait in vain; nothing depends on it.
-        let _ = file.set_len(0).and_then(|()| write!(&file, "{}", std::process::id()));
+        let order = order::Turn::take(self.path(), lock);
+        let path = lock.file(self.path());
+        let deadline = Instant::now() + PATIENCE;
+        if !self.gates().0[lock as usize].enter(deadline) {
+            return Err(TimedOut { holder: Some(std::process::id()), path, patience: PATIENCE }.into());
+        }
+        let turn = Turn(self.clone(), lock);
+        let attempt = || format!("lock {path:?}");
+        // Nobody unlinks it, so it is there but for the first time.
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);
+        let file = file.attempt(attempt)?;
+        if !wait(&file, deadline).attempt(attempt)? {
+            return Err(TimedOut { holder: holder(&path), path, patience: PATIENCE }.into());
+        }
         Ok(Held {
             _file: file,
-            #[cfg(debug_assertions)]
             _turn: turn,
+            #[cfg(debug_assertions)]
+            _order: order,
         })
     }
 }
 
-/// Opens or makes the file at `path` and locks it for this caller alone.
-pub(super) fn exclusive(path: &Path, patience: Duration) -> Result<File> {
+/// Opens or makes the file at `path`, which holders unlink, and locks it for this caller alone.
+pub(super) fn exclusive(path: &Path, patience: Duration) -> Result<(File, IsNew)> {
     let attempt = || format!("lock {path:?}");
     let deadline = Instant::now() + patience;
     loop {
@@ -92,7 +142,7 @@ pub(super) fn exclusive(path: &Path, patience: Duration) -> Result<File> {
         if file.metadata().attempt(attempt)?.nlink() == 0 {
             continue;
         }
-        return Ok(file);
+        return Ok((file, IsNew(is_new)));
     }
 }
 
@@ -111,7 +161,8 @@ pub(super) fn if_free(path: &Path) -> io::Result<Option<File>> {
 }
 
 /// Whether a file was made by the call.
-struct IsNew(bool);
+#[derive(Debug)]
+pub(super) struct IsNew(pub(super) bool);
 
 fn open_or_create(path: &Path) -> io::Result<(File, IsNew)> {
     loop {
@@ -144,8 +195,20 @@ fn wait(file: &File, deadline: Instant) -> io::Result<bool> {
     }
 }
 
+/// Who holds the lock of a file, as far as the kernel tells
+/// ([`proc_locks(5)`](https://man7.org/linux/man-pages/man5/proc_locks.5.html)).
 fn holder(path: &Path) -> Option<u32> {
-    std::fs::read_to_string(path).ok()?.trim().parse().ok()
+    let found = path.metadata().ok()?;
+    let (major, minor) = (rustix::fs::major(found.dev()), rustix::fs::minor(found.dev()));
+    let file = format!("{major:02x}:{minor:02x}:{}", found.ino());
+    let locks = std::fs::read_to_string("/proc/locks").ok()?;
+    locks.lines().find_map(|line| {
+        let mut fields = line.split_ascii_whitespace().skip(1);
+        // One that waits has an arrow there.
+        let kind = fields.next()?;
+        let pid = fields.nth(2)?;
+        (kind == "FLOCK" && fields.next() == Some(&file)).then(|| pid.parse().ok())?
+    })
 }
 
 /// The order of locks, checked.

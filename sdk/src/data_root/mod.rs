@@ -9,7 +9,7 @@
 //! │   ├── imagedb/content/sha256/<image-id>   0600  image configurations, verbatim
 //! │   ├── imagedb/metadata/sha256/<image-id>/ 0700  parent lastUpdated builtLocally
 //! │   ├── layerdb/sha256/<chain-id>/          0700  diff size cache-id [parent tar-split.json.gz]
-//! │   ├── layerdb/mounts/<container-id>/      0755  mount-id init-id parent
+//! │   ├── layerdb/mounts/<container-id>/      0755  mount-id init-id parent; of containers that stay
 //! │   ├── layerdb/tmp/write-set-<cache-id>/   0700  a layer's metadata before its rename
 //! │   ├── distribution/                       0700  a cache about registries
 //! │   └── repositories.json                   0600  tags
@@ -78,6 +78,7 @@ struct Inner {
     path: PathBuf,
     driver: &'static str,
     durability: Durability,
+    gates: lock::Gates,
     /// Tells the next `open` whether this one ended in order.
     _session: InFlight,
     /// LOCK_SH on `volumes/metadata.db`: while it is held, no dockerd starts here.
@@ -107,6 +108,10 @@ impl DataRoot {
     /// What this root was opened for.
     pub(crate) fn durability(&self) -> Durability {
         self.0.durability
+    }
+
+    fn gates(&self) -> &lock::Gates {
+        &self.0.gates
     }
 
     /// Writes a file of the store in one step; see [`atomic::write`].

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use rustix::fs::{Access, AtFlags, CWD};
 
-use super::{DataRoot, Durability, Inner, atomic, interlock, journal};
+use super::{DataRoot, Durability, Inner, atomic, interlock, journal, lock};
 use crate::error::{Attempt as _, ErrorKind, Fault, Result};
 
 /// What dockerd, plywood and file systems put at the top of a data root.
@@ -107,7 +107,8 @@ pub(super) fn open(path: &Path, durability: Durability, driver: &'static str) ->
         require_writable(&path, &directory)?;
     }
     let (session, crashed) = journal::session(&path)?;
-    let root = DataRoot(Arc::new(Inner { path, driver, durability, _session: session, interlock }));
+    let gates = lock::Gates::default();
+    let root = DataRoot(Arc::new(Inner { path, driver, durability, gates, _session: session, interlock }));
     super::ids::check(&root)?;
     if crashed {
         sweep(&root)?;

@@ -243,7 +243,9 @@ fn a_lock_has_one_holder_and_those_who_wait_in_vain_learn_who() {
     let error = lock::exclusive(&path, Duration::ZERO).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Timeout);
     assert!(error.to_string().contains(&format!("process {} has held it", std::process::id())), "{error}");
-    root.lock(Lock::Layers).unwrap();
+    // Another root of this program queues for itself.
+    let other = open(directory.path()).unwrap();
+    other.lock(Lock::Layers).unwrap();
     drop(held);
     lock::exclusive(&path, Duration::ZERO).unwrap();
 }
@@ -283,7 +285,9 @@ fn the_journal_tells_the_dead_from_the_living() {
     assert_eq!(left, ["dead"]);
     assert_eq!(root.in_flight("dead", Duration::ZERO).unwrap().left(), "half");
     assert!(!root.is_in_flight("dead"));
-    assert!(root.in_flight_notes().unwrap().contains(&"sha256:x".to_owned()));
+    assert!(root.in_flight_notes().unwrap().contains(&("living".to_owned(), "sha256:x".to_owned())));
+    assert_eq!(root.note_of("living").unwrap().as_deref(), Some("sha256:x"));
+    assert_eq!(root.note_of("dead").unwrap(), None);
     assert_eq!(root.in_flight("living", Duration::ZERO).unwrap_err().kind(), ErrorKind::Timeout);
 }
 

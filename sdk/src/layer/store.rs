@@ -25,7 +25,7 @@ use super::staged::StagedLayer;
 use super::view::View;
 use super::{Layer, MAX_DEPTH, metadata, sweep};
 use crate::archive::{ApplyOptions, Limits, Ownership, XattrKind};
-use crate::data_root::{DataRoot, InFlight, Lock, atomic};
+use crate::data_root::{DataRoot, InFlight, Lock, atomic, journal};
 use crate::driver::{self, Driver, Overlay};
 use crate::error::{Attempt as _, ErrorKind, Fault, Result};
 use crate::spec::digest::ChainId;
@@ -220,15 +220,20 @@ impl LayerStore {
                 Err(error) => tracing::debug!(layer = %other, %error, "a layer is skipped"),
             }
         }
-        for container in self.writable_ids()? {
+        for name in directory_names(&self.root().mounts_dir())? {
+            let Ok(container) = ContainerId::parse(&name) else { continue };
             if metadata::read_mount(&self.root().layer_mounts(&container))?
                 .is_some_and(|record| record.parent.as_ref() == Some(chain))
             {
                 return Ok(Some(format!("container {}", container.short())));
             }
         }
-        let is_building = self.root().in_flight_notes()?.iter().any(|note| note.lines().next() == Some(chain.as_str()));
-        Ok(is_building.then(|| "a layer or container that is being made".to_owned()))
+        let notes = self.root().in_flight_notes()?;
+        let entry = notes.iter().find(|(_, note)| note.lines().next() == Some(chain.as_str()));
+        Ok(entry.map(|(name, _)| match journal::owned(name) {
+            Some(container) => format!("container {}", container.short()),
+            None => "a layer or container that is being made".to_owned(),
+        }))
     }
 
     /// The ChainIDs that have a record, sound or not.
@@ -236,12 +241,6 @@ impl LayerStore {
         let names = directory_names(&self.root().chains_dir())?;
         // Others are on their way out, or not ours.
         Ok(names.iter().filter_map(|name| ChainId::parse(&format!("sha256:{name}")).ok()).collect())
-    }
-
-    /// The containers that have a writable layer.
-    pub(crate) fn writable_ids(&self) -> Result<Vec<ContainerId>> {
-        let names = directory_names(&self.root().mounts_dir())?;
-        Ok(names.iter().filter_map(|name| ContainerId::parse(name).ok()).collect())
     }
 }
 

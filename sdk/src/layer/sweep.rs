@@ -46,7 +46,7 @@ fn published(store: &LayerStore) -> Option<Published> {
             published.layers.extend(metadata::read_cache_id(&store.root().chains_dir().join(name))?);
         }
         for container in store.writable_ids()? {
-            if let Some(record) = metadata::read_mount(&store.root().layer_mounts(&container))? {
+            if let Some(record) = store.record(&container)? {
                 published.writable.extend(record.init_id);
                 published.writable.insert(record.mount_id);
             }

@@ -3,11 +3,14 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::time::Duration;
 
 use super::*;
-use crate::data_root::{DataRoot, Durability};
+use crate::data_root::{DataRoot, Durability, journal};
 use crate::driver::Overlay;
 use crate::error::ErrorKind;
+use crate::layer::writable::WritableLayer;
+use crate::spec::digest::ChainId;
 use crate::spec::id::ContainerId;
 
 mod content;
@@ -34,6 +37,20 @@ impl Store {
         let root = DataRoot::open(directory.path(), Durability::Fast).unwrap();
         let layers = LayerStore::open(&root).unwrap();
         Store { directory, root, layers }
+    }
+
+    /// The writable layer of a guard, as the container's owner makes it.
+    fn create_writable(&self, id: &ContainerId, parent: Option<&ChainId>) -> crate::Result<WritableLayer> {
+        let mut owner = self.root.in_flight(&journal::owner(id), Duration::ZERO).unwrap();
+        let made = self.layers.create_writable(id, parent, &mut owner);
+        owner.abandon();
+        made
+    }
+
+    /// Removes it, and the owner's entry.
+    fn remove_writable(&self, id: &ContainerId) -> crate::Result<()> {
+        let _owner = self.root.in_flight(&journal::owner(id), Duration::ZERO).unwrap();
+        self.layers.remove_writable(id)
     }
 }
 

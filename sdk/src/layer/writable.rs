@@ -7,20 +7,23 @@
 //! └── parent    ChainID of the image      └── …                 the image's layers
 //! ```
 //!
-//! A writable layer exists once its record has been renamed into place. The init layer keeps the mount points out of
-//! what `docker diff` and a commit show.
+//! A writable layer with a record exists once that has been renamed into place. The init layer keeps the mount points out
+//! of what `docker diff` and a commit show.
 //!
-//! Most containers are guards, which Docker never sees: theirs is made with as few files as a mount takes. All guards of
-//! an image share one init layer, whose name stands in the record of the image's top layer, and their own layer has no
-//! short names. [`complete_writable`](LayerStore::complete_writable) adds what Docker expects when one is to stay.
+//! Most containers are guards, which Docker never sees: theirs is made with as few files as a mount takes. It has no
+//! record: its directory has the container's own ID for its name, and what it stands on is noted in the journal entry
+//! of the container's owner. All guards of an image share one init layer, whose name stands in the record of the image's
+//! top layer, and their own layer has no short names. [`complete_writable`](LayerStore::complete_writable) adds what
+//! Docker expects when one is to stay.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::store::LayerStore;
+use super::store::{LayerStore, directory_names};
 use super::{init, metadata};
 use crate::archive::XattrKind;
-use crate::data_root::{Durability, atomic};
+use crate::data_root::{Durability, InFlight, Lock, atomic, journal};
 use crate::error::{Attempt as _, ErrorKind, Fault, Result};
 use crate::layer::metadata::MountRecord;
 use crate::spec::digest::ChainId;
@@ -46,30 +49,35 @@ pub(crate) struct WritableLayer {
 }
 
 impl LayerStore {
-    /// Makes the writable layer of a container above `parent`; it does not survive a loss of power.
+    /// Makes the writable layer of a guard above `parent`, which `owner` notes: the entry of the one who makes it. It does
+    /// not survive a loss of power.
     ///
     /// # Errors
     /// `AlreadyExists` if the container has one. Nothing is left behind.
-    #[cfg(test)]
-    pub(crate) fn create_writable(&self, container: &ContainerId, parent: Option<&ChainId>) -> Result<WritableLayer> {
-        self.create_writable_as(CacheId::random()?, container, parent)
-    }
-
-    /// The same, with this ID for its directory.
-    pub(crate) fn create_writable_as(
+    pub(crate) fn create_writable(
         &self,
-        mount_id: CacheId,
         container: &ContainerId,
         parent: Option<&ChainId>,
+        owner: &mut InFlight,
     ) -> Result<WritableLayer> {
-        let (_entry, below) = self.register(&mount_id, parent)?;
-        let below: Vec<CacheId> = below.into_iter().map(|layer| layer.cache_id).collect();
+        if self.record(container)?.is_some() {
+            return Err(Refusal::Exists { container: container.clone() }.into());
+        }
+        let below: Vec<CacheId> = {
+            let _held = self.root().lock(Lock::Layers)?;
+            let below = self.stack(parent)?;
+            if let Some(parent) = parent {
+                owner.note(parent.as_str())?;
+            }
+            below.into_iter().map(|layer| layer.cache_id).collect()
+        };
+        let mount_id = CacheId::from(container);
         let init_id = match parent {
             Some(chain) => self.shared_init(chain, &below)?,
             None => mount_id.init(),
         };
         let record = MountRecord { init_id: Some(init_id), mount_id, parent: parent.cloned() };
-        match self.try_create(container, &record, &below) {
+        match self.make_directories(&record, &below) {
             Ok(()) => Ok(self.layer_of(record, below)),
             Err(error) => Err(match self.remove_directories(&record) {
                 Ok(()) => error,
@@ -78,27 +86,19 @@ impl LayerStore {
         }
     }
 
-    fn try_create(&self, container: &ContainerId, record: &MountRecord, below: &[CacheId]) -> Result<()> {
+    fn make_directories(&self, record: &MountRecord, below: &[CacheId]) -> Result<()> {
         let own = record.mount_id.init();
         let init_id = record.init_id.as_ref().unwrap_or(&own);
         if *init_id == own {
             self.create_init(init_id, below)?;
         }
-        self.driver().create_unnamed(&record.mount_id, init_id)?;
-        let write_set = self.root().write_set(&record.mount_id);
-        atomic::create_directory(&write_set, 0o755)?;
-        metadata::write_mount(&write_set, record, Durability::Fast)?;
-        if atomic::publish(&write_set, &self.root().layer_mounts(container), Durability::Fast)? {
-            Ok(())
-        } else {
-            Err(Refusal::Exists { container: container.clone() }.into())
-        }
+        self.driver().create_unnamed(&record.mount_id, init_id)
     }
 
     /// Makes the writable layer of a container one that Docker knows how to use, and that survives a loss of power.
     pub(crate) fn complete_writable(&self, container: &ContainerId) -> Result<()> {
         let directory = self.root().layer_mounts(container);
-        let Some(record) = metadata::read_mount(&directory)? else { return Ok(()) };
+        let Some(record) = self.record(container)? else { return Ok(()) };
         let own = record.mount_id.init();
         // Whoever finds the entry without its holder removes an init layer that no record names.
         let entry = self.root().in_flight(record.mount_id.as_str(), Duration::ZERO)?;
@@ -122,7 +122,20 @@ impl LayerStore {
         // Everything so far was made to go with its program.
         self.sync(&record.mount_id)?;
         self.allow_mounts(&record.mount_id)?;
-        self.root().write(&directory.join("init-id"), own.as_str().as_bytes(), 0o644)
+        if directory.exists() {
+            return self.root().write(&directory.join("init-id"), own.as_str().as_bytes(), 0o644);
+        }
+        let (write_set, durability) = (self.root().write_set(&record.mount_id), self.root().durability());
+        self.root().discard(&write_set)?;
+        atomic::create_directory(&write_set, 0o755)?;
+        let record = MountRecord { init_id: Some(own.clone()), ..record.clone() };
+        metadata::write_mount(&write_set, &record, durability)?;
+        atomic::sync_directory(&write_set, durability).attempt(|| format!("sync {write_set:?}"))?;
+        match atomic::publish(&write_set, directory, durability)? {
+            true => Ok(()),
+            // Only one owns the container.
+            false => self.root().discard(&write_set),
+        }
     }
 
     /// The init layer that guards above `chain` share; made by the first of them.
@@ -172,12 +185,13 @@ impl LayerStore {
         }
     }
 
-    /// Removes the own init layer of a container that shares its image's.
+    /// Removes what a completion has left that ended in the middle: a record that is in no place, and the own init layer of
+    /// a container that shares its image's.
     pub(super) fn remove_unused_init(&self, mount_id: &CacheId) -> Result<()> {
+        self.root().discard(&self.root().write_set(mount_id))?;
         let own = mount_id.init();
         for container in self.writable_ids()? {
-            let record = metadata::read_mount(&self.root().layer_mounts(&container))?;
-            if record.is_some_and(|record| record.init_id.as_ref() == Some(&own)) {
+            if self.record(&container)?.is_some_and(|record| record.init_id.as_ref() == Some(&own)) {
                 return Ok(());
             }
         }
@@ -189,9 +203,37 @@ impl LayerStore {
     /// # Errors
     /// `Corrupt` if its record or a layer below is damaged.
     pub(crate) fn writable(&self, container: &ContainerId) -> Result<Option<WritableLayer>> {
-        let Some(record) = metadata::read_mount(&self.root().layer_mounts(container))? else { return Ok(None) };
+        let Some(record) = self.record(container)? else { return Ok(None) };
         let below = self.stack(record.parent.as_ref())?.into_iter().map(|layer| layer.cache_id).collect();
         Ok(Some(self.layer_of(record, below)))
+    }
+
+    /// What a container's layer consists of: its record, or what is known of a guard's.
+    pub(super) fn record(&self, container: &ContainerId) -> Result<Option<MountRecord>> {
+        if let Some(record) = metadata::read_mount(&self.root().layer_mounts(container))? {
+            return Ok(Some(record));
+        }
+        let mount_id = CacheId::from(container);
+        if !self.driver().diff_dir(&mount_id).is_dir() {
+            return Ok(None);
+        }
+        let note = self.root().note_of(&journal::owner(container))?;
+        let parent = note.and_then(|note| ChainId::parse(&note).ok());
+        let init_id = match &parent {
+            Some(chain) => metadata::read_shared_init(&self.root().chain_dir(chain))?,
+            None => Some(mount_id.init()),
+        };
+        Ok(Some(MountRecord { mount_id, init_id, parent }))
+    }
+
+    /// The containers that have a writable layer.
+    pub(crate) fn writable_ids(&self) -> Result<Vec<ContainerId>> {
+        let recorded = directory_names(&self.root().mounts_dir())?;
+        let mut ids: BTreeSet<_> = recorded.iter().filter_map(|name| ContainerId::parse(name).ok()).collect();
+        let owned = self.root().entries()?;
+        let owned = owned.iter().filter_map(|name| journal::owned(name));
+        ids.extend(owned.filter(|id| self.driver().diff_dir(&CacheId::from(id)).is_dir()));
+        Ok(ids.into_iter().collect())
     }
 
     fn layer_of(&self, record: MountRecord, below: Vec<CacheId>) -> WritableLayer {
@@ -208,7 +250,13 @@ impl LayerStore {
     /// Removes the writable layer of a container; one that is missing is removed already.
     pub(crate) fn remove_writable(&self, container: &ContainerId) -> Result<()> {
         let directory = self.root().layer_mounts(container);
-        let Some(record) = metadata::read_mount(&directory)? else { return Ok(()) };
+        let Some(record) = metadata::read_mount(&directory)? else {
+            let mount_id = CacheId::from(container);
+            self.driver().remove(&mount_id)?;
+            // Of a guard without an image, or one that was to stay.
+            let own = mount_id.init();
+            return if self.root().layer_dir(&own).exists() { self.driver().remove(&own) } else { Ok(()) };
+        };
         // From the moment the record is gone, the journal is what remembers the directories.
         let _entry = self.root().in_flight(record.mount_id.as_str(), Duration::ZERO)?;
         self.root().discard(&directory)?;

@@ -84,6 +84,13 @@ impl ContainerId {
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CacheId(String);
 
+/// The layer of a container that has no record of it is called as the container.
+impl From<&ContainerId> for CacheId {
+    fn from(id: &ContainerId) -> Self {
+        Self(id.as_str().to_owned())
+    }
+}
+
 impl CacheId {
     /// A new name.
     ///

@@ -193,9 +193,9 @@ fn a_layer_that_something_stands_on_is_not_removed() {
     refused(&format!("layer {}", top.chain_id().short()));
     store.layers.remove(top.chain_id()).unwrap();
     let container = ContainerId::random().unwrap();
-    store.layers.create_writable(&container, Some(base.chain_id())).unwrap();
+    store.create_writable(&container, Some(base.chain_id())).unwrap();
     refused(&format!("container {}", container.short()));
-    store.layers.remove_writable(&container).unwrap();
+    store.remove_writable(&container).unwrap();
     let staged = store.layers.stage(Some(base.chain_id())).unwrap();
     refused("being made");
     drop(staged);
@@ -298,7 +298,7 @@ fn an_image_has_at_most_125_layers() {
     let error = store.layers.stage(Some(top.chain_id())).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::LimitExceeded);
     let id = ContainerId::random().unwrap();
-    let writable = store.layers.create_writable(&id, Some(top.chain_id())).unwrap();
+    let writable = store.create_writable(&id, Some(top.chain_id())).unwrap();
     assert_eq!(writable.lowers.len(), MAX_DEPTH + 1);
 }
 
@@ -317,7 +317,7 @@ fn the_init_layer_keeps_what_the_image_has_and_covers_its_directories_as_they_ar
     fs::set_permissions(staged.diff(), fs::Permissions::from_mode(0o555)).unwrap();
     let base = store.layers.commit(staged).unwrap();
     let id = ContainerId::random().unwrap();
-    let layer = store.layers.create_writable(&id, Some(base.chain_id())).unwrap();
+    let layer = store.create_writable(&id, Some(base.chain_id())).unwrap();
     let init = &layer.lowers[0];
     assert_eq!(names(init), [".dockerenv", "dev", "real"]);
     assert_eq!(names(init.join("dev")), ["console", "shm"]);
