@@ -38,7 +38,7 @@ impl Reaper {
         let tell = || -> Result<Registration> {
             let root = File::open(store.root().path()).attempt(|| format!("open {:?}", store.root().path()))?;
             let registration = Registration::new().attempt(|| "start the reaper")?;
-            let mut orders = orders(store, id, config, owner);
+            let mut orders = orders(store, id, config, &CacheId::from(id), owner);
             // The group is made before the process that is told of.
             orders.extend(removals(&cgroups));
             let orders: Vec<_> = orders.iter().map(|(letter, path)| (*letter, path.as_os_str().as_bytes())).collect();
@@ -113,9 +113,8 @@ fn heard<T>(told: Result<T>) -> Option<T> {
 }
 
 /// What is to be removed, in the order of `erase`. The letters are explained in `sdk/helper/reaper.rs`.
-fn orders(store: &Store, id: &ContainerId, config: &Config, owner: &InFlight) -> Vec<(u8, PathBuf)> {
+fn orders(store: &Store, id: &ContainerId, config: &Config, layer: &CacheId, owner: &InFlight) -> Vec<(u8, PathBuf)> {
     let root = store.root();
-    let layer = CacheId::from(id);
     let mut orders = vec![(b'B', root.trash_dir())];
     let volumes: Vec<_> = config.anonymous_volumes().filter_map(|name| VolumeName::parse(name).ok()).collect();
     if !volumes.is_empty() {
@@ -128,7 +127,7 @@ fn orders(store: &Store, id: &ContainerId, config: &Config, owner: &InFlight) ->
     orders.extend([root.container_dir(id), store.staged(id)].map(|tree| (b'T', tree)));
     orders.push((b'l', root.links_dir()));
     orders.extend([layer.clone(), layer.init()].map(|layer| (b'D', root.layer_dir(&layer))));
-    orders.extend([root.layer_mounts(id), root.write_set(&layer)].map(|tree| (b'T', tree)));
+    orders.extend([root.layer_mounts(id), root.write_set(layer)].map(|tree| (b'T', tree)));
     orders.extend([root.entry_path(layer.as_str()), owner.path().to_owned()].map(|entry| (b'F', entry)));
     let relative = |path: PathBuf| path.strip_prefix(root.path()).map(Path::to_owned).unwrap_or(path);
     orders.into_iter().map(|(letter, path)| (letter, relative(path))).collect()

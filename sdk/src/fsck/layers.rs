@@ -84,9 +84,10 @@ impl Check<'_> {
         let in_flight: HashSet<String> = self.store.root().entries()?.into_iter().collect();
         let is_known = |name: &str| {
             let id = CacheId::parse(name).ok();
-            // Of a layer in the making the journal knows the name, and its init layer goes with it.
+            // Of a layer in the making, and of a guard, the journal knows the name; its init layer goes with it.
             let plain = name.strip_suffix("-init").unwrap_or(name);
-            name == LINKS || id.is_some_and(|id| known.contains(&id)) || in_flight.contains(plain)
+            let is_in_flight = in_flight.contains(plain) || in_flight.contains(&format!("owner-{plain}"));
+            name == LINKS || is_in_flight || id.is_some_and(|id| known.contains(&id))
         };
         let unknown = names(&home)?.into_iter().filter(|name| !is_known(name)).collect();
         self.unknown(&home, unknown);

@@ -23,7 +23,7 @@ use std::time::Duration;
 use super::store::{LayerStore, directory_names};
 use super::{init, metadata};
 use crate::archive::XattrKind;
-use crate::data_root::{Durability, InFlight, Lock, atomic, journal};
+use crate::data_root::{InFlight, Lock, atomic, journal};
 use crate::error::{Attempt as _, ErrorKind, Fault, Result};
 use crate::layer::metadata::MountRecord;
 use crate::spec::digest::ChainId;

@@ -281,7 +281,7 @@ pub(super) fn number(text: &str, word: &str) -> Option<u64> {
 /// What becomes of the group of a container that has ended: what it tells, and its removal.
 pub(super) fn conclude(group: Option<Group>, name: &str, status: ExitStatus) -> ExitStatus {
     // One that was paused by another program has got its group there.
-    let Some(group) = group.or_else(|| Group::find(name)) else { return status };
+    let Some(group) = group.or_else(|| Group::find_freezer(name)) else { return status };
     let status = if is_oom_killed(&group) { status.out_of_memory() } else { status };
     if let Err(error) = group.remove() {
         tracing::warn!("the cgroup of a container stays for now: {error}");

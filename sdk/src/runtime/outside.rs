@@ -5,6 +5,7 @@ use std::fs;
 use super::bundle::{CapabilitySets, ProcessSpec};
 use crate::error::{Attempt, ErrorKind, Fault, Result};
 use crate::sys::capability::{self, CapabilitySet};
+use crate::sys::proc;
 use crate::sys::wait::is_ending;
 
 #[derive(Debug, thiserror::Error)]
@@ -26,7 +27,7 @@ impl Fault for OutsideFault {
 /// Looks whether the kernel has restricted a process as it was told, before the payload's first instruction.
 pub(super) fn verify(pid: u32, spec: &ProcessSpec) -> Result<()> {
     let path = format!("/proc/{pid}/status");
-    let status = fs::read_to_string(&path).attempt(|| format!("read {path} of the container's process"))?;
+    let status = proc::read(&path).attempt(|| format!("read {path} of the container's process"))?;
     // One that was killed before it could restrict itself never becomes the payload.
     check(&status, spec).or_else(|loose| if is_ending(pid) { Ok(()) } else { Err(loose.into()) })
 }

@@ -77,30 +77,42 @@ const SIGNAL_SET: u64 = 8;
 /// What the helper is called as process 1.
 const INIT: &str = "/sbin/plywood-init";
 
-/// The plan of a container's first process, which becomes the helper. `namespaces` are those that it makes once it is in a
-/// user namespace.
+/// The namespaces of a container.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Namespaces<'a> {
+    /// Those of its own, as `CLONE_NEW*` bits.
+    pub own: u64,
+    /// The network, if that was made ahead.
+    pub network: Option<&'a OwnedFd>,
+}
+
+/// The plan of a container's first process, which becomes the helper.
 pub(super) fn start(
     bundle: &Bundle,
     streams: &[Stream; 3],
     terminal: Option<Wish>,
     users: Users<'_>,
-    namespaces: u64,
+    namespaces: Namespaces<'_>,
     handover: Handover,
     group: Option<&Group>,
 ) -> Result<Prepared> {
     let mut script = Script::new();
-    hand_over_streams(&mut script, streams, users, namespaces)?;
+    hand_over_streams(&mut script, streams, users, namespaces.own)?;
+    if let Some(network) = namespaces.network {
+        script.step("join a network namespace");
+        script.plan.call(libc::SYS_setns, &[network.as_raw_fd().into(), namespace::NETWORK.into()]);
+    }
     let first_free = keep_for_helper(&mut script, handover);
     let shifted = match users {
         Users::Shifted(namespace) => {
-            Some(Shifted::new(&mut script, bundle, namespace, first_free)?.join(&mut script, namespaces))
+            Some(Shifted::new(&mut script, bundle, namespace, first_free)?.join(&mut script, namespaces.own))
         }
         _ => {
             close_from(&mut script, first_free);
             None
         }
     };
-    if bundle.network != NetworkMode::Host {
+    if bundle.network != NetworkMode::Host && namespaces.network.is_none() {
         loopback(&mut script);
     }
     script.step("create a cgroup namespace");

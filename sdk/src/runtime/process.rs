@@ -38,24 +38,25 @@ struct End {
     known: Condvar,
 }
 
-/// The cgroup that goes with a process: none for one that has merely joined a container.
+/// What goes with the first process of a container, and is nothing for one that has merely joined it.
 #[derive(Debug, Default)]
 pub(super) struct Membership {
     pub name: Option<String>,
     pub group: Option<Group>,
+    pub start_time: u64,
 }
 
 impl Process {
     pub(super) fn new(
         pid: u32,
-        start_time: u64,
         pidfd: OwnedFd,
         namespaces: u64,
         terminal: Option<OwnedFd>,
         line: Option<OwnedFd>,
-        cgroup: Membership,
+        membership: Membership,
     ) -> Self {
-        let (cgroup, group) = (cgroup.name, Mutex::new(cgroup.group));
+        let Membership { name: cgroup, group, start_time } = membership;
+        let group = Mutex::new(group);
         let end = Arc::default();
         Self(Arc::new(Shared { pid, start_time, pidfd, namespaces, terminal, line, cgroup, group, end }))
     }
@@ -65,8 +66,8 @@ impl Process {
         self.0.pid
     }
 
-    /// When it started, in clock ticks since boot, as in `/proc/<pid>/stat`: tells it from a later process of the same
-    /// number.
+    /// When the first process of a container started, in clock ticks since boot, as in `/proc/<pid>/stat`: tells it from a
+    /// later process of the same number.
     pub(crate) fn start_time(&self) -> u64 {
         self.0.start_time
     }
@@ -131,7 +132,7 @@ impl Process {
     pub(crate) fn group(&self) -> Option<Group> {
         let known = self.0.group.lock().unwrap_or_else(PoisonError::into_inner).clone();
         // One that was paused by another program has got its group there.
-        known.or_else(|| Group::find(self.0.cgroup.as_deref()?))
+        known.or_else(|| Group::find_freezer(self.0.cgroup.as_deref()?))
     }
 
     /// What the kernel says at the end of a container; its cgroup goes.

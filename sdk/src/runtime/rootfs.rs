@@ -13,7 +13,7 @@ use super::script::Script;
 use super::users::Users;
 use super::{mounts, terminal};
 use crate::error::{Attempt, Result};
-use crate::sys::clone::{self, Options};
+use crate::sys::clone::{self, Gate, Options};
 use crate::sys::visible::Visibility;
 use crate::sys::{namespace, tty, wait};
 
@@ -67,7 +67,7 @@ pub(crate) fn mount(bundle: &Bundle) -> Result<MountedRoot> {
         Users::Many(_) => (0, true, Visibility::Hidden),
         _ => (namespace::MOUNT, false, Visibility::Hidden),
     };
-    let options = Options { namespaces, forks, visibility, cgroup: None };
+    let options = Options { namespaces, forks, visibility, cgroup: None, gate: Gate::Closed };
     let prepare = |pid, _: BorrowedFd<'_>| match users {
         Users::One => clone::map_single(pid, 0, 0),
         _ => Ok(()),
@@ -96,7 +96,7 @@ pub(crate) fn try_namespaces() -> Result<()> {
         true => (all | namespace::USER, Visibility::Kept),
         false => (all, Visibility::Hidden),
     };
-    let options = Options { namespaces, forks: false, visibility, cgroup: None };
+    let options = Options { namespaces, forks: false, visibility, cgroup: None, gate: Gate::Closed };
     let prepare = |pid, _: BorrowedFd<'_>| match user_namespace {
         true => clone::map_single(pid, 0, 0),
         false => Ok(()),

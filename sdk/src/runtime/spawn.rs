@@ -11,7 +11,7 @@ use super::bundle::{Bundle, NetworkMode, ProcessSpec};
 use super::cgroup;
 use super::keep::Keeper;
 use super::outside;
-use super::plan::{self, JOIN, Prepared, Stream, beyond_standard};
+use super::plan::{self, JOIN, Namespaces, Prepared, Stream, beyond_standard};
 use super::process::{Membership, Process};
 use super::replay::Replay;
 use super::stdio::{Input, Output, Sink, Stdio};
@@ -22,15 +22,15 @@ use super::tools::Tools;
 use super::users::Users;
 use crate::error::{Attempt, Error, ErrorKind, Result};
 use crate::sys::cgroup::Group;
-use crate::sys::clone::{self, Child, Failure, Options};
+use crate::sys::clone::{self, Child, Failure, Gate, Options};
 use crate::sys::helper::{Line, Role};
 use crate::sys::visible::Visibility;
-use crate::sys::{namespace, signal, tty, wait};
+use crate::sys::{namespace, network, signal, tty, wait};
 
 /// What the caller does at certain points of a container's start.
 #[derive(Default)]
 pub(crate) struct Hooks<'a> {
-    /// Called with the process while it waits, before anything of it is to be seen.
+    /// Called with the process before its payload begins.
     pub created: Option<Hook<'a>>,
     /// Called once the process no longer shares memory with this program, and before the payload begins: the point for
     /// limits on memory, which could end this program earlier. It has the memory of the helper until then.
@@ -82,21 +82,35 @@ fn start_in(
     if bundle.network != NetworkMode::Host {
         namespaces |= namespace::NETWORK;
     }
-    let mut prepared = plan::start(bundle, &streams, wish, users, namespaces, handover, group)?;
+    // A kept one makes its own, since it may be started again.
+    let made_ahead = match users {
+        Users::Host if bundle.network != NetworkMode::Host && hooks.kept.is_none() => network::take(),
+        _ => None,
+    };
+    let all = Namespaces { own: namespaces, network: made_ahead.as_ref() };
+    let mut prepared = plan::start(bundle, &streams, wish, users, all, handover, group)?;
     let directory = open_group(group)?;
     let cgroup = directory.as_ref().map(AsFd::as_fd);
+    let gate = match users {
+        // The helper lets its payload wait, so that nothing has to wait for us before.
+        Users::Host if !group.is_some_and(Group::has_legacy) => Gate::Open,
+        _ => Gate::Closed,
+    };
     let options = match users {
-        Users::Host => Options { namespaces, forks: false, visibility: Visibility::Hidden, cgroup },
+        Users::Host => {
+            let namespaces = if made_ahead.is_some() { namespaces & !namespace::NETWORK } else { namespaces };
+            Options { namespaces, forks: false, visibility: Visibility::Hidden, cgroup, gate }
+        }
         // Its maps are written from outside, which wants it visible.
         Users::One => {
             let namespaces = namespaces | namespace::USER;
-            Options { namespaces, forks: false, visibility: Visibility::Kept, cgroup }
+            Options { namespaces, forks: false, visibility: Visibility::Kept, cgroup, gate }
         }
         Users::Many(_) | Users::Joined => {
-            Options { namespaces: 0, forks: true, visibility: Visibility::Hidden, cgroup }
+            Options { namespaces: 0, forks: true, visibility: Visibility::Hidden, cgroup, gate }
         }
         Users::Shifted(_) => {
-            Options { namespaces: namespace::MOUNT, forks: true, visibility: Visibility::Hidden, cgroup }
+            Options { namespaces: namespace::MOUNT, forks: true, visibility: Visibility::Hidden, cgroup, gate }
         }
     };
     if users.are_mapped() {
@@ -133,12 +147,16 @@ fn start_in(
             None
         }
     };
+    drop(made_ahead);
     let held = |pid, pidfd: BorrowedFd<'_>| {
         limited.map_or(Ok(()), |(group, limits)| cgroup::limit_memory(group, limits))?;
         hooks.held.map_or(Ok(()), |held| held(pid, pidfd))
     };
     ours.line = helped.go_on(&child, &bundle.process, held)?;
-    let mut membership = Membership { name: bundle.cgroup.as_ref().map(|it| it.name.clone()), group: group.cloned() };
+    let name = bundle.cgroup.as_ref().map(|it| it.name.clone());
+    // Nobody but us frees its number, so the file is its own, even if it has ended already.
+    let start_time = wait::start_time(child.pid).unwrap_or(0);
+    let mut membership = Membership { name, group: group.cloned(), start_time };
     if let Some(keeper) = hooks.kept {
         let (line, terminal) = (ours.line.take(), ours.terminal.take());
         keeper.begin(line, terminal, &child, group, users, replay).inspect_err(|_| end(&child.pidfd))?;
@@ -249,7 +267,8 @@ pub(super) fn join_with(
     let mut prepared = plan::exec(target, spec, &streams, wish, tools, handover)?;
     let directory = open_group(if limited.is_some() { None } else { group })?;
     let cgroup = directory.as_ref().map(AsFd::as_fd);
-    let options = Options { namespaces: 0, forks: true, visibility: Visibility::Hidden, cgroup };
+    let gate = if group.is_some_and(Group::has_legacy) { Gate::Closed } else { Gate::Open };
+    let options = Options { namespaces: 0, forks: true, visibility: Visibility::Hidden, cgroup, gate };
     let refused = Cell::new(None);
     let prepare = |pid, _: BorrowedFd<'_>| keep(group.map_or(Ok(()), |group| cgroup::join_early(group, pid)), &refused);
     let spawned = clone::spawn(&mut prepared.blob, options, prepare, |_, _| Ok(()));
@@ -283,8 +302,6 @@ fn watch(
     keeps_outputs: bool,
     on_exit: OnExit,
 ) -> Result<Process> {
-    // Nobody but us frees its number, so the file is its own, even if it has ended already.
-    let start_time = wait::start_time(child.pid).unwrap_or(0);
     let give_up = |pidfd: &OwnedFd, error| {
         end(pidfd);
         Err(error)
@@ -297,7 +314,7 @@ fn watch(
         }),
         Err(error) => return give_up(&child.pidfd, error),
     };
-    let process = Process::new(child.pid, start_time, child.pidfd, namespaces, terminal, line, membership);
+    let process = Process::new(child.pid, child.pidfd, namespaces, terminal, line, membership);
     match supervisor.watch(&process, outputs, keeps_outputs, on_exit) {
         Ok(()) => Ok(process),
         Err(error) => give_up(process.pidfd(), error),

@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{MemfdFlags, memfd_create};
 
-use super::clone::{self, Failure, Options};
+use super::clone::{self, Failure, Gate, Options};
 use super::helper;
 use super::mount::AT_EMPTY_PATH;
 use super::plan::Plan;
@@ -42,7 +42,8 @@ pub(crate) fn start(name: &str, descriptors: &[BorrowedFd<'_>]) -> io::Result<()
     let (argv, envp) = (plan.pointers(&[name]), plan.pointers(&[]));
     let arguments = [executable.into(), empty.into(), argv.into(), envp.into(), AT_EMPTY_PATH.into()];
     plan.call(libc::SYS_execveat, &arguments);
-    let options = Options { namespaces: 0, forks: false, visibility: Visibility::Hidden, cgroup: None };
+    let (visibility, gate) = (Visibility::Hidden, Gate::Open);
+    let options = Options { namespaces: 0, forks: false, visibility, cgroup: None, gate };
     let child =
         clone::spawn(&mut plan.seal()?, options, |_, _| Ok(()), |_, _| Ok(())).map_err(|failure| match failure {
             Failure::Clone(error) | Failure::Prepare(error) => error,

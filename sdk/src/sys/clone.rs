@@ -64,6 +64,17 @@ pub(crate) struct Options<'a> {
     pub visibility: Visibility,
     /// The cgroup of version 2 it is born in, which has no limit of memory: the kernel would kill us with the child.
     pub cgroup: Option<BorrowedFd<'a>>,
+    /// Whether it waits at its gate.
+    pub gate: Gate,
+}
+
+/// Where the plan of the first child waits, if it says so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Gate {
+    /// Until it is prepared.
+    Closed,
+    /// It goes on at once, while it is being prepared.
+    Open,
 }
 
 /// `CLONE_INTO_CGROUP`, Linux 5.7.
@@ -79,8 +90,8 @@ const GUARD: usize = 64 * 1024;
 
 /// Starts a child that walks `blob`, and waits until it has become another program.
 ///
-/// `prepare` is called with the number and pidfd of the first child while that waits at its gate, and `created` with those
-/// of the one wanted, which waits as well if its part of the plan has a gate; both on this thread.
+/// `prepare` is called with the number and pidfd of the first child while that waits at its gate, if it is closed, and
+/// `created` with those of the one wanted, which waits as well if its part of the plan has a gate; both on this thread.
 pub(crate) fn spawn(
     blob: &mut Blob,
     options: Options<'_>,
@@ -136,6 +147,9 @@ struct Running<'a> {
 impl<'a> Running<'a> {
     fn new(blob: &Blob, options: Options<'a>) -> io::Result<Self> {
         let control = Box::<Control>::default();
+        if options.gate == Gate::Open {
+            control.gate.store(1, Ordering::Release);
+        }
         let memory = Memory::new(blob)?;
         let parent = high(wait::open(std::process::id())?)?;
         let mut registers = [0; REGISTERS];
@@ -191,9 +205,10 @@ impl<'a> Running<'a> {
 
     /// Lets so many children go on.
     fn open_gate(&self, value: u32) {
-        self.control.gate.store(value, Ordering::Release);
-        // Nobody waits if the child has not come that far, and it looks before it waits.
-        let _ = futex::wake(&self.control.gate, futex::Flags::empty(), 1);
+        if self.control.gate.swap(value, Ordering::AcqRel) < value {
+            // Nobody waits if the child has not come that far, and it looks before it waits.
+            let _ = futex::wake(&self.control.gate, futex::Flags::empty(), 1);
+        }
     }
 
     /// Waits for the end of the first child, and turns to the second, if it has left one.
@@ -245,12 +260,42 @@ struct Memory {
     size: usize,
 }
 
+/// Where memory of [`Memory::USUAL`] size begins that children have used who are gone.
+struct Spare(NonNull<libc::c_void>);
+
+// SAFETY: nobody uses it, and it is not bound to a thread.
+unsafe impl Send for Spare {}
+
+/// For the next children: to map and to unmap makes every thread of this program stop for a moment.
+static SPARE: Mutex<Vec<Spare>> = Mutex::new(Vec::new());
+
+/// As many are kept.
+const SPARES: usize = 4;
+
+fn spare() -> std::sync::MutexGuard<'static, Vec<Spare>> {
+    SPARE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl Memory {
     /// Where the blob begins.
     const BLOB: usize = 2 * (GUARD + STACK);
+    /// With room for the blob of a usual container.
+    const USUAL: usize = Self::BLOB + 64 * 1024;
 
     fn new(blob: &Blob) -> io::Result<Self> {
         let size = Self::BLOB + blob.length();
+        let used = if size <= Self::USUAL { spare().pop() } else { None };
+        let memory = match used {
+            Some(Spare(base)) => Self { base, size: Self::USUAL },
+            None => Self::map(size.max(Self::USUAL))?,
+        };
+        let bytes = blob.relocated(memory.blob_start().expose_provenance());
+        // SAFETY: the mapping has room for the blob behind the stacks, and nothing uses it yet.
+        unsafe { memory.blob_start().copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
+        Ok(memory)
+    }
+
+    fn map(size: usize) -> io::Result<Self> {
         let protection = ProtFlags::READ | ProtFlags::WRITE;
         let flags = MapFlags::PRIVATE | MapFlags::NORESERVE | MapFlags::STACK;
         // SAFETY: a new mapping, wherever there is room.
@@ -260,9 +305,6 @@ impl Memory {
             // SAFETY: within the mapping, which nothing uses yet.
             unsafe { mprotect(base.wrapping_byte_add(guard), GUARD, MprotectFlags::empty()) }?;
         }
-        let bytes = blob.relocated(memory.blob_start().expose_provenance());
-        // SAFETY: the mapping has room for the blob behind the stacks, and nothing uses it yet.
-        unsafe { memory.blob_start().copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
         Ok(memory)
     }
 
@@ -288,6 +330,12 @@ impl Memory {
 
 impl Drop for Memory {
     fn drop(&mut self) {
+        let mut spare = spare();
+        if self.size == Self::USUAL && spare.len() < SPARES {
+            spare.push(Spare(self.base));
+            return;
+        }
+        drop(spare);
         // SAFETY: our own mapping; `Running` has waited until no child uses it. Failing would only leak it.
         let _ = unsafe { munmap(self.base.as_ptr(), self.size) };
     }

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
-use super::clone::{self, Options};
+use super::clone::{self, Gate, Options};
 use super::plan::Plan;
 use super::probe::{Privilege, privilege};
 use super::visible::Visibility;
@@ -331,7 +331,7 @@ pub(super) fn create_with(prepare: impl FnOnce(u32) -> io::Result<()>) -> Result
         Privilege::Root => Visibility::Hidden,
         Privilege::User => Visibility::Kept,
     };
-    let options = Options { namespaces: namespace::USER, forks: false, visibility, cgroup: None };
+    let options = Options { namespaces: namespace::USER, forks: false, visibility, cgroup: None, gate: Gate::Closed };
     let mut held = None;
     let prepared = |pid, _: BorrowedFd<'_>| {
         prepare(pid)?;

@@ -5,7 +5,6 @@
 //! that fills a struct of ours.
 #![allow(unsafe_code)]
 
-use std::fs;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
@@ -119,7 +118,7 @@ pub(crate) fn is_ending(pid: u32) -> bool {
 }
 
 fn stat(pid: u32) -> io::Result<String> {
-    fs::read_to_string(format!("/proc/{pid}/stat"))
+    super::proc::read(&format!("/proc/{pid}/stat"))
 }
 
 /// A number in a `stat`, by its place in proc_pid_stat(5), which is beyond the second.

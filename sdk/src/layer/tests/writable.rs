@@ -124,7 +124,7 @@ fn a_work_directory_that_a_volatile_mount_has_used_can_be_reset() {
 fn what_a_guards_mount_has_used_can_be_mounted_by_docker_once_it_is_to_stay() {
     let store = store();
     let id = ContainerId::random().unwrap();
-    let layer = store.layers.create_writable(&id, None).unwrap();
+    let layer = store.create_writable(&id, None).unwrap();
     fs::create_dir_all(layer.work.join("work/incompat/volatile/dirty")).unwrap();
     store.layers.complete_writable(&id).unwrap();
     let is_roots = store.layers.xattrs() == crate::archive::XattrKind::Trusted;

@@ -26,7 +26,7 @@ use crate::runtime::seccomp::SeccompProfile;
 use crate::runtime::spawn::open_group;
 use crate::spec::Timestamp;
 use crate::sys::cgroup::{Made, remove_directories};
-use crate::sys::clone::{self, Child, Options};
+use crate::sys::clone::{self, Child, Gate, Options};
 use crate::sys::meeting::Meeting;
 use crate::sys::visible::Visibility;
 use crate::sys::waiting::Waiting;
@@ -248,6 +248,7 @@ impl<'a> Making<'a> {
             forks: namespaces.forks(),
             visibility: Visibility::Hidden,
             cgroup: directory.as_ref().map(AsFd::as_fd),
+            gate: Gate::Closed,
         };
         let mut refused = None;
         let join = |pid, _: BorrowedFd<'_>| {

@@ -16,7 +16,7 @@ use crate::error::{Attempt, Error, Result};
 use crate::runtime::execute::strings;
 use crate::runtime::plan::{FIRST_FREE, Stream, begin, beyond_standard, close_from, standard_streams, unblock_signals};
 use crate::runtime::script::Script;
-use crate::sys::clone::{self, Options};
+use crate::sys::clone::{self, Gate, Options};
 use crate::sys::plan::Register;
 use crate::sys::visible::Visibility;
 use crate::sys::wait::{self, End};
@@ -73,7 +73,8 @@ fn one(stage: &'static str, hook: &Hook, state: &str, place: Place<'_>) -> Resul
     close_from(&mut script, FIRST_FREE);
     execute(&mut script, hook, found, attempt())?;
     let (mut blob, steps) = script.seal()?;
-    let options = Options { namespaces: 0, forks: true, visibility: Visibility::Hidden, cgroup: None };
+    let options =
+        Options { namespaces: 0, forks: true, visibility: Visibility::Hidden, cgroup: None, gate: Gate::Open };
     let child = clone::spawn(&mut blob, options, |_, _| Ok(()), |_, _| Ok(()));
     let child = child.map_err(|failure| steps.error(&blob, failure))?;
     drop(target);

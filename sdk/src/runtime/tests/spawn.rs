@@ -108,14 +108,14 @@ fn c12_r35_a_thousand_containers_start_while_64_threads_allocate_and_open_files(
         let done = output(&bare(&tree, ["ls", "/proc/self/fd"])).unwrap();
         assert_eq!((done.status.code(), done.stdout.as_str()), (0, "0\n1\n2\n3\n"), "the last one is of ls itself");
     };
+    // The second start begins the thread that makes networks ahead.
+    list();
     list();
     let before = counts();
     let noise = Noise { starts: Mutex::new(0), more: Condvar::new(), ended: AtomicBool::new(false) };
     let left = AtomicUsize::new(STARTS);
     thread::scope(|scope| {
-        for _ in 0..THREADS {
-            scope.spawn(|| noise.make());
-        }
+        let noisy: Vec<_> = (0..THREADS).map(|_| scope.spawn(|| noise.make())).collect();
         let starters: Vec<_> = (0..STARTERS)
             .map(|_| {
                 scope.spawn(|| {
@@ -128,6 +128,8 @@ fn c12_r35_a_thousand_containers_start_while_64_threads_allocate_and_open_files(
             .collect();
         let all: Vec<_> = starters.into_iter().map(thread::ScopedJoinHandle::join).collect();
         noise.end();
+        // Joined, and not merely done: only then the kernel has let go of them.
+        assert!(noisy.into_iter().map(thread::ScopedJoinHandle::join).all(|ended| ended.is_ok()));
         assert!(all.iter().all(Result::is_ok));
     });
     // nextest runs each test in a process of its own; `cargo test` runs others beside it.

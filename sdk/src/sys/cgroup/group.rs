@@ -77,14 +77,31 @@ impl Group {
         if privilege() != Privilege::Root {
             return Err(Refused::NotDelegated);
         }
-        if let Some(unified) = &hierarchies.unified {
-            let path = make_below(&unified.mount, name, |_| Ok(()))?;
-            return Ok(Self { unified: Some(path), legacy: Vec::new() });
+        let (home, of) = Self::home_of_freezer(hierarchies).ok_or(Refused::Missing { controller: "freezer" })?;
+        Ok(of(make_below(home, name, |_| Ok(()))?))
+    }
+
+    /// The group that [`create_freezer`](Self::create_freezer) has made, here or in another program.
+    pub(crate) fn find_freezer(name: &str) -> Option<Self> {
+        if privilege() != Privilege::Root {
+            return Self::find(name);
         }
+        let (home, of) = Self::home_of_freezer(hierarchies().ok()?)?;
+        let path = home.join(PARENT).join(name);
+        path.is_dir().then(|| of(path))
+    }
+
+    /// Where a group that can freeze is made, and the group of a directory there.
+    fn home_of_freezer(hierarchies: &'static Hierarchies) -> Option<(&'static Path, impl Fn(PathBuf) -> Self)> {
         let freezes = |hierarchy: &&Hierarchy| hierarchy.controllers.iter().any(|name| name == "freezer");
-        let freezer = hierarchies.legacy.iter().find(freezes).ok_or(Refused::Missing { controller: "freezer" })?;
-        let path = make_below(&freezer.mount, name, |_| Ok(()))?;
-        Ok(Self { unified: None, legacy: vec![Legacy { path, controllers: freezer.controllers.clone() }] })
+        let legacy = hierarchies.legacy.iter().find(freezes).filter(|_| hierarchies.unified.is_none());
+        let home = hierarchies.unified.as_ref().or(legacy)?;
+        Some((&*home.mount, move |path| match legacy {
+            None => Self { unified: Some(path), legacy: Vec::new() },
+            Some(freezer) => {
+                Self { unified: None, legacy: vec![Legacy { path, controllers: freezer.controllers.clone() }] }
+            }
+        }))
     }
 
     fn make(&mut self, hierarchies: &Hierarchies, name: &str, wanted: &[&'static str]) -> Result<(), Refused> {

@@ -18,7 +18,7 @@ fn written(parent: &OwnedFd, forks: bool) -> Vec<u8> {
     plan.gate();
     let text = plan.bytes(b"on");
     plan.call(libc::SYS_write, &[writer.as_raw_fd().into(), text.into(), 2.into()]);
-    let options = Options { namespaces: 0, forks, visibility: Visibility::Kept, cgroup: None };
+    let options = Options { namespaces: 0, forks, visibility: Visibility::Kept, cgroup: None, gate: Gate::Closed };
     let mut seen = Vec::new();
     let created = |pid, _: BorrowedFd<'_>| {
         seen.push(pid);
@@ -55,7 +55,7 @@ fn a_child_that_is_refused_is_not_left_behind() {
             plan.fork(0);
             plan.gate();
         }
-        let options = Options { namespaces: 0, forks, visibility: Visibility::Kept, cgroup: None };
+        let options = Options { namespaces: 0, forks, visibility: Visibility::Kept, cgroup: None, gate: Gate::Closed };
         let mut child = None;
         let created = |pid, _: BorrowedFd<'_>| {
             child = Some(pid);
