@@ -10,7 +10,7 @@ use super::definition::Settings;
 use super::environment::{self, Command};
 use super::files::hostname_of_host;
 use super::host_config::{HostConfig, tmpfs_options};
-use super::namespaces::UserNamespace;
+use super::namespaces::{NamespaceMode, UserNamespace};
 use super::network::NetworkMode;
 use super::record::Record;
 use super::restart::RestartPolicy;
@@ -50,6 +50,8 @@ enum ComposeFault {
     RestartUsers,
     #[error("give a privileged container a user namespace: what it is privileged to do takes the host's")]
     PrivilegedUsers,
+    #[error("set its {0}: it has that of the host")]
+    HostNames(&'static str),
     #[error("mount {0:?}: Docker's files take paths in UTF-8 only")]
     Encoding(std::path::PathBuf),
 }
@@ -75,6 +77,7 @@ impl Fault for ComposeFault {
         match self {
             Self::NoCommand => Some("give one with .cmd([…])".to_owned()),
             Self::Restart => Some("a restart policy takes .keep() (--detach), and no .auto_remove() (--rm)".to_owned()),
+            Self::HostNames(_) => Some("leave it out, or choose NamespaceMode::Private (--uts private)".to_owned()),
             Self::PrivilegedUsers => Some("choose UserNamespace::Host for it".to_owned()),
             Self::NoSource { .. } => {
                 Some("create it first; a relative path is one in the current directory".to_owned())
@@ -155,6 +158,10 @@ pub(super) fn compose<D>(
     let mut host = HostConfig {
         binds: Some(mounts.binds).filter(|binds| !binds.is_empty()),
         network_mode: settings.network.docker_name().to_owned(),
+        cgroupns_mode: settings.cgroup_namespace.to_string(),
+        ipc_mode: settings.ipc_namespace.to_string(),
+        // Docker has no other word than this one.
+        uts_mode: Some(settings.uts_namespace.to_string()).filter(|mode| mode == "host").unwrap_or_default(),
         userns_mode: settings
             .user_namespace
             .filter(|it| *it == UserNamespace::Host)
@@ -224,10 +231,14 @@ fn env(settings: &Settings, image: &[String]) -> Result<Vec<String>> {
 }
 
 fn hostname(id: &ContainerId, settings: &Settings) -> Result<String> {
+    let shares_names = settings.uts_namespace == NamespaceMode::Host;
     let Some(hostname) = &settings.hostname else {
-        let of_host = (settings.network == NetworkMode::Host).then(hostname_of_host).flatten();
+        let of_host = (shares_names || settings.network == NetworkMode::Host).then(hostname_of_host).flatten();
         return Ok(of_host.unwrap_or_else(|| default_hostname(id)));
     };
+    if shares_names {
+        return Err(ComposeFault::HostNames("host name").into());
+    }
     let is_valid = |char: char| char.is_ascii_alphanumeric() || char == '-' || char == '.';
     if hostname.is_empty() || hostname.len() > HOSTNAME_MAX || !hostname.chars().all(is_valid) {
         return Err(ComposeFault::Hostname(hostname.clone()).into());
@@ -237,6 +248,9 @@ fn hostname(id: &ContainerId, settings: &Settings) -> Result<String> {
 
 fn domainname(settings: &Settings) -> Result<String> {
     let Some(name) = &settings.security.domainname else { return Ok(String::new()) };
+    if settings.uts_namespace == NamespaceMode::Host {
+        return Err(ComposeFault::HostNames("domain name").into());
+    }
     // The kernel takes 64 bytes of it.
     security::word("domain name", name)?;
     match name.len() > HOSTNAME_MAX {

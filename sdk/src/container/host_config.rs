@@ -25,6 +25,9 @@ pub(crate) struct HostConfig {
     pub(crate) auto_remove: bool,
     pub(crate) cgroupns_mode: String,
     pub(crate) ipc_mode: String,
+    /// `host`, or empty for one of its own.
+    #[serde(rename = "UTSMode")]
+    pub(crate) uts_mode: String,
     /// `host`, or empty for what the daemon has.
     pub(crate) userns_mode: String,
     /// Whether a process 1 of ours or of Docker's stands in front of the container's; ours by default, Docker's not.
@@ -101,6 +104,7 @@ impl Default for HostConfig {
             auto_remove: false,
             cgroupns_mode: "private".to_owned(),
             ipc_mode: "private".to_owned(),
+            uts_mode: String::new(),
             userns_mode: String::new(),
             init: None,
             privileged: false,

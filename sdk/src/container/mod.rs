@@ -74,7 +74,7 @@ pub use exec::Exec;
 pub use exec_process::ExecProcess;
 pub use inspect::{Details, Mounted};
 pub use logs::{Lines, Logs};
-pub use namespaces::UserNamespace;
+pub use namespaces::{NamespaceMode, UserNamespace};
 pub use network::NetworkMode;
 pub use resource::Resource;
 pub use restart::RestartPolicy;

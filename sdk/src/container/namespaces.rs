@@ -5,6 +5,48 @@ use std::str::FromStr;
 
 use crate::error::{Error, ErrorKind};
 
+/// Whether a container has a namespace of some kind for itself.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum NamespaceMode {
+    /// One of its own. The default.
+    #[default]
+    Private,
+    /// That of the host, or rather of the program that starts it.
+    Host,
+}
+
+impl NamespaceMode {
+    /// What a mode means that we or Docker recorded.
+    pub(super) fn of_docker(name: &str) -> Self {
+        if name == "host" { Self::Host } else { Self::Private }
+    }
+}
+
+impl fmt::Display for NamespaceMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Private => "private",
+            Self::Host => "host",
+        })
+    }
+}
+
+impl FromStr for NamespaceMode {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        match text {
+            "private" => Ok(Self::Private),
+            "host" => Ok(Self::Host),
+            _ => Err(Error::new(
+                ErrorKind::InvalidArgument,
+                format_args!("unknown namespace {text:?} (there are private and host)"),
+            )),
+        }
+    }
+}
+
 /// Whose users a container has.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]

@@ -8,15 +8,19 @@ use std::path::Path;
 use super::capability::{self, Capability};
 use super::definition::{Seccomp, Security};
 use super::host_config::{HostConfig, Ulimit};
-use super::network::NetworkMode;
+use super::namespaces::NamespaceMode;
 use super::resource::Resource;
 use crate::error::{Attempt, Error, ErrorKind, Fault, Result};
 use crate::runtime::{Isolation, Limit, ProcessSpec, SeccompProfile};
 use crate::sys::capability::{CapabilitySet, effective};
+use crate::sys::namespace;
 use crate::sys::probe::{Privilege, privilege};
 
 /// No profile is larger: Docker's own has 14 KB.
 const MAX_PROFILE: u64 = 1 << 20;
+
+/// The namespace of shared memory and message queues, as errors name it.
+const IPC: &str = "shared memory and message queues";
 
 const NO_NEW_PRIVILEGES: &str = "no-new-privileges";
 
@@ -30,8 +34,8 @@ enum SecurityFault {
     Option(String),
     #[error("set {0}: it is a parameter of the host, not of the container")]
     HostParameter(String),
-    #[error("set {0}: the container has the network of the host")]
-    HostNetwork(String),
+    #[error("set {parameter}: the container has the {namespace} of the host")]
+    HostNamespace { parameter: String, namespace: &'static str },
     #[error("limit {0}: the soft limit is above the hard one")]
     Limit(Resource),
     #[error("set the OOM score to {0}: it is -1000 to 1000")]
@@ -115,12 +119,17 @@ fn record_process(security: &Security, host: &mut HostConfig) -> Result<()> {
 
 fn record_surroundings(security: &Security, host: &mut HostConfig) -> Result<()> {
     for (name, value) in &security.sysctls {
-        check_sysctl(name, NetworkMode::of_docker(&host.network_mode))?;
+        check_sysctl(name, host)?;
         if value.contains('\0') {
             return Err(SecurityFault::Word("value", value.clone()).into());
         }
     }
     host.sysctls = Some(security.sysctls.clone()).filter(|sysctls| !sysctls.is_empty());
+    if security.shm_size.is_some() && is_host(&host.ipc_mode) {
+        return Err(
+            SecurityFault::HostNamespace { parameter: "the size of /dev/shm".to_owned(), namespace: IPC }.into()
+        );
+    }
     host.shm_size = security.shm_size.unwrap_or(host.shm_size);
     for path in security.masked_paths.iter().chain(&security.read_only_paths).flatten() {
         let is_plain = path.starts_with('/') && path.len() > 1 && !path.split('/').any(|part| part == "..");
@@ -155,8 +164,8 @@ pub(super) fn word(what: &'static str, text: &str) -> Result<()> {
 }
 
 /// Only what belongs to a namespace of the container.
-fn check_sysctl(name: &str, network: NetworkMode) -> Result<()> {
-    const IPC: [&str; 9] = [
+fn check_sysctl(name: &str, host: &HostConfig) -> Result<()> {
+    const IPC_PARAMETERS: [&str; 8] = [
         "kernel.msgmax",
         "kernel.msgmnb",
         "kernel.msgmni",
@@ -165,18 +174,33 @@ fn check_sysctl(name: &str, network: NetworkMode) -> Result<()> {
         "kernel.shmmax",
         "kernel.shmmni",
         "kernel.shm_rmid_forced",
-        "kernel.domainname",
     ];
+    let belongs = |mode: &str, namespace| match is_host(mode) {
+        true => Err(SecurityFault::HostNamespace { parameter: name.to_owned(), namespace }.into()),
+        false => Ok(()),
+    };
     // Slashes and `..` would lead elsewhere in /proc.
     let is_plain = name.split('.').all(|part| !part.is_empty())
         && name.chars().all(|char| char.is_ascii_alphanumeric() || "._-".contains(char));
     match () {
         () if !is_plain => Err(SecurityFault::Word("parameter", name.to_owned()).into()),
-        () if IPC.contains(&name) || name.starts_with("fs.mqueue.") => Ok(()),
-        () if !name.starts_with("net.") => Err(SecurityFault::HostParameter(name.to_owned()).into()),
-        () if network == NetworkMode::Host => Err(SecurityFault::HostNetwork(name.to_owned()).into()),
-        () => Ok(()),
+        () if IPC_PARAMETERS.contains(&name) || name.starts_with("fs.mqueue.") => belongs(&host.ipc_mode, IPC),
+        () if name == "kernel.domainname" => belongs(&host.uts_mode, "names"),
+        () if name.starts_with("net.") => belongs(&host.network_mode, "network"),
+        () => Err(SecurityFault::HostParameter(name.to_owned()).into()),
     }
+}
+
+/// Whether a mode that we record means the host's namespace.
+fn is_host(mode: &str) -> bool {
+    NamespaceMode::of_docker(mode) == NamespaceMode::Host
+}
+
+/// Which namespaces of the host it has, of those that it has for itself by default.
+pub(super) fn host_namespaces(host: &HostConfig) -> u64 {
+    let modes =
+        [(&host.ipc_mode, namespace::IPC), (&host.uts_mode, namespace::UTS), (&host.cgroupns_mode, namespace::CGROUP)];
+    modes.into_iter().filter(|(mode, _)| is_host(mode)).fold(0, |bits, (_, bit)| bits | bit)
 }
 
 /// How the container differs from the default isolation.

@@ -30,6 +30,7 @@ use crate::spec::name::VolumeName;
 use crate::spec::time::Timestamp;
 use crate::sys::capability::CapabilitySet;
 use crate::sys::cgroup::Group;
+use crate::sys::namespace;
 use crate::sys::tty::WindowSize;
 use crate::sys::within::{ENTER, within};
 
@@ -296,7 +297,10 @@ fn bundle(store: &Store, id: &ContainerId, files: &Files, writable: &WritableLay
     };
     let network = record.map_or_else(|| NetworkMode::of_docker(&files.host.network_mode), |record| record.network);
     let mut bundle = Bundle::new(rootfs);
-    bundle.hostname = config.hostname.clone();
+    bundle.host_namespaces = security::host_namespaces(&files.host);
+    if bundle.host_namespaces & namespace::UTS == 0 {
+        bundle.hostname = config.hostname.clone();
+    }
     let mounts = || mounts(store, id, files, &view(store, writable));
     bundle.mounts = within(mounts).attempt(|| ENTER)??;
     bundle.network = match network {

@@ -32,6 +32,8 @@ pub(crate) struct Bundle {
     /// Of root's containers: the user namespace they are in. The layers and binds are shown to it with its ids, and what
     /// is written comes to belong to whom it belongs inside.
     pub user_namespace: Option<Arc<Namespace>>,
+    /// Which of the IPC, UTS and cgroup namespaces are the host's, as `CLONE_NEW*` bits.
+    pub host_namespaces: u64,
     /// How it differs from the default isolation.
     pub isolation: Isolation,
     /// Puts the helper in front of the process as process 1: it passes signals on and reaps orphans.
@@ -52,6 +54,7 @@ impl Bundle {
             read_only_rootfs: false,
             privileged: false,
             user_namespace: None,
+            host_namespaces: 0,
             isolation: Isolation::default(),
             init: true,
             cgroup: None,

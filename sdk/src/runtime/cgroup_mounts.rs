@@ -2,7 +2,8 @@
 //!
 //! It shows the container's own cgroup, as the root of the container's cgroup namespace, and refuses writes: with version 2
 //! the cgroup itself, with version 1 a directory per hierarchy, as Docker has it. A container without a cgroup of its own
-//! finds an empty directory: the host's cgroups are nobody's business but the host's.
+//! finds an empty directory: the host's cgroups are nobody's business but the host's. One in the host's cgroup namespace
+//! finds those.
 
 use std::path::Path;
 
@@ -11,7 +12,8 @@ use super::mounts::{CLOSED, attach_default};
 use super::script::Script;
 use crate::error::Result;
 use crate::sys::cgroup::Group;
-use crate::sys::mount::ATTR_RDONLY;
+use crate::sys::mount::{AT_RECURSIVE, ATTR_RDONLY};
+use crate::sys::namespace;
 use crate::sys::plan::{ANY, Register};
 
 const TARGET: &str = "sys/fs/cgroup";
@@ -23,6 +25,9 @@ pub(super) fn mount(script: &mut Script, root: Register, bundle: &Bundle, group:
         return Ok(());
     }
     let read_only = if bundle.privileged { 0 } else { ATTR_RDONLY };
+    if bundle.host_namespaces & namespace::CGROUP != 0 {
+        return of_host(script, root, read_only);
+    }
     let legacy: Vec<String> = group.into_iter().flat_map(Group::legacy_controllers).map(|it| it.join(",")).collect();
     match group {
         Some(group) if legacy.is_empty() && group.has_unified() => unified(script, root, read_only),
@@ -33,6 +38,16 @@ pub(super) fn mount(script: &mut Script, root: Register, bundle: &Bundle, group:
         }
         None => Ok(()),
     }
+}
+
+fn of_host(script: &mut Script, root: Register, read_only: u64) -> Result<()> {
+    script.step("mount the cgroups of the host");
+    let path = script.path(&Path::new("/").join(TARGET))?;
+    let mount = script.copy_tree(libc::AT_FDCWD, path, AT_RECURSIVE);
+    script.set_attributes(mount, CLOSED | read_only, AT_RECURSIVE);
+    attach_default(script, root, TARGET, mount)?;
+    script.close(mount);
+    Ok(())
 }
 
 fn unified(script: &mut Script, root: Register, read_only: u64) -> Result<()> {

@@ -18,7 +18,7 @@ use crate::sys::mount::{
     MOVE_MOUNT_F_EMPTY_PATH,
 };
 use crate::sys::plan::{ANY, Argument, Register};
-use crate::sys::{probe, userns};
+use crate::sys::{namespace, probe, userns};
 
 pub(super) const CLOSED: u64 = ATTR_NOSUID | ATTR_NODEV | ATTR_NOEXEC;
 
@@ -323,6 +323,7 @@ fn dev(script: &mut Script, root: Register, user_namespace: bool) -> Result<Regi
 }
 
 fn below_dev(script: &mut Script, root: Register, bundle: &Bundle, users: Users<'_>) -> Result<()> {
+    let shares_ipc = bundle.host_namespaces & namespace::IPC != 0;
     let shm_size = bundle.isolation.shm_size.unwrap_or(SHM_SIZE).to_string();
     let mut pts = vec![("ptmxmode", "0666"), ("mode", "0620")];
     // Group 5 is "tty" everywhere, but there may be one group only.
@@ -334,7 +335,19 @@ fn below_dev(script: &mut Script, root: Register, bundle: &Bundle, users: Users<
         ("dev/mqueue", "mqueue", vec![], CLOSED),
     ] {
         script.step(format!("mount /{path}"));
-        let mount = script.file_system(kind, &options, attributes)?;
+        // Queues are mounted anew by whoever has a right to their namespace: the host may show them nowhere.
+        let is_host = shares_ipc && (kind == "tmpfs" || kind == "mqueue" && users.are_mapped());
+        let mount = match is_host {
+            true if kind == "mqueue" && !Path::new("/dev/mqueue").is_dir() => continue,
+            true => {
+                script.step(format!("mount the host's /{path}")).hint = Some("the host must have it to share it");
+                let host = script.text(format!("/{path}"))?;
+                let copy = script.copy_tree(libc::AT_FDCWD, host, 0);
+                script.set_attributes(copy, attributes, 0);
+                copy
+            }
+            false => script.file_system(kind, &options, attributes)?,
+        };
         attach_default(script, root, path, mount)?;
         script.close(mount);
     }

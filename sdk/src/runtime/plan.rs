@@ -115,9 +115,10 @@ pub(super) fn start(
     if bundle.network != NetworkMode::Host && namespaces.network.is_none() {
         loopback(&mut script);
     }
-    script.step("create a cgroup namespace");
-    script.plan.call(libc::SYS_unshare, &[namespace::CGROUP.into()]);
-
+    if bundle.host_namespaces & namespace::CGROUP == 0 {
+        script.step("create a cgroup namespace");
+        script.plan.call(libc::SYS_unshare, &[namespace::CGROUP.into()]);
+    }
     let (root, sources) = match shifted {
         Some(shifted) => (shifted.root, shifted.sources),
         None => {

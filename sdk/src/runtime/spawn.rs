@@ -78,7 +78,8 @@ fn start_in(
     let limited = group.zip(limits).filter(|(_, limits)| limits.has_memory());
     let helped = Helped::new(if bundle.init { Role::Init } else { Role::Trampoline }, &bundle.process)?;
     let handover = helped.line.handover().attempt(|| HAND_OVER)?;
-    let mut namespaces = namespace::MOUNT | namespace::PID | namespace::IPC | namespace::UTS;
+    let own = |bits: u64| bits & !bundle.host_namespaces;
+    let mut namespaces = namespace::MOUNT | namespace::PID | own(namespace::IPC | namespace::UTS);
     if bundle.network != NetworkMode::Host {
         namespaces |= namespace::NETWORK;
     }
@@ -163,7 +164,7 @@ fn start_in(
         // Its supervisor removes it.
         membership.name = None;
     }
-    watch(&supervisor, child, namespaces | namespace::CGROUP, membership, ours, false, on_exit)
+    watch(&supervisor, child, namespaces | own(namespace::CGROUP), membership, ours, false, on_exit)
 }
 
 /// The directory of version 2 of a group.

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use clap::Args;
 use plywood::ByteSize;
-use plywood::container::{Capability, Definition, Resource, Seccomp, UserNamespace};
+use plywood::container::{Capability, Definition, NamespaceMode, Resource, Seccomp, UserNamespace};
 
 use crate::failure::{Failure, Outcome};
 
@@ -21,6 +21,15 @@ pub struct Security {
     /// Whose users it has: host, or private for ids of its own
     #[arg(long, value_name = "MODE")]
     userns: Option<String>,
+    /// Whose shared memory and message queues it has: private or host
+    #[arg(long, value_name = "MODE")]
+    ipc: Option<String>,
+    /// Whose host name it has: private or host
+    #[arg(long, value_name = "MODE")]
+    uts: Option<String>,
+    /// From where it sees cgroups: private for its own, or host
+    #[arg(long, value_name = "MODE")]
+    cgroupns: Option<String>,
     /// no-new-privileges[=false], seccomp=PROFILE.json, seccomp=unconfined or systempaths=unconfined
     #[arg(long, value_name = "OPTION")]
     security_opt: Vec<String>,
@@ -67,6 +76,15 @@ impl Security {
         }
         if let Some(mode) = &self.userns {
             definition = definition.user_namespace(mode.parse::<UserNamespace>()?);
+        }
+        if let Some(mode) = &self.ipc {
+            definition = definition.ipc_namespace(mode.parse::<NamespaceMode>()?);
+        }
+        if let Some(mode) = &self.uts {
+            definition = definition.uts_namespace(mode.parse::<NamespaceMode>()?);
+        }
+        if let Some(mode) = &self.cgroupns {
+            definition = definition.cgroup_namespace(mode.parse::<NamespaceMode>()?);
         }
         for option in &self.security_opt {
             definition = security_option(definition, option)?;

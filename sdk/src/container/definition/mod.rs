@@ -10,7 +10,7 @@ use std::marker::PhantomData;
 use std::time::Duration;
 
 use super::environment::Variable;
-use super::namespaces::UserNamespace;
+use super::namespaces::{NamespaceMode, UserNamespace};
 use super::network::NetworkMode;
 use super::resources::Resources;
 use super::restart::RestartPolicy;
@@ -79,6 +79,9 @@ pub(crate) struct Settings {
     pub(crate) security: Security,
     /// `None` is what the engine says.
     pub(crate) user_namespace: Option<UserNamespace>,
+    pub(crate) ipc_namespace: NamespaceMode,
+    pub(crate) uts_namespace: NamespaceMode,
+    pub(crate) cgroup_namespace: NamespaceMode,
     pub(crate) labels: BTreeMap<String, String>,
     pub(crate) stop_signal: Option<Signal>,
     pub(crate) stop_timeout: Option<Duration>,
@@ -201,7 +204,7 @@ impl<D> Definition<D> {
         self
     }
 
-    /// The host name in the container. Default: its short ID; with the network of the host, the host's name.
+    /// The host name in the container. Default: its short ID; with the network or the names of the host, the host's name.
     #[doc(alias = "--hostname")]
     pub fn hostname(mut self, hostname: impl Into<String>) -> Self {
         self.settings.hostname = Some(hostname.into());

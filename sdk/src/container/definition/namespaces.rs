@@ -1,7 +1,7 @@
 //! What a container shares with the host, and what it has for itself.
 
 use super::Definition;
-use crate::container::namespaces::UserNamespace;
+use crate::container::namespaces::{NamespaceMode, UserNamespace};
 
 impl<D> Definition<D> {
     /// Whose users it has. Default: what the engine [says](crate::Engine::user_namespace), the host's for root.
@@ -24,6 +24,41 @@ impl<D> Definition<D> {
     #[doc(alias = "userns-remap")]
     pub fn user_namespace(mut self, user_namespace: UserNamespace) -> Self {
         self.settings.user_namespace = Some(user_namespace);
+        self
+    }
+
+    /// Whose System V IPC objects, POSIX message queues and `/dev/shm` it has. Default: its own.
+    ///
+    /// **Dangerous** with [`NamespaceMode::Host`]: root in the container reads, changes and removes the shared memory of
+    /// all processes of the host. [`shm_size`](Self::shm_size), and kernel parameters of this namespace, are refused then:
+    /// [`ipc_namespaces(7)`](https://man7.org/linux/man-pages/man7/ipc_namespaces.7.html).
+    #[doc(alias = "--ipc")]
+    pub fn ipc_namespace(mut self, mode: NamespaceMode) -> Self {
+        self.settings.ipc_namespace = mode;
+        self
+    }
+
+    /// Whose host name and domain name it has. Default: its own.
+    ///
+    /// With [`NamespaceMode::Host`] it sees changes of the host's name, and needs no name of its own:
+    /// [`hostname`](Self::hostname) and [`domainname`](Self::domainname) are refused. **Dangerous** when it is
+    /// [privileged](Self::privileged) too, or has [`SYS_ADMIN`](crate::container::Capability::SYS_ADMIN): it can rename the
+    /// host then: [`uts_namespaces(7)`](https://man7.org/linux/man-pages/man7/uts_namespaces.7.html).
+    #[doc(alias = "--uts")]
+    pub fn uts_namespace(mut self, mode: NamespaceMode) -> Self {
+        self.settings.uts_namespace = mode;
+        self
+    }
+
+    /// From where it sees cgroups. Default: from its own one, which is the root of all that it sees.
+    ///
+    /// With [`NamespaceMode::Host`] `/proc/self/cgroup` has the host's paths, and `/sys/fs/cgroup` shows the cgroups of the
+    /// host, to be read only. **Dangerous** when it is [privileged](Self::privileged) too: it can write to them then, and
+    /// lift the limits of every process of the host, its own included:
+    /// [`cgroup_namespaces(7)`](https://man7.org/linux/man-pages/man7/cgroup_namespaces.7.html).
+    #[doc(alias = "--cgroupns")]
+    pub fn cgroup_namespace(mut self, mode: NamespaceMode) -> Self {
+        self.settings.cgroup_namespace = mode;
         self
     }
 }
