@@ -30,7 +30,7 @@ impl PackageFiles {
 
 impl Files for PackageFiles {
     fn root(&self) -> String {
-        self.root.display().to_string()
+        self.root.canonicalize().as_ref().unwrap_or(&self.root).display().to_string()
     }
 
     fn kind(&self, path: &str) -> Option<FileKind> {

@@ -47,7 +47,8 @@ pub(crate) fn read(definition: &mut Definition) {
     for finding in report::wanted(read.check(files), &definition.levels, &[]) {
         let position = read.position(finding.place, finding.range.as_ref());
         let (line, width) = read.excerpt(finding.place, finding.range.as_ref());
-        let excerpt = report::excerpt(&file.value, position.line, position.column, line, width);
+        let place = format!("{}:{}:{}", file.value, position.line, position.column);
+        let excerpt = report::excerpt(&place, position.line, line, position.column.saturating_sub(1), width);
         let message = format!("{}\n{excerpt}", finding.message);
         definition.findings.push(Finding { message, place: file.place, range: None, ..finding });
     }

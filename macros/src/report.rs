@@ -146,15 +146,14 @@ fn excerpt_of(span: Span, source: &str, from: usize, to: usize) -> Option<String
     let line = start.line + before.matches('\n').count();
     let column = in_line + if line_start == 0 { start.column } else { 1 };
     let width = source.get(from..to.min(line_end))?.chars().count().max(1);
-    Some(excerpt(&file, line, column, text, width))
+    Some(excerpt(&format!("{file}:{line}:{column}"), line, text, in_line, width))
 }
 
-/// A line of a file with carets below a part of it, as the compiler shows it. Columns count from 1.
-pub(crate) fn excerpt(file: &str, line: usize, column: usize, text: &str, width: usize) -> String {
+/// A line with carets below the `width` characters that come after the first `before`, as the compiler shows it.
+pub(crate) fn excerpt(place: &str, line: usize, text: &str, before: usize, width: usize) -> String {
     // The number's column is as wide as the number.
     let number = line.to_string();
     let gap = " ".repeat(number.len());
-    let before = text.chars().take(column.saturating_sub(1));
-    let blank: String = before.map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
-    format!("{gap}--> {file}:{line}:{column}\n{gap} |\n{number} | {text}\n{gap} | {blank}{}", "^".repeat(width))
+    let blank: String = text.chars().take(before).map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
+    format!("{gap}--> {place}\n{gap} |\n{number} | {text}\n{gap} | {blank}{}", "^".repeat(width))
 }

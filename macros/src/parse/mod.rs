@@ -104,8 +104,9 @@ pub(super) struct Parser {
 impl Parser {
     /// The path of a Dockerfile, with its `;` where more follows.
     fn file(&mut self, cursor: &mut Cursor) -> Option<Text> {
+        let before = self.findings.len();
         let path = self.value(cursor, "dockerfile!").filter(|path| path.form == Form::Quoted);
-        if path.is_none() {
+        if path.is_none() && self.findings.len() == before {
             let at = cursor.peek(0).cloned();
             let finding = self.error("missing_argument", &at, "`dockerfile!` needs the path of a Dockerfile");
             finding.help = Some("\"docker/Dockerfile\"; it is relative to the package".to_owned());
@@ -382,6 +383,10 @@ impl Parser {
                 let (argument, example) = grammar::argument(keyword);
                 (format!("`{keyword}` takes {}, found 2", argument.replacen("a ", "one ", 1)), example.to_owned())
             }
+            ("RUN" | "CMD" | "ENTRYPOINT", TokenTree::Punct(_)) => (
+                format!("unexpected {} after this `{keyword}`", cursor::shown(&token)),
+                format!("what the shell reads stands in one string: {keyword} \"a || b\";"),
+            ),
             (_, token) => {
                 let token = cursor::shown(token);
                 (

@@ -213,6 +213,12 @@ impl Instruction {
         }
     }
 
+    /// Whether a source is read from the build context; not so for `--from`, nor for a flag that may have been meant as it.
+    pub fn is_from_context(&self) -> bool {
+        let known = |flag: &Flag| crate::grammar::takes(self.keyword(), &flag.name.value).is_some();
+        self.flag("from").is_none() && self.flags.iter().all(known)
+    }
+
     /// Whether a flag without a value, or with `true`, is given.
     pub fn is_set(&self, name: &str) -> bool {
         self.flag(name).is_some_and(|flag| match &flag.value {

@@ -22,7 +22,7 @@ impl Checker<'_> {
                 self.problem(problem, source);
             }
         }
-        if instruction.flag("from").is_some() {
+        if !instruction.is_from_context() {
             return;
         }
         for source in &transfer.sources {
@@ -66,7 +66,7 @@ impl Checker<'_> {
         } else if transfer.inline.iter().any(|inline| inline.name.is_none()) && path::is_directory(value) {
             self.report(
                 Finding::error("inline_directory", destination.place, "inline content needs a file to go into")
-                    .help(format!("`\"{}/app.toml\"`", value.trim_end_matches('/'))),
+                    .help(format!("\"{}/app.toml\"", value.trim_end_matches('/'))),
             );
         }
         self.tilde(destination);

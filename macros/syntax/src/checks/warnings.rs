@@ -46,8 +46,8 @@ impl<'a> Checker<'a> {
                 }
             }
             Body::Copy(transfer) | Body::Add(transfer) => {
-                let from = instruction.flag("from").is_some();
-                for source in transfer.sources.iter().filter(|_| !from) {
+                let from_context = instruction.is_from_context();
+                for source in transfer.sources.iter().filter(|_| from_context) {
                     let Some(value) = source.plain() else { continue };
                     self.source_warnings(instruction, source, value);
                 }
@@ -129,10 +129,10 @@ impl<'a> Checker<'a> {
             return;
         }
         let name = value.trim_end_matches('/').rsplit('/').next().unwrap_or(value);
+        let copied = instruction.flag("unpack").is_none() && instruction.flag("checksum").is_none();
         let archive = [".tar", ".tgz", ".tar.gz", ".tar.xz", ".tar.bz2", ".tar.zst", ".txz", ".tbz2"];
         let pattern = crate::glob::is_pattern(value);
-        if is_add && !pattern && !archive.iter().any(|end| name.ends_with(end)) && instruction.flag("unpack").is_none()
-        {
+        if is_add && copied && !pattern && !archive.iter().any(|end| name.ends_with(end)) {
             self.warn("add_for_copy", instruction.place, "`COPY` does the same here and says so", "COPY");
         }
         if value.starts_with('/') && value.len() > 1 {
@@ -189,7 +189,7 @@ impl<'a> Checker<'a> {
     pub(super) fn stage_warnings(&mut self) {
         let used = |wanted: &str| {
             self.instructions.iter().any(|instruction| {
-                let base = matches!(&instruction.body, Body::From(from) if from.text.value == wanted && from.text.form != Form::Quoted);
+                let base = matches!(&instruction.body, Body::From(from) if from.text.value == wanted);
                 let from = instruction.flag_text("from").is_some_and(|from| from.value == wanted);
                 let mount = instruction.flags.iter().any(|flag| {
                     matches!(&flag.value, crate::ast::FlagValue::Options(options)

@@ -112,7 +112,7 @@ impl Reader<'_> {
         }
         let line = self.text[..opener.start].matches('\n').count() + 1;
         let message = format!("unexpected `{}`", self.slice(&range));
-        let note = format!("inside this `{name}`, opened on line {line}");
+        let note = format!("inside this `{name}`, opened on line {line} of the script");
         let help = Some(format!("expected `{wanted}` first"));
         Problem { note: Some(note), help, ..Self::problem(range, message) }
     }
