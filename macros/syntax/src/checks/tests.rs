@@ -124,29 +124,42 @@ const ROWS: &[(&str, &str, &str)] = &[
     ("empty_continuation", "FROM a:1\nRUN a \\\n\n b", "3:1"),
 ];
 
-/// Checks of what the macro reads, of names in it, and of files; they are tested there.
-const ELSEWHERE: &[&str] = &[
-    "lower_case_instruction",
-    "missing_semicolon",
-    "hash_comment",
-    "unquoted",
-    "not_a_string",
-    "name_used_twice",
-    "unknown_check",
-    "reference_space",
-    "tag_long",
-    "name_long",
-    "unknown_stage",
-    "stage_later",
-    "missing_source",
-    "ignored_source",
-    "glob_matches_nothing",
-    "inline_directory",
-    "stage_as_image",
-    "whole_context",
-    "bad_dockerfile",
-    "missing_dockerfile",
-    "not_declared",
+/// Checks of what the macro reads, of names in it, and of files: a check, and the words by which a file of `tests/ui`
+/// shows it.
+const SHOWN: &[(&str, &str)] = &[
+    ("lower_case_instruction", "instructions are written in upper case"),
+    ("missing_semicolon", "expected `;` after this `COPY`"),
+    ("hash_comment", "comments are written with `//` here"),
+    ("unquoted", "this value needs quotes"),
+    ("not_a_string", "expected a string, found a byte string"),
+    ("name_used_twice", "the name `HTTP` is used twice; first on line "),
+    ("unknown_check", "there is no check named `unpined_base`"),
+    ("reference_space", "image reference `debian:12 slim` has a space in it"),
+    ("tag_long", "a tag has at most 128 characters, this one has 136"),
+    ("name_long", "an image name has at most 255 characters, this one has 256"),
+    ("unknown_stage", "no stage named `biuld` before this one"),
+    ("stage_later", "stage `run` comes after its use; it is on line "),
+    ("missing_source", "`conf/app.tml` is not in the build context"),
+    ("ignored_source", "`secret.txt` is excluded by `.dockerignore`, line 2"),
+    ("glob_matches_nothing", "`conf/*.tml` matches nothing in the build context"),
+    ("inline_directory", "inline content needs a file to go into"),
+    ("stage_as_image", "`_::stage_as_image`"),
+    ("whole_context", "`_::whole_context`"),
+    ("bad_dockerfile", "has a byte on line 3 that is not UTF-8"),
+    ("missing_dockerfile", "cannot be read: No such file or directory"),
+    ("not_declared", "has no port `8081/tcp`"),
+];
+
+/// What the compiler shows for the files of `tests/ui` that break the checks of `SHOWN`.
+const MESSAGES: &[&str] = &[
+    include_str!("../../../../tests/ui/denied.stderr"),
+    include_str!("../../../../tests/ui/dockerfile.stderr"),
+    include_str!("../../../../tests/ui/paths.stderr"),
+    include_str!("../../../../tests/ui/references.stderr"),
+    include_str!("../../../../tests/ui/stages.stderr"),
+    include_str!("../../../../tests/ui/structure.stderr"),
+    include_str!("../../../../tests/ui/tokens.stderr"),
+    include_str!("../../../../tests/ui/warnings.stderr"),
 ];
 
 #[test]
@@ -171,11 +184,14 @@ fn each_rule_is_broken_where_it_is_broken() {
 }
 
 #[test]
-fn every_check_has_a_row_or_is_tested_elsewhere() {
-    let rows: BTreeSet<&str> = ROWS.iter().map(|(name, ..)| *name).chain(ELSEWHERE.iter().copied()).collect();
+fn every_check_has_a_row_or_is_shown_by_the_compiler() {
+    let tested: BTreeSet<&str> =
+        ROWS.iter().map(|(name, ..)| *name).chain(SHOWN.iter().map(|(name, _)| *name)).collect();
     let known: BTreeSet<&str> = names::CHECKS.iter().copied().collect();
-    assert_eq!(rows.difference(&known).collect::<Vec<_>>(), Vec::<&&str>::new());
-    assert_eq!(known.difference(&rows).collect::<Vec<_>>(), Vec::<&&str>::new());
+    assert_eq!(tested, known);
+    for (name, words) in SHOWN {
+        assert!(MESSAGES.iter().any(|messages| messages.contains(words)), "no file of tests/ui shows {name}: {words}");
+    }
 }
 
 #[test]
