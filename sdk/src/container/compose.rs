@@ -1,15 +1,17 @@
 //! What a container's files say: the definition over the image's configuration. Pure but for the host's name.
 
 use std::collections::BTreeMap;
+use std::fs::FileType;
+use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 
 use serde_json::{Map, Value};
 
 use super::config::{Config, MountPoint, MountSpec, NetworkSettings, Process, RecordedState, default_hostname};
-use super::definition::Settings;
+use super::definition::{Device, Settings};
 use super::environment::{self, Command};
 use super::files::hostname_of_host;
-use super::host_config::{HostConfig, tmpfs_options};
+use super::host_config::{DeviceMapping, HostConfig, tmpfs_options};
 use super::namespaces::{NamespaceMode, UserNamespace};
 use super::network::NetworkMode;
 use super::record::Record;
@@ -52,6 +54,14 @@ enum ComposeFault {
     PrivilegedUsers,
     #[error("set its {0}: it has that of the host")]
     HostNames(&'static str),
+    #[error("use the device {0:?}: it is none of this host's")]
+    NoDevice(std::path::PathBuf),
+    #[error("use a device for {0:?}: the uses are r, w and m")]
+    DeviceUses(String),
+    #[error(
+        "restrict the use of {0:?}: a privileged container may use all devices, and an ordinary user's has no rules"
+    )]
+    DeviceRules(std::path::PathBuf),
     #[error("mount {0:?}: Docker's files take paths in UTF-8 only")]
     Encoding(std::path::PathBuf),
 }
@@ -59,8 +69,8 @@ enum ComposeFault {
 impl Fault for ComposeFault {
     fn kind(&self) -> ErrorKind {
         match self {
-            Self::NoSource { .. } => ErrorKind::NotFound,
-            Self::Encoding(_) | Self::HostUsers | Self::RestartUsers => ErrorKind::Unsupported,
+            Self::NoSource { .. } | Self::NoDevice(_) => ErrorKind::NotFound,
+            Self::Encoding(_) | Self::HostUsers | Self::RestartUsers | Self::DeviceRules(_) => ErrorKind::Unsupported,
             _ => ErrorKind::InvalidArgument,
         }
     }
@@ -68,7 +78,7 @@ impl Fault for ComposeFault {
     fn path(&self) -> Option<&Path> {
         match self {
             Self::NoSource { source_path, .. } => Some(Path::new(source_path)),
-            Self::Encoding(path) => Some(path),
+            Self::Encoding(path) | Self::NoDevice(path) | Self::DeviceRules(path) => Some(path),
             _ => None,
         }
     }
@@ -167,6 +177,7 @@ pub(super) fn compose<D>(
             .filter(|it| *it == UserNamespace::Host)
             .map_or_else(String::new, |it| it.to_string()),
         privileged: settings.privileged,
+        devices: devices(settings)?,
         init: Some(settings.init.unwrap_or(true)),
         readonly_rootfs: settings.read_only,
         console_size: settings.tty_size.map(|(rows, columns)| [rows, columns]),
@@ -213,6 +224,31 @@ fn user_namespace(settings: &Settings) -> Result<bool> {
         }
         (Some(UserNamespace::Private), Privilege::Root) => Ok(true),
     }
+}
+
+fn devices(settings: &Settings) -> Result<Option<Vec<DeviceMapping>>> {
+    let has_rules = !settings.privileged && privilege() == Privilege::Root;
+    let record = |device: &Device| -> Result<DeviceMapping> {
+        let source = || device.source.clone();
+        let is_device = |kind: FileType| kind.is_char_device() || kind.is_block_device();
+        if !device.source.is_absolute() || !device.source.metadata().is_ok_and(|found| is_device(found.file_type())) {
+            return Err(ComposeFault::NoDevice(source()).into());
+        }
+        if !device.has_known_access() {
+            return Err(ComposeFault::DeviceUses(device.access.clone()).into());
+        }
+        if device.is_restricted() && !has_rules {
+            return Err(ComposeFault::DeviceRules(source()).into());
+        }
+        let path = device.source.to_str().ok_or_else(|| ComposeFault::Encoding(source()))?;
+        Ok(DeviceMapping {
+            path_on_host: path.to_owned(),
+            path_in_container: ContainerPath::parse(device.target().unwrap_or(path))?.into(),
+            cgroup_permissions: device.access.clone(),
+        })
+    };
+    let devices: Vec<_> = settings.devices.iter().map(record).collect::<Result<_>>()?;
+    Ok(Some(devices).filter(|devices| !devices.is_empty()))
 }
 
 /// Whether anything will be handed to it: as Docker has it, by one client, at whose end the input ends.

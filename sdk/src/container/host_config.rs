@@ -37,6 +37,7 @@ pub(crate) struct HostConfig {
     pub(crate) cap_add: Option<Vec<String>>,
     pub(crate) cap_drop: Option<Vec<String>>,
     pub(crate) security_opt: Option<Vec<String>>,
+    pub(crate) devices: Option<Vec<DeviceMapping>>,
     pub(crate) ulimits: Option<Vec<Ulimit>>,
     pub(crate) oom_score_adj: i32,
     pub(crate) group_add: Option<Vec<String>>,
@@ -65,6 +66,16 @@ pub(crate) struct HostConfig {
     pub(crate) resources: Resources,
     #[serde(flatten)]
     pub(crate) other: Map<String, Value>,
+}
+
+/// One of `Devices`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub(crate) struct DeviceMapping {
+    pub(crate) path_on_host: String,
+    pub(crate) path_in_container: String,
+    /// Of the letters `rwm`.
+    pub(crate) cgroup_permissions: String,
 }
 
 /// One of `Ulimits`; -1 is no limit.
@@ -111,6 +122,7 @@ impl Default for HostConfig {
             cap_add: None,
             cap_drop: None,
             security_opt: None,
+            devices: None,
             ulimits: None,
             oom_score_adj: 0,
             group_add: None,

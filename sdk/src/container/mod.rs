@@ -68,7 +68,7 @@ pub use capability::Capability;
 pub use commit::Commit;
 pub use copy::{Archive, CopyOptions};
 pub(crate) use definition::ImageChoice;
-pub use definition::{Definition, ImageSource, Seccomp};
+pub use definition::{Definition, Device, ImageSource, Seccomp};
 pub use events::{Action, Event, EventStream, Events};
 pub use exec::Exec;
 pub use exec_process::ExecProcess;

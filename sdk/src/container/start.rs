@@ -30,6 +30,7 @@ use crate::spec::name::VolumeName;
 use crate::spec::time::Timestamp;
 use crate::sys::capability::CapabilitySet;
 use crate::sys::cgroup::Group;
+use crate::sys::cgroup::device::access;
 use crate::sys::namespace;
 use crate::sys::tty::WindowSize;
 use crate::sys::within::{ENTER, within};
@@ -303,6 +304,12 @@ fn bundle(store: &Store, id: &ContainerId, files: &Files, writable: &WritableLay
     }
     let mounts = || mounts(store, id, files, &view(store, writable));
     bundle.mounts = within(mounts).attempt(|| ENTER)??;
+    for device in files.host.devices.iter().flatten() {
+        let (source, target) = (PathBuf::from(&device.path_on_host), ContainerPath::parse(&device.path_in_container)?);
+        bundle.devices.push((source.clone(), access(&device.cgroup_permissions)));
+        // Read-only keeps the owner and mode of the host's node; the device can be written to.
+        bundle.mounts.push(BundleMount { source: BundleSource::Bind(source), target, read_only: true });
+    }
     bundle.network = match network {
         NetworkMode::Private => runtime::NetworkMode::Private,
         NetworkMode::Host => runtime::NetworkMode::Host,

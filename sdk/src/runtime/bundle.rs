@@ -21,6 +21,8 @@ pub(crate) struct Bundle {
     pub hostname: String,
     /// Mounted after the defaults (`/proc`, `/sys`, `/dev` and below), in this order.
     pub mounts: Vec<BundleMount>,
+    /// Devices among the mounts, and what may be done with each; everything with others.
+    pub devices: Vec<(PathBuf, u8)>,
     /// The first process.
     pub process: ProcessSpec,
     /// Which network it sees.
@@ -49,6 +51,7 @@ impl Bundle {
             rootfs,
             hostname: String::new(),
             mounts: Vec::new(),
+            devices: Vec::new(),
             process: ProcessSpec::new(["sh"]),
             network: NetworkMode::Private,
             read_only_rootfs: false,

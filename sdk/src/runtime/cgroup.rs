@@ -2,7 +2,8 @@
 //!
 //! With version 2 every container has one where this program may make one: the process is born in it. With version 1 a
 //! group costs a move per controller, so there is one only where a limit or statistics ask for it; a container that is
-//! paused is moved into one then.
+//! paused is moved into one then. One whose root may make device nodes, or may use a device in some ways only, has one
+//! with either version, and rules for devices in it, or does not start.
 
 use std::fs;
 use std::io;
@@ -12,7 +13,8 @@ use super::bundle::{Bundle, BundleSource};
 use super::limits::{Limits, Setting};
 use crate::error::{Error, ErrorKind, Result};
 use crate::spec::ExitStatus;
-use crate::sys::cgroup::device::{ANY_ACCESS, DeviceKind, Rule};
+use crate::sys::capability::CapabilitySet;
+use crate::sys::cgroup::device::{ANY_ACCESS, DeviceKind, MAKE, Rule};
 use crate::sys::cgroup::{self, Group, Kind, Refused, Version};
 use crate::sys::probe::{Privilege, privilege};
 
@@ -39,6 +41,17 @@ const DEVICES: [(u32, Option<u32>); 9] = [
     (136, None),
 ];
 
+const RESTRICT_DEVICES: &str = "keep the devices of the host away";
+
+/// Whether only rules for devices keep it from the host's: its root may make nodes that lead to them, or one that it has
+/// may be used in some ways only. Others find no node.
+fn needs_device_rules(bundle: &Bundle) -> bool {
+    let makes_nodes = CapabilitySet::named("MKNOD").is_some_and(|it| it.within(bundle.process.capabilities) == it);
+    let is_hosts = privilege() == Privilege::Root && bundle.user_namespace.is_none();
+    let is_restricted = bundle.devices.iter().any(|(_, access)| *access != ANY_ACCESS);
+    !bundle.privileged && (is_restricted || is_hosts && makes_nodes)
+}
+
 /// Makes the group of a container that is about to start, with all limits but those of memory.
 ///
 /// # Errors
@@ -47,14 +60,18 @@ pub(super) fn create(bundle: &Bundle) -> Result<Option<Group>> {
     let Some(cgroup) = &bundle.cgroup else { return Ok(None) };
     let needed = cgroup.limits.controllers();
     let wanted: Vec<_> = needed.iter().map(|(controller, _)| *controller).collect();
-    let is_asked_for = !needed.is_empty() || cgroup.statistics;
+    let is_asked_for = !needed.is_empty() || cgroup.statistics || needs_device_rules(bundle);
     let kind = cgroup::kind().map_err(|error| Error::os("look for cgroups", error));
     if !is_asked_for && kind.as_ref().ok() != Some(&Kind::Unified) {
         return Ok(None);
     }
     let attempt = |controller: &str| {
         let limit = needed.iter().find(|(known, _)| *known == controller || controller.is_empty());
-        limit.map_or_else(|| "keep statistics".to_owned(), |(_, attempt)| attempt.clone())
+        match limit {
+            Some((_, attempt)) => attempt.clone(),
+            None if needs_device_rules(bundle) => RESTRICT_DEVICES.to_owned(),
+            None => "keep statistics".to_owned(),
+        }
     };
     let group = match Group::create(&cgroup.name, &wanted) {
         Ok(group) => group,
@@ -86,11 +103,17 @@ fn prepare(group: &Group, bundle: &Bundle, limits: &Limits) -> Result<()> {
     }
     match group.allow_devices(&devices(bundle)?) {
         Ok(true) => Ok(()),
+        Ok(false) if needs_device_rules(bundle) => {
+            let why = "the kernel refuses rules for devices by cgroup";
+            Err(Error::new(ErrorKind::Unsupported, format_args!("{RESTRICT_DEVICES}: {why}")).with_hint(
+                "they take BPF or a devices controller; or drop MKNOD, and let each device be used in all ways",
+            ))
+        }
         Ok(false) => {
             tracing::debug!("this kernel keeps no rules for devices by cgroup");
             Ok(())
         }
-        Err(refused) => Err(explain(refused, Kind::None, |_| "keep the devices of the host away".to_owned())),
+        Err(refused) => Err(explain(refused, Kind::None, |_| RESTRICT_DEVICES.to_owned())),
     }
 }
 
@@ -114,7 +137,14 @@ fn devices(bundle: &Bundle) -> Result<Vec<Rule>> {
             _ => continue,
         };
         let (major, minor) = (rustix::fs::major(found.rdev()), rustix::fs::minor(found.rdev()));
-        rules.push(Rule { kind, major: Some(major), minor: Some(minor), access: ANY_ACCESS });
+        let access = bundle.devices.iter().find(|(device, _)| device == path).map_or(ANY_ACCESS, |(_, access)| *access);
+        let rule = Rule { kind, major: Some(major), minor: Some(minor), access };
+        // One that every container has can be restricted too; its node is made inside the group.
+        if access != ANY_ACCESS {
+            let same = rules.iter_mut().filter(|known| Rule { access, ..**known } == rule);
+            same.for_each(|known| known.access = access | MAKE);
+        }
+        rules.push(rule);
     }
     Ok(rules)
 }

@@ -143,8 +143,6 @@ pub struct Later {
     #[arg(short, long, hide = true)]
     publish: Vec<String>,
     #[arg(long, hide = true)]
-    device: Vec<String>,
-    #[arg(long, hide = true)]
     health_cmd: Option<String>,
     #[arg(long, hide = true)]
     pull: Option<String>,
@@ -158,7 +156,6 @@ impl Later {
         let flags = [
             (self.publish_all, "--publish-all", "use --network host"),
             (!self.publish.is_empty(), "--publish", "use --network host"),
-            (!self.device.is_empty(), "--device", ""),
             (self.health_cmd.is_some(), "--health-cmd", ""),
             (self.pull.as_deref().is_some_and(|policy| policy == "always"), "--pull always", ""),
             (self.platform.is_some(), "--platform", "load the image for this platform"),

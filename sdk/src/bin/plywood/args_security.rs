@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use clap::Args;
 use plywood::ByteSize;
-use plywood::container::{Capability, Definition, NamespaceMode, Resource, Seccomp, UserNamespace};
+use plywood::container::{Capability, Definition, Device, NamespaceMode, Resource, Seccomp, UserNamespace};
 
 use crate::failure::{Failure, Outcome};
 
@@ -30,6 +30,9 @@ pub struct Security {
     /// From where it sees cgroups: private for its own, or host
     #[arg(long, value_name = "MODE")]
     cgroupns: Option<String>,
+    /// Give it a device of the host
+    #[arg(long, value_name = "HOST[:CONTAINER][:rwm]")]
+    device: Vec<String>,
     /// no-new-privileges[=false], seccomp=PROFILE.json, seccomp=unconfined or systempaths=unconfined
     #[arg(long, value_name = "OPTION")]
     security_opt: Vec<String>,
@@ -85,6 +88,9 @@ impl Security {
         }
         if let Some(mode) = &self.cgroupns {
             definition = definition.cgroup_namespace(mode.parse::<NamespaceMode>()?);
+        }
+        for text in &self.device {
+            definition = definition.device(text.parse::<Device>()?);
         }
         for option in &self.security_opt {
             definition = security_option(definition, option)?;

@@ -1,5 +1,6 @@
 //! What is to run: a container as a value.
 
+mod device;
 mod namespaces;
 mod resources;
 mod security;
@@ -22,6 +23,7 @@ use crate::spec::digest::ImageId;
 use crate::spec::mount::Mount;
 use crate::spec::reference::Reference;
 
+pub use device::Device;
 pub use security::Seccomp;
 pub(crate) use security::Security;
 
@@ -71,6 +73,7 @@ pub(crate) struct Settings {
     pub(crate) user: Option<String>,
     pub(crate) hostname: Option<String>,
     pub(crate) mounts: Vec<Mount>,
+    pub(crate) devices: Vec<Device>,
     pub(crate) network: NetworkMode,
     pub(crate) read_only: bool,
     pub(crate) privileged: bool,

@@ -33,6 +33,12 @@ pub(crate) const READ: u8 = 2;
 pub(crate) const WRITE: u8 = 4;
 pub(crate) const ANY_ACCESS: u8 = MAKE | READ | WRITE;
 
+/// The bits of the letters `r`, `w` and `m`.
+pub(crate) fn access(letters: &str) -> u8 {
+    let all = [('r', READ), ('w', WRITE), ('m', MAKE)];
+    all.into_iter().filter(|(letter, _)| letters.contains(*letter)).fold(0, |bits, (_, bit)| bits | bit)
+}
+
 /// `b` or `c`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum DeviceKind {
