@@ -11,6 +11,7 @@ chapters! {
     first_container = "src/first-container.md",
     images = "src/images.md",
     layers_macro = "src/macro.md",
+    mistakes = "src/mistakes.md",
     containers = "src/containers.md",
     isolation = "src/isolation.md",
     volumes = "src/volumes.md",

@@ -4,9 +4,21 @@
 //! of them then. The files are compiled in a package of their own, `target/tests/trybuild/plywood-tests`, from where they
 //! name their fixtures.
 
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used)]
+
+use support::workspace;
 
 #[test]
 fn mistakes_are_shown_where_they_were_made() {
     trybuild::TestCases::new().compile_fail("ui/*.rs");
+}
+
+#[test]
+fn the_book_shows_what_is_compared() {
+    let text = std::fs::read_to_string(workspace().join("book/src/mistakes.md")).unwrap();
+    let shown: Vec<&str> =
+        text.lines().filter_map(|line| line.strip_prefix("{{#include ../../")?.strip_suffix("}}")).collect();
+    assert_eq!(shown, ["tests/ui/ten_mistakes.rs", "tests/ui/ten_mistakes.stderr"]);
+    let messages = std::fs::read_to_string(workspace().join(shown[1])).unwrap();
+    assert_eq!(messages.matches("\n\nerror: ").count() + 1, 10);
 }

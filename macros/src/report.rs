@@ -50,13 +50,15 @@ pub(crate) fn wanted(found: Vec<Finding>, levels: &[(String, Level)], allowed: &
     shown.collect()
 }
 
-/// What the compiler shows for each finding, as items or as statements.
+/// What the compiler shows for each finding, from the first line to the last, as items or as statements.
 pub(crate) fn messages(findings: &[Finding], sources: &Sources) -> TokenStream {
     let message = |finding: &Finding| match finding.severity {
         Severity::Error => compile_error(finding, sources),
         Severity::Warning => warning(finding, sources),
     };
-    findings.iter().flat_map(message).collect()
+    let mut in_order: Vec<&Finding> = findings.iter().collect();
+    in_order.sort_by_key(|finding| finding.place);
+    in_order.into_iter().flat_map(message).collect()
 }
 
 /// The use of a deprecated constant with the check's name: how a macro warns on a stable compiler.

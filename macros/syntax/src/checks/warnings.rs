@@ -3,7 +3,7 @@
 use super::Checker;
 use crate::ast::{Body, Command, Form, Instruction, Named, Origin, Text};
 use crate::finding::{Finding, Place};
-use crate::path;
+use crate::{path, suggest};
 
 /// Words in the name of a variable that stand for something secret.
 const SECRET: [&str; 12] = [
@@ -187,13 +187,18 @@ impl<'a> Checker<'a> {
 
     /// What instructions of a stage say to each other.
     pub(super) fn stage_warnings(&mut self) {
+        // A misspelt name, which is an error already, uses the stage that was probably meant.
+        let names = |text: &Text, wanted: &str| {
+            text.value == wanted
+                || self.origin(text) == Origin::Unknown && suggest::nearest(&text.value, [wanted]).is_some()
+        };
         let used = |wanted: &str| {
             self.instructions.iter().any(|instruction| {
-                let base = matches!(&instruction.body, Body::From(from) if from.text.value == wanted);
-                let from = instruction.flag_text("from").is_some_and(|from| from.value == wanted);
+                let base = matches!(&instruction.body, Body::From(from) if names(&from.text, wanted));
+                let from = instruction.flag_text("from").is_some_and(|from| names(from, wanted));
                 let mount = instruction.flags.iter().any(|flag| {
                     matches!(&flag.value, crate::ast::FlagValue::Options(options)
-                        if options.iter().any(|(key, value)| key.value == "from" && value.as_ref().is_some_and(|value| value.value == wanted)))
+                        if options.iter().any(|(key, value)| key.value == "from" && value.as_ref().is_some_and(|value| names(value, wanted))))
                 });
                 base || from || mount
             })
