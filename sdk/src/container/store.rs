@@ -315,12 +315,8 @@ impl Store {
     /// Removes or completes what dead programs have left. What resists is tried again at the next open.
     pub(crate) fn settle(&self) -> Result<()> {
         self.await_reapers()?;
-        for (name, entry) in self.root().abandoned()? {
-            let Some(id) = journal::owned(&name) else {
-                // Others settle theirs.
-                entry.abandon();
-                continue;
-            };
+        for (name, entry) in self.root().abandoned(|name| journal::owned(name).is_some())? {
+            let Some(id) = journal::owned(&name) else { continue };
             let settled = match entry.left() {
                 REMOVING => super::remove::erase(self, &id),
                 _ => self.settle_one(&id),

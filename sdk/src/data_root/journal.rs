@@ -38,6 +38,9 @@ const MAX_NOTE: usize = 512;
 /// How the entries of owners begin.
 const OWNER: &str = "owner-";
 
+/// How the entries of open data roots begin.
+const SESSION: &str = "session-";
+
 /// The name of the entry of a container's owner.
 pub(crate) fn owner(id: &ContainerId) -> String {
     format!("{OWNER}{id}")
@@ -139,9 +142,12 @@ impl DataRoot {
         Ok(entry)
     }
 
-    /// The entries whose makers are gone. They are held by the caller now; dropping one removes it.
-    pub(crate) fn abandoned(&self) -> Result<Vec<(String, InFlight)>> {
-        abandoned(self.path())
+    /// The entries of these names whose makers are gone. They are held by the caller now; dropping one removes it.
+    ///
+    /// Nobody should ask for others than he settles: a child that another thread starts just then holds the lock of each
+    /// until it executes its program, and the entry would look as if it had a maker to whoever asks next.
+    pub(crate) fn abandoned(&self, is_ours: impl Fn(&str) -> bool) -> Result<Vec<(String, InFlight)>> {
+        abandoned(self.path(), is_ours)
     }
 
     /// The text of the entry `name`, whoever holds it; `None` if there is no such entry.
@@ -165,18 +171,8 @@ impl DataRoot {
 
 /// Opens the entry of a session, and gives whether an earlier one ended without closing its own.
 pub(super) fn session(root: &Path) -> Result<(InFlight, bool)> {
-    let left: Vec<_> = abandoned(root)?
-        .into_iter()
-        .map(|(name, entry)| {
-            let is_session = name.starts_with("session-");
-            if !is_session {
-                entry.abandon();
-            }
-            is_session
-        })
-        .collect();
-    let crashed = !left.is_empty();
-    let entry = enter(root, &format!("session-{}", random()?), Duration::ZERO)?;
+    let crashed = !abandoned(root, |name| name.starts_with(SESSION))?.is_empty();
+    let entry = enter(root, &format!("{SESSION}{}", random()?), Duration::ZERO)?;
     Ok((entry, crashed))
 }
 
@@ -198,10 +194,10 @@ fn enter(root: &Path, name: &str, patience: Duration) -> Result<InFlight> {
     }
 }
 
-fn abandoned(root: &Path) -> Result<Vec<(String, InFlight)>> {
+fn abandoned(root: &Path, is_ours: impl Fn(&str) -> bool) -> Result<Vec<(String, InFlight)>> {
     let directory = directory(root);
     let mut left = Vec::new();
-    for name in names(&directory)? {
+    for name in names(&directory)?.into_iter().filter(|name| is_ours(name)) {
         let path = directory.join(&name);
         if let Some(file) = lock::if_free(&path).attempt(|| format!("lock {path:?}"))? {
             left.push((name, InFlight::held(path, file)?));

@@ -281,7 +281,7 @@ fn the_journal_tells_the_dead_from_the_living() {
     dead.note("half").unwrap();
     dead.abandon();
     let left: Vec<String> =
-        root.abandoned().unwrap().into_iter().map(|(name, entry)| (name, entry.abandon()).0).collect();
+        root.abandoned(|_| true).unwrap().into_iter().map(|(name, entry)| (name, entry.abandon()).0).collect();
     assert_eq!(left, ["dead"]);
     assert_eq!(root.in_flight("dead", Duration::ZERO).unwrap().left(), "half");
     assert!(!root.is_in_flight("dead"));

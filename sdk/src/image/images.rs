@@ -192,7 +192,8 @@ impl Images {
 
     /// Removes what processes that ended in the middle have brought in or were removing, unless something uses it.
     pub(crate) fn settle(&self, users: Users<'_>) -> Result<()> {
-        for (name, entry) in self.root.abandoned()? {
+        let images = self.root.abandoned(|name| name.starts_with(COMING_OR_GOING))?.into_iter().map(|(_, entry)| entry);
+        for entry in self.layers.take_undecided().into_iter().chain(images) {
             let lines = entry.left().lines();
             let images: Vec<_> = lines
                 .clone()
@@ -203,11 +204,8 @@ impl Images {
                 .filter_map(|line| line.strip_prefix(UNCLAIMED_LAYER))
                 .filter_map(|chain| ChainId::parse(chain).ok())
                 .collect();
-            if images.is_empty() && layers.is_empty() && !name.starts_with(COMING_OR_GOING) {
-                // Others settle theirs.
-                entry.abandon();
-            } else if let Err(error) = self.remove_unclaimed(&images, &layers, users) {
-                tracing::warn!(leftover = name, %error, "a leftover of an earlier process could not be removed");
+            if let Err(error) = self.remove_unclaimed(&images, &layers, users) {
+                tracing::warn!(leftover = ?entry.path(), %error, "a leftover of an earlier process could not be removed");
                 entry.abandon();
             }
         }

@@ -18,7 +18,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::staged::StagedLayer;
@@ -39,6 +39,14 @@ pub(crate) struct LayerStore(Arc<Inner>);
 struct Inner {
     root: DataRoot,
     driver: Box<dyn Driver>,
+    undecided: Mutex<Vec<InFlight>>,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        let undecided = self.undecided.get_mut().unwrap_or_else(PoisonError::into_inner);
+        undecided.drain(..).for_each(InFlight::abandon);
+    }
 }
 
 impl LayerStore {
@@ -52,9 +60,22 @@ impl LayerStore {
 
     /// As [`open`](Self::open), with what is known about the kernel.
     pub(crate) fn open_on(root: &DataRoot, overlay: Overlay) -> Result<Self> {
-        let store = Self(Arc::new(Inner { root: root.clone(), driver: driver::choose(root, overlay)? }));
-        sweep::sweep(&store)?;
+        let (root, driver, undecided) = (root.clone(), driver::choose(root, overlay)?, Mutex::default());
+        let store = Self(Arc::new(Inner { root, driver, undecided }));
+        *store.undecided() = sweep::sweep(&store)?;
         Ok(store)
+    }
+
+    /// The journal's entries of layers that processes published before they ended in the middle. Whether an image has
+    /// come to use them, this store cannot say.
+    ///
+    /// They are handed over and not locked anew: see [`DataRoot::abandoned`].
+    pub(crate) fn take_undecided(&self) -> Vec<InFlight> {
+        std::mem::take(&mut *self.undecided())
+    }
+
+    fn undecided(&self) -> MutexGuard<'_, Vec<InFlight>> {
+        self.0.undecided.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The data root the layers lie in.

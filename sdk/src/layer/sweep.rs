@@ -14,21 +14,22 @@ use crate::spec::id::{CacheId, ContainerId};
 /// Our own names have this many hexadecimal digits, and no other entry of the journal looks like that.
 const CACHE_ID_LENGTH: usize = 64;
 
-/// Removes the leftovers. Only a store that cannot be read is an error: leftovers that resist are tried again next time.
-pub(super) fn sweep(store: &LayerStore) -> Result<()> {
+/// Removes the leftovers, and gives the entries of layers that are published. Only a store that cannot be read is an error: leftovers that resist are tried again next time.
+pub(super) fn sweep(store: &LayerStore) -> Result<Vec<InFlight>> {
     for name in directory_names(&store.root().chains_dir())? {
         if name.ends_with("-removing") {
             report(&name, store.finish_removal(&store.root().chains_dir().join(&name)));
         }
     }
-    let abandoned = store.root().abandoned()?;
+    let abandoned = store.root().abandoned(is_ours)?;
+    let mut undecided = Vec::new();
     if !abandoned.is_empty() {
         let published = published(store);
-        for (name, entry) in abandoned {
-            settle(store, &name, entry, published.as_ref());
-        }
+        undecided
+            .extend(abandoned.into_iter().filter_map(|(name, entry)| settle(store, &name, entry, published.as_ref())));
     }
-    store.root().empty_trash()
+    store.root().empty_trash()?;
+    Ok(undecided)
 }
 
 /// The directories that records name.
@@ -57,28 +58,39 @@ fn published(store: &LayerStore) -> Option<Published> {
 }
 
 /// Settles one entry of the journal: dropping it removes it. The entries of other modules are left to them.
-fn settle(store: &LayerStore, name: &str, entry: InFlight, published: Option<&Published>) {
+fn is_ours(name: &str) -> bool {
+    ["container-", "init-", "pin-", "import-"].iter().any(|start| name.starts_with(start)) || cache_id(name).is_some()
+}
+
+/// The layer whose entry is called so.
+fn cache_id(name: &str) -> Option<CacheId> {
+    CacheId::parse(name).ok().filter(|_| name.len() == CACHE_ID_LENGTH)
+}
+
+/// Removes what an entry is about, and gives it back if that is not ours to say.
+fn settle(store: &LayerStore, name: &str, entry: InFlight, published: Option<&Published>) -> Option<InFlight> {
     let result = if let Some(id) = name.strip_prefix("container-") {
         ContainerId::parse(id).and_then(|id| remove_unfinished_container(store, &id))
-    } else if let (Ok(id), CACHE_ID_LENGTH) = (CacheId::parse(name), name.len()) {
+    } else if let Some(id) = cache_id(name) {
         match published {
-            None => return entry.abandon(),
-            // Whether an image has come to use it is not ours to say.
-            Some(published) if published.layers.contains(&id) => return entry.abandon(),
+            None => {
+                entry.abandon();
+                return None;
+            }
+            Some(published) if published.layers.contains(&id) => return Some(entry),
             Some(published) if published.writable.contains(&id) => store.remove_unused_init(&id),
             Some(_) => remove_unpublished(store, &id),
         }
     } else if let Some(chain) = name.strip_prefix("init-") {
         store.remove_unfinished_init(chain, entry.left())
-    } else if name.starts_with("pin-") || name.starts_with("import-") {
-        // Nothing but the entry itself.
-        Ok(())
     } else {
-        return entry.abandon();
+        // A pin is nothing but the entry itself.
+        Ok(())
     };
     if report(name, result).is_none() {
         entry.abandon();
     }
+    None
 }
 
 fn remove_unpublished(store: &LayerStore, id: &CacheId) -> Result<()> {

@@ -122,16 +122,13 @@ impl VolumeStore {
 
     /// Removes the volumes that processes have begun to make and did not finish.
     pub(crate) fn settle(&self) -> Result<()> {
-        for (entry_name, entry) in self.root.abandoned()? {
-            match entry_name.strip_prefix(IN_THE_MAKING).and_then(|name| VolumeName::parse(name).ok()) {
-                Some(name) => {
-                    let _held = self.root.lock(Lock::Volumes)?;
-                    if !self.exists(&name) {
-                        self.root.discard(&self.root.volume_dir(&name))?;
-                    }
-                }
-                // Others settle theirs.
-                None => entry.abandon(),
+        let named = |entry: &str| entry.strip_prefix(IN_THE_MAKING).and_then(|name| VolumeName::parse(name).ok());
+        // Each goes when its volume has been looked at.
+        for (name, _entry) in self.root.abandoned(|entry| named(entry).is_some())? {
+            let Some(name) = named(&name) else { continue };
+            let _held = self.root.lock(Lock::Volumes)?;
+            if !self.exists(&name) {
+                self.root.discard(&self.root.volume_dir(&name))?;
             }
         }
         Ok(())
