@@ -217,8 +217,9 @@ impl LayerStore {
         if !self.driver().diff_dir(&mount_id).is_dir() {
             return Ok(None);
         }
-        let note = self.root().note_of(&journal::owner(container))?;
-        let parent = note.and_then(|note| ChainId::parse(&note).ok());
+        // One that nobody owns is to stay, and has lost its record.
+        let Some(note) = self.root().note_of(&journal::owner(container))? else { return Ok(None) };
+        let parent = ChainId::parse(&note).ok();
         let init_id = match &parent {
             Some(chain) => metadata::read_shared_init(&self.root().chain_dir(chain))?,
             None => Some(mount_id.init()),
