@@ -202,7 +202,8 @@ impl Handle {
         // The word about a kept container that has just ended is a moment away; then it may run again, and end again.
         while let Some(run) = files.record.as_ref().filter(|record| record.kept).and_then(|record| record.run.clone()) {
             if run.is_alive() {
-                break;
+                // Not asked again: it may end any moment, and be started again.
+                return Ok((running_state(&files), None));
             }
             let status = self.recorded_end(&run)?;
             files = self.files()?;
