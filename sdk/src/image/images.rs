@@ -192,7 +192,13 @@ impl Images {
 
     /// Removes what processes that ended in the middle have brought in or were removing, unless something uses it.
     pub(crate) fn settle(&self, users: Users<'_>) -> Result<()> {
-        let images = self.root.abandoned(|name| name.starts_with(COMING_OR_GOING))?.into_iter().map(|(_, entry)| entry);
+        let is_ours = |name: &str| name.starts_with(COMING_OR_GOING);
+        if self.layers.is_decided() && !self.root.entries()?.iter().any(|name| is_ours(name)) {
+            return Ok(());
+        }
+        // First, as for whoever makes such an entry: he would wait for us, and we for him.
+        let held = self.lock()?;
+        let images = self.root.abandoned(is_ours)?.into_iter().map(|(_, entry)| entry);
         for entry in self.layers.take_undecided().into_iter().chain(images) {
             let lines = entry.left().lines();
             let images: Vec<_> = lines
@@ -204,7 +210,7 @@ impl Images {
                 .filter_map(|line| line.strip_prefix(UNCLAIMED_LAYER))
                 .filter_map(|chain| ChainId::parse(chain).ok())
                 .collect();
-            if let Err(error) = self.remove_unclaimed(&images, &layers, users) {
+            if let Err(error) = self.remove_unclaimed(&held, &images, &layers, users) {
                 tracing::warn!(leftover = ?entry.path(), %error, "a leftover of an earlier process could not be removed");
                 entry.abandon();
             }
@@ -212,8 +218,7 @@ impl Images {
         Ok(())
     }
 
-    fn remove_unclaimed(&self, images: &[ImageId], layers: &[ChainId], users: Users<'_>) -> Result<()> {
-        let held = self.lock()?;
+    fn remove_unclaimed(&self, held: &Held, images: &[ImageId], layers: &[ChainId], users: Users<'_>) -> Result<()> {
         let mut layers = layers.to_vec();
         for id in images {
             if self.store.has(id) && self.tags.read()?.of(id).is_empty() && users(id)?.is_empty() {
@@ -222,7 +227,7 @@ impl Images {
                 self.store.remove(id)?;
             }
         }
-        self.release_held(&held, layers.iter()).map(drop)
+        self.release_held(held, layers.iter()).map(drop)
     }
 
     /// Refuses names that other images have, so far as that is known now.

@@ -74,6 +74,11 @@ impl LayerStore {
         std::mem::take(&mut *self.undecided())
     }
 
+    /// Whether there are none of these.
+    pub(crate) fn is_decided(&self) -> bool {
+        self.undecided().is_empty()
+    }
+
     fn undecided(&self) -> MutexGuard<'_, Vec<InFlight>> {
         self.0.undecided.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -123,10 +123,14 @@ impl VolumeStore {
     /// Removes the volumes that processes have begun to make and did not finish.
     pub(crate) fn settle(&self) -> Result<()> {
         let named = |entry: &str| entry.strip_prefix(IN_THE_MAKING).and_then(|name| VolumeName::parse(name).ok());
+        if !self.root.entries()?.iter().any(|entry| named(entry).is_some()) {
+            return Ok(());
+        }
+        // First, as for whoever makes a volume: he would wait for its entry, and we for him.
+        let _held = self.root.lock(Lock::Volumes)?;
         // Each goes when its volume has been looked at.
         for (name, _entry) in self.root.abandoned(|entry| named(entry).is_some())? {
             let Some(name) = named(&name) else { continue };
-            let _held = self.root.lock(Lock::Volumes)?;
             if !self.exists(&name) {
                 self.root.discard(&self.root.volume_dir(&name))?;
             }
