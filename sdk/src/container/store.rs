@@ -407,8 +407,14 @@ impl Store {
             for entry in fs::read_dir(&directory)? {
                 let entry = entry?;
                 // The socket of its supervisor cannot be opened, and lasts no longer than that.
-                if entry.file_type()?.is_file() {
-                    fs::File::open(entry.path())?.sync_all()?;
+                if !entry.file_type()?.is_file() {
+                    continue;
+                }
+                match fs::File::open(entry.path()) {
+                    Ok(file) => file.sync_all()?,
+                    // The supervisor has given a new file its name meanwhile, and syncs what it writes itself.
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                    Err(error) => return Err(error),
                 }
             }
             atomic::sync_directory(&directory, Durability::Full)?;
