@@ -7,6 +7,7 @@ use std::path::Path;
 use crate::error::{Attempt, Error, ErrorKind, Result};
 use crate::host::{self, HostFile};
 use crate::runtime::{Tool, Tools};
+use crate::sys::helper;
 
 /// What comes along with the program that is asked for, where the host has it.
 const ALONG: [&str; 21] = [
@@ -28,9 +29,11 @@ pub(super) fn tools(program: &str) -> Result<(Tools, String)> {
             HostFile::Symlink { target } => Tool::Symlink { target: text(target)? },
             HostFile::Text(text) => Tool::Text(text),
             HostFile::Copy { mode, size } => {
-                let file = File::open(path).attempt(|| format!("read {path:?} of the host"))?;
+                // The child has its streams and the helper's descriptors by the time it copies.
+                let file = File::open(path).and_then(|file| helper::high(file.into()));
+                let file = file.attempt(|| format!("read {path:?} of the host"))?;
                 // Not with the host's set-user-ID: what may not raise privileges is what has none.
-                Tool::Copy { mode: mode & 0o777, size: *size, file: file.into() }
+                Tool::Copy { mode: mode & 0o777, size: *size, file }
             }
         };
         tools.add(text(path.strip_prefix("/").unwrap_or(path))?, tool);

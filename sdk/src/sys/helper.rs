@@ -141,7 +141,7 @@ fn memory(name: &str, flags: MemfdFlags) -> io::Result<OwnedFd> {
 }
 
 /// Moves a descriptor beyond those that a child overwrites.
-pub(super) fn high(fd: OwnedFd) -> io::Result<OwnedFd> {
+pub(crate) fn high(fd: OwnedFd) -> io::Result<OwnedFd> {
     if fd.as_raw_fd() >= FREE as RawFd {
         return Ok(fd);
     }
