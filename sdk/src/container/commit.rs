@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::Container;
 use super::create::attempted;
 use super::handle::Handle;
 use super::state::State;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Fault, Result};
 use crate::image::tags::Overwrite;
 use crate::image::{Image, change, import};
 use crate::layer::Layer;
@@ -34,6 +35,35 @@ pub struct Commit {
 /// What earlier builders noted about their container, which is another one now.
 const STALE: [&str; 6] =
     ["container", "container_config", "docker_version", "id", "parent", "moby.buildkit.buildinfo.v1"];
+
+#[derive(Debug, thiserror::Error)]
+#[error("it is a fork: the layer that it stands on belongs to no image")]
+struct Fork;
+
+impl Fault for Fork {
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::Unsupported
+    }
+
+    fn hint(&self) -> Option<String> {
+        Some("make an image of what `export` writes, or commit before the snapshot".to_owned())
+    }
+}
+
+impl<D> Container<D> {
+    /// Begins an image from what the container has become.
+    ///
+    /// ```no_run
+    /// # fn main() -> plywood::Result<()> {
+    /// # let engine = plywood::Engine::open_default()?;
+    /// let image = engine.container("web")?.commit().reference("web:tuned").message("more workers").run()?;
+    /// println!("{}", image.id());
+    /// # Ok(()) }
+    /// ```
+    pub fn commit(&self) -> Commit {
+        Commit::new(Arc::clone(&self.handle))
+    }
+}
 
 impl Commit {
     pub(super) fn new(handle: Arc<Handle>) -> Self {
@@ -81,8 +111,8 @@ impl Commit {
     ///
     /// # Errors
     /// [`InvalidArgument`](ErrorKind::InvalidArgument) for a reference or an instruction that is none,
-    /// [`NotFound`](ErrorKind::NotFound) if the container was removed, [`Unsupported`](ErrorKind::Unsupported) if one of its
-    /// files became shorter while it was read. Nothing is left behind.
+    /// [`NotFound`](ErrorKind::NotFound) if the container was removed, [`Unsupported`](ErrorKind::Unsupported) if it is a
+    /// [fork](super::Snapshot::fork), or one of its files became shorter while it was read. Nothing is left behind.
     pub fn run(&self) -> Result<Image> {
         self.try_run().map_err(|error| attempted(format!("commit {}", self.handle.title()), error))
     }
@@ -93,6 +123,9 @@ impl Commit {
         let references: Vec<_> = self.reference.iter().map(|name| Reference::parse(name)).collect::<Result<_>>()?;
         let mut config = self.config()?;
         let writable = self.handle.layer()?;
+        if layers.fork_of(self.handle.id())?.is_some() {
+            return Err(Fork.into());
+        }
         let layer = {
             let _standing = self.pauses.then(|| Standing::new(&self.handle));
             layers.commit_copy(&writable)?

@@ -93,10 +93,9 @@ pub(crate) fn attempted(attempt: String, error: Error) -> Error {
 /// Creates a container. On failure nothing is left of it.
 pub(crate) fn create<D>(store: &Store, image: &Image<D>, reference: &str, settings: &Settings) -> Result<Arc<Handle>> {
     let wanted = settings.name.as_deref();
-    let attempt = |error| attempted(format!("create {}", title(wanted.unwrap_or_default(), reference)), error);
-    let attempt = |error| match wanted {
-        Some(_) => attempt(error),
-        None => attempted(format!("create a container of {reference}"), error),
+    let title = match wanted {
+        Some(name) => format!("create {}", title(name, reference)),
+        None => format!("create a container of {reference}"),
     };
     let prepare = || -> Result<_> {
         let name = wanted.map(ContainerName::parse).transpose()?;
@@ -105,16 +104,28 @@ pub(crate) fn create<D>(store: &Store, image: &Image<D>, reference: &str, settin
         let files = compose(&id, &own_name, image, reference, store.root().driver(), settings)?;
         Ok((id, name, files))
     };
-    let (id, name, mut files) = prepare().map_err(attempt)?;
-    let mut owner = store.own(&id).map_err(attempt)?;
+    let layer = |id: &ContainerId, files: &Files, owner: &mut InFlight| {
+        hold_image(store, image, &files.config.config.image)?;
+        store.layers().create_writable(id, image.chain_id(), owner)
+    };
+    prepare().and_then(|prepared| make(store, prepared, layer)).map_err(|error| attempted(title, error))
+}
+
+/// Makes what was prepared, with the writable layer that `layer` makes.
+pub(super) fn make(
+    store: &Store,
+    (id, name, mut files): (ContainerId, Option<ContainerName>, Files),
+    layer: impl FnOnce(&ContainerId, &Files, &mut InFlight) -> Result<WritableLayer>,
+) -> Result<Arc<Handle>> {
+    let mut owner = store.own(&id)?;
     let reaper = Reaper::of_guard(store, &id, &files.config, &owner);
-    match build(store, image, &id, name.as_ref(), &mut owner, &mut files) {
+    match build(store, &id, name.as_ref(), &mut owner, &mut files, layer) {
         Ok(writable) => {
             let handle = Handle::owned(store, id, files, writable, owner, reaper);
             handle.tell(Action::Create);
             Ok(handle)
         }
-        Err(error) => Err(attempt(give_up(store, &id, owner, error))),
+        Err(error) => Err(give_up(store, &id, owner, error)),
     }
 }
 
@@ -129,17 +140,16 @@ fn give_up(store: &Store, id: &ContainerId, owner: InFlight, error: Error) -> Er
     }
 }
 
-fn build<D>(
+fn build(
     store: &Store,
-    image: &Image<D>,
     id: &ContainerId,
     name: Option<&ContainerName>,
     owner: &mut InFlight,
     files: &mut Files,
+    layer: impl FnOnce(&ContainerId, &Files, &mut InFlight) -> Result<WritableLayer>,
 ) -> Result<WritableLayer> {
     stage(store, id, name, files)?;
-    hold_image(store, image, &files.config.config.image)?;
-    let writable = store.layers().create_writable(id, image.chain_id(), owner)?;
+    let writable = layer(id, files, owner)?;
     populate(store, files, &writable)?;
     if !atomic::publish(&store.staged(id), &store.root().container_dir(id), Durability::Fast)? {
         return Err(CreateFault::Exists.into());

@@ -15,6 +15,7 @@ use super::record::{Record, Run, lost};
 use super::rename::Name;
 use super::restart::LastWord;
 use super::root::IdleRoot;
+use super::snapshot::Frozen;
 use super::state::State;
 use super::stdio::{Ends, Streams, Tee};
 use super::store::{Files, Store};
@@ -53,6 +54,8 @@ pub(super) struct Inner {
     /// What is done if this program is killed.
     pub(super) reaper: Reaper,
     pub(super) ends: Ends,
+    /// What a frozen one stands on, which goes after it.
+    pub(super) base: Option<Arc<Frozen>>,
     /// Whether it is removed as soon as its process has ended: then its end is not worth a file.
     pub(super) one_shot: bool,
 }
@@ -126,6 +129,7 @@ impl Handle {
             idle_root: Weak::new(),
             reaper: Reaper::default(),
             ends: Ends::default(),
+            base: None,
             one_shot: false,
         };
         Self {
@@ -400,6 +404,12 @@ impl Inner {
     pub(super) fn is_guard(&self) -> bool {
         let record = self.files.as_ref().and_then(|files| files.record.as_ref());
         record.is_some_and(|record| record.guard)
+    }
+
+    /// Whether it is ours, and does not run any more.
+    pub(super) fn is_frozen(&self) -> bool {
+        let record = self.files.as_ref().and_then(|files| files.record.as_ref());
+        record.is_some_and(|record| record.frozen)
     }
 
     /// What we know and Docker does not, while it is ours.

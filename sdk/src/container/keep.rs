@@ -170,6 +170,7 @@ impl Handle {
 
     /// Gives a guard a writable layer of which it shares nothing with others: it may stay from here on.
     pub(super) fn complete(&self, inner: &mut Inner) -> Result<()> {
+        self.check_base()?;
         self.store().layers().complete_writable(self.id())?;
         // What it stands on is another directory now.
         inner.writable = None;

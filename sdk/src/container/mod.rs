@@ -49,6 +49,7 @@ mod restart;
 mod security;
 mod root;
 mod signal;
+mod snapshot;
 mod start;
 mod state;
 mod stats;
@@ -79,6 +80,7 @@ pub use network::NetworkMode;
 pub use resource::Resource;
 pub use restart::RestartPolicy;
 pub use signal::Signal;
+pub use snapshot::Snapshot;
 pub use state::State;
 pub use stdio::{Output, Stdio};
 pub use terminal::Terminal;
@@ -86,6 +88,7 @@ pub use top::ProcessInfo;
 
 use handle::Handle;
 use remove::Force;
+use snapshot::Frozen;
 
 /// A container in the store.
 ///
@@ -98,6 +101,8 @@ pub struct Container<D = Layers> {
     handle: Arc<Handle>,
     role: Role,
     definition: PhantomData<fn() -> D>,
+    /// What it stands on, which goes after it.
+    base: Option<Arc<Frozen>>,
 }
 
 /// What dropping a handle does.
@@ -117,11 +122,11 @@ impl Container {
 
 impl<D> Container<D> {
     pub(crate) fn guard(handle: Arc<Handle>) -> Self {
-        Self { handle, role: Role::Guard, definition: PhantomData }
+        Self { handle, role: Role::Guard, definition: PhantomData, base: None }
     }
 
     pub(crate) fn observer(handle: Arc<Handle>) -> Self {
-        Self { handle, role: Role::Observer, definition: PhantomData }
+        Self { handle, role: Role::Observer, definition: PhantomData, base: None }
     }
 
     pub(crate) fn handle(&self) -> &Arc<Handle> {
@@ -353,39 +358,6 @@ impl<D> Container<D> {
     /// As for [`copy_in`](Self::copy_in), and [`Corrupt`](crate::ErrorKind::Corrupt) for a malformed archive.
     pub fn write_archive(&self, path: impl AsRef<str>, archive: impl std::io::Read) -> Result<()> {
         self.handle.write_archive(path.as_ref(), archive)
-    }
-
-    /// What it has changed of its image's file system, sorted by path, whether it runs or not.
-    ///
-    /// The same that `docker diff` tells: what is mounted over the file system (volumes, binds, `/proc`, `/etc/hosts`)
-    /// does not count, a directory with a change in it does, and a file that was only opened for writing does not.
-    ///
-    /// ```no_run
-    /// # fn main() -> plywood::Result<()> {
-    /// # let engine = plywood::Engine::open_default()?;
-    /// for change in engine.container("web")?.diff()? {
-    ///     println!("{change}"); // C /var/log
-    /// }
-    /// # Ok(()) }
-    /// ```
-    ///
-    /// # Errors
-    /// [`NotFound`](crate::ErrorKind::NotFound) if it was removed.
-    pub fn diff(&self) -> Result<Vec<Change>> {
-        self.handle.changes()
-    }
-
-    /// Begins an image from what the container has become.
-    ///
-    /// ```no_run
-    /// # fn main() -> plywood::Result<()> {
-    /// # let engine = plywood::Engine::open_default()?;
-    /// let image = engine.container("web")?.commit().reference("web:tuned").message("more workers").run()?;
-    /// println!("{}", image.id());
-    /// # Ok(()) }
-    /// ```
-    pub fn commit(&self) -> Commit {
-        Commit::new(Arc::clone(&self.handle))
     }
 
     /// Writes its whole file system as a tar, without what is mounted over it (volumes, binds, `/proc`).

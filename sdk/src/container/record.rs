@@ -35,6 +35,9 @@ pub(crate) struct Record {
     /// Whether root has given it a user namespace.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) user_namespace: bool,
+    /// Whether it will not run any more: its files are those of its forks.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) frozen: bool,
     /// Whether it is counted what it uses, whatever that costs.
     #[serde(default)]
     pub(crate) statistics: bool,
@@ -78,6 +81,7 @@ impl Record {
             auto_remove: false,
             network,
             user_namespace: false,
+            frozen: false,
             statistics: false,
             cgroup: Vec::new(),
             run: None,

@@ -83,7 +83,7 @@ impl Handle {
                 }
             }
         };
-        let ended = self.end_process();
+        let ended = self.end_process().and_then(|()| self.retire());
         if ended.is_ok() && !is_guard {
             // Whoever finds the entry abandoned goes on with it, as with that of a guard. On a full disk there may be no room for that word.
             let _ = entry.note(REMOVING);

@@ -42,15 +42,24 @@ pub(super) struct IdleRoot {
 enum RootFault {
     #[error("it was started at this moment")]
     Starting,
+    #[error("it is frozen")]
+    Frozen,
 }
 
 impl Fault for RootFault {
     fn kind(&self) -> ErrorKind {
-        ErrorKind::InUse
+        match self {
+            Self::Starting => ErrorKind::InUse,
+            Self::Frozen => ErrorKind::Unsupported,
+        }
     }
 
     fn hint(&self) -> Option<String> {
-        Some("try it again".to_owned())
+        let hint = match self {
+            Self::Starting => "try it again",
+            Self::Frozen => "use a fork of it",
+        };
+        Some(hint.to_owned())
     }
 }
 
@@ -115,6 +124,9 @@ impl Handle {
             Some(files) => files.as_ref().clone(),
             None => self.store().read(self.id())?.ok_or_else(|| self.removed())?,
         };
+        if files.record.as_ref().is_some_and(|record| record.frozen) {
+            return Err(RootFault::Frozen.into());
+        }
         let writable = self.store().layers().writable(self.id())?.ok_or_else(|| self.removed())?;
         let bundle = storage(self.store(), self.id(), &files, &writable)?;
         let idle = Arc::new(IdleRoot { mounted: mount_root(&bundle)?, _owner: owner });

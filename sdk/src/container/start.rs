@@ -54,6 +54,8 @@ enum StartFault {
     MountKind(String, String),
     #[error("it was made by Docker (its network and limits would not hold here)")]
     Docker,
+    #[error("it is frozen")]
+    Frozen,
 }
 
 impl Fault for StartFault {
@@ -62,8 +64,12 @@ impl Fault for StartFault {
             Self::Running | Self::Copying => ErrorKind::InUse,
             Self::Removed | Self::NoVolume(_) => ErrorKind::NotFound,
             Self::NoLayer => ErrorKind::Corrupt,
-            Self::MountKind(..) | Self::Docker => ErrorKind::Unsupported,
+            Self::MountKind(..) | Self::Docker | Self::Frozen => ErrorKind::Unsupported,
         }
+    }
+
+    fn hint(&self) -> Option<String> {
+        matches!(self, Self::Frozen).then(|| "start a fork of it".to_owned())
     }
 }
 
@@ -168,6 +174,9 @@ impl Handle {
                 return Err(StartFault::Docker.into());
             }
             inner.files = Some(Box::new(files));
+        }
+        if inner.is_frozen() {
+            return Err(StartFault::Frozen.into());
         }
         if inner.writable.is_none() {
             inner.writable = Some(self.store().layers().writable(self.id())?.ok_or(StartFault::NoLayer)?);

@@ -1,7 +1,7 @@
 //! Containers that are there already.
 
 use super::Engine;
-use crate::container::{Container, Events};
+use crate::container::{Container, Events, Snapshot};
 use crate::error::{ErrorKind, Result};
 
 impl Engine {
@@ -51,5 +51,15 @@ impl Engine {
     pub fn container(&self, name: &str) -> Result<Container> {
         let id = self.store.find(name)?;
         Ok(Container::observer(self.store.handle(&id)?))
+    }
+
+    /// The snapshot of this name that was to [stay](Snapshot::persist), by whichever program.
+    ///
+    /// # Errors
+    /// [`NotFound`](ErrorKind::NotFound) if there is none, [`InvalidArgument`](ErrorKind::InvalidArgument) if the container
+    /// of that name is none.
+    pub fn snapshot(&self, name: &str) -> Result<Snapshot> {
+        let id = self.store.find(name)?;
+        Snapshot::of(self.store.handle(&id)?)
     }
 }

@@ -82,8 +82,7 @@ impl Check<'_> {
         if files.record.as_ref().is_some_and(|record| record.guard) {
             return Ok(());
         }
-        let below = layers.stack(layer.parent.as_ref())?;
-        let mut stack: Vec<_> = below.iter().map(|layer| layer.cache_id().clone()).collect();
+        let mut stack = layers.below_container(id)?;
         if let Some(init) = layers.init_of(id)? {
             self.names_of(Object::Container, name, &init, &stack)?;
             stack.insert(0, init);

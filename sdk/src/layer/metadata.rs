@@ -7,6 +7,9 @@
 //! ├── size      bytes, decimal        └── parent    ChainID of the image's top layer
 //! └── parent    ChainID; absent for the lowest
 //! ```
+//!
+//! Beside these stand files of our own, which dockerd passes over: `plywood-init` in a layer's record, the init layer of the
+//! guards above it; `plywood-fork` in a container's, the frozen container whose files it stands on.
 
 use std::io::{self, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
@@ -16,7 +19,7 @@ use super::Layer;
 use crate::data_root::{Durability, atomic};
 use crate::error::{Attempt as _, ErrorKind, Fault, Result};
 use crate::spec::digest::{ChainId, DiffId};
-use crate::spec::id::CacheId;
+use crate::spec::id::{CacheId, ContainerId};
 
 /// The longest text in any of these files is a sha512 digest.
 const MAX_TEXT: usize = 512;
@@ -27,6 +30,8 @@ pub(super) struct MountRecord {
     pub mount_id: CacheId,
     pub init_id: Option<CacheId>,
     pub parent: Option<ChainId>,
+    /// The frozen container whose layer it stands on; that one has the same parent.
+    pub fork_of: Option<ContainerId>,
 }
 
 /// Reads the record of the layer `chain` in `directory`; `None` if there is none.
@@ -83,11 +88,15 @@ pub(super) fn read_mount(directory: &Path) -> Result<Option<MountRecord>> {
         parent: field(directory, "parent")?
             .map(|text| parse(directory, "parent", &text, ChainId::parse))
             .transpose()?,
+        fork_of: field(directory, FORK)?.map(|text| parse(directory, FORK, &text, ContainerId::parse)).transpose()?,
     }))
 }
 
 /// Our own file in a layer's record, which dockerd passes over: the init layer of the guards above it.
 pub(super) const SHARED_INIT: &str = "plywood-init";
+
+/// Our own file in a container's record: what it is a fork of.
+const FORK: &str = "plywood-fork";
 
 /// Writes `record` into `directory`, which nobody reads yet.
 pub(super) fn write_mount(directory: &Path, record: &MountRecord, durability: Durability) -> Result<()> {
@@ -97,6 +106,9 @@ pub(super) fn write_mount(directory: &Path, record: &MountRecord, durability: Du
     }
     if let Some(parent) = &record.parent {
         write(directory, "parent", parent.as_str(), durability)?;
+    }
+    if let Some(frozen) = &record.fork_of {
+        write(directory, FORK, frozen.as_str(), durability)?;
     }
     Ok(())
 }

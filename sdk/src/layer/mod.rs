@@ -10,6 +10,7 @@ pub(crate) mod changes;
 mod check;
 mod content;
 mod export;
+mod fork;
 mod init;
 mod metadata;
 pub(crate) mod staged;

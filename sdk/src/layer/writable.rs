@@ -76,7 +76,7 @@ impl LayerStore {
             Some(chain) => self.shared_init(chain, &below)?,
             None => mount_id.init(),
         };
-        let record = MountRecord { init_id: Some(init_id), mount_id, parent: parent.cloned() };
+        let record = MountRecord { init_id: Some(init_id), mount_id, parent: parent.cloned(), fork_of: None };
         match self.make_directories(&record, &below) {
             Ok(()) => Ok(self.layer_of(record, below)),
             Err(error) => Err(match self.remove_directories(&record) {
@@ -113,10 +113,8 @@ impl LayerStore {
 
     fn try_complete(&self, directory: &Path, record: &MountRecord, own: &CacheId) -> Result<()> {
         if record.init_id.as_ref() != Some(own) {
-            let below: Vec<CacheId> =
-                self.stack(record.parent.as_ref())?.into_iter().map(|layer| layer.cache_id).collect();
             self.driver().remove(own)?;
-            self.create_init(own, &below)?;
+            self.create_init(own, &self.below(record)?)?;
         }
         self.driver().complete(&record.mount_id, own)?;
         // Everything so far was made to go with its program.
@@ -204,7 +202,7 @@ impl LayerStore {
     /// `Corrupt` if its record or a layer below is damaged.
     pub(crate) fn writable(&self, container: &ContainerId) -> Result<Option<WritableLayer>> {
         let Some(record) = self.record(container)? else { return Ok(None) };
-        let below = self.stack(record.parent.as_ref())?.into_iter().map(|layer| layer.cache_id).collect();
+        let below = self.below(&record)?;
         Ok(Some(self.layer_of(record, below)))
     }
 
@@ -219,12 +217,16 @@ impl LayerStore {
         }
         // One that nobody owns is to stay, and has lost its record.
         let Some(note) = self.root().note_of(&journal::owner(container))? else { return Ok(None) };
-        let parent = ChainId::parse(&note).ok();
+        let mut lines = note.lines();
+        let parent = lines.next().and_then(|line| ChainId::parse(line).ok());
+        let fork_of = lines.next().and_then(|line| ContainerId::parse(line).ok());
         let init_id = match &parent {
+            // The frozen layer has one below it.
+            _ if fork_of.is_some() => None,
             Some(chain) => metadata::read_shared_init(&self.root().chain_dir(chain))?,
             None => Some(mount_id.init()),
         };
-        Ok(Some(MountRecord { mount_id, init_id, parent }))
+        Ok(Some(MountRecord { mount_id, init_id, parent, fork_of }))
     }
 
     /// The containers that have a writable layer.
@@ -237,7 +239,7 @@ impl LayerStore {
         Ok(ids.into_iter().collect())
     }
 
-    fn layer_of(&self, record: MountRecord, below: Vec<CacheId>) -> WritableLayer {
+    pub(super) fn layer_of(&self, record: MountRecord, below: Vec<CacheId>) -> WritableLayer {
         let stack: Vec<CacheId> = record.init_id.into_iter().chain(below).collect();
         WritableLayer {
             upper: self.driver().diff_dir(&record.mount_id),
@@ -291,7 +293,7 @@ impl LayerStore {
         atomic::create_directory(&layer.work, 0o700)
     }
 
-    fn remove_directories(&self, record: &MountRecord) -> Result<()> {
+    pub(super) fn remove_directories(&self, record: &MountRecord) -> Result<()> {
         self.driver().remove(&record.mount_id)?;
         // A shared one goes with its image.
         let own = record.mount_id.init();

@@ -2,7 +2,7 @@
 //!
 //! | kind | goes if |
 //! |---|---|
-//! | container | it does not run, and no program holds it |
+//! | container | it does not run, no program holds it, and it is no snapshot that has forks |
 //! | image | it is dangling: no reference names it, no image was made from it, and no container that stays uses it |
 //! | volume | no container that stays mounts it |
 //! | build cache | always; the layers it alone knows go with it |
@@ -222,7 +222,19 @@ struct Gone {
 
 impl Run<'_> {
     fn containers(&mut self) -> Result<()> {
+        // A snapshot goes after its forks, which may be snapshots themselves.
+        while self.containers_without_forks()? {}
+        Ok(())
+    }
+
+    /// Removes those on which no other stands; whether one went.
+    fn containers_without_forks(&mut self) -> Result<bool> {
+        let mut went_any = false;
         for id in self.store.ids()? {
+            let forks = self.store.layers().forks_of(&id)?;
+            if self.gone.containers.contains(&id) || !forks.iter().all(|fork| self.gone.containers.contains(fork)) {
+                continue;
+            }
             let Ok(handle) = self.store.handle(&id) else { continue };
             let Ok((state, _)) = handle.state() else { continue };
             if state.is_running() || !handle.is_free()? {
@@ -236,9 +248,10 @@ impl Run<'_> {
             if self.dry_run || went(handle.remove(Force::No))? {
                 self.note(Kind::Container, id.as_str(), handle.name(), bytes);
                 self.gone.containers.insert(id);
+                went_any = true;
             }
         }
-        Ok(())
+        Ok(went_any)
     }
 
     fn images(&mut self) -> Result<()> {

@@ -120,6 +120,18 @@ impl VolumeStore {
         self.root.discard(&self.root.volume_dir(name))
     }
 
+    /// Lets `take` move the content of a volume away, and removes the volume. One that is missing has nothing to take.
+    pub(crate) fn give_away(&self, name: &VolumeName, take: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+        let _held = self.root.lock(Lock::Volumes)?;
+        if !self.exists(name) {
+            return Ok(());
+        }
+        // Without its content it is what one in the making is, and goes in the same way.
+        let _entry = self.root.in_flight(&format!("{IN_THE_MAKING}{name}"), ENTRY_PATIENCE)?;
+        take(&self.root.volume_data(name))?;
+        self.root.discard(&self.root.volume_dir(name))
+    }
+
     /// Removes the volumes that processes have begun to make and did not finish.
     pub(crate) fn settle(&self) -> Result<()> {
         let named = |entry: &str| entry.strip_prefix(IN_THE_MAKING).and_then(|name| VolumeName::parse(name).ok());
