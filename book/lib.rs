@@ -14,6 +14,7 @@ chapters! {
     mistakes = "src/mistakes.md",
     containers = "src/containers.md",
     isolation = "src/isolation.md",
+    networks = "src/networks.md",
     volumes = "src/volumes.md",
     command_line = "src/command-line.md",
     oci = "src/oci.md",

@@ -16,6 +16,7 @@ use super::rename::Name;
 use super::restart::LastWord;
 use super::root::IdleRoot;
 use super::snapshot::Frozen;
+use super::sockets::Spares;
 use super::state::State;
 use super::stdio::{Ends, Streams, Tee};
 use super::store::{Files, Store};
@@ -38,6 +39,8 @@ pub(crate) struct Handle {
     name: Name,
     image: String,
     inner: Mutex<Inner>,
+    /// In its network.
+    pub(super) spares: Spares,
 }
 
 /// What changes.
@@ -138,6 +141,7 @@ impl Handle {
             name: Name::new(files.config.plain_name()),
             image: files.config.config.image.clone(),
             inner: Mutex::new(inner),
+            spares: Spares::default(),
         }
     }
 
@@ -350,6 +354,7 @@ impl Handle {
 
     /// Records the end of the process. Called on the supervisor thread, before anybody's wait returns.
     pub(super) fn ended(&self, status: ExitStatus) {
+        self.spares.clear();
         let mut inner = self.lock();
         match &mut inner.phase {
             Phase::Starting(early) => *early = Some(status),
