@@ -285,7 +285,7 @@ fn its_cgroup_goes_with_it_and_says_whether_memory_ran_out() {
 }
 
 /// How often a program is killed, in how many stores at the same time.
-const KILLS: u32 = 100;
+const KILLS: u32 = 200;
 const STORES: u32 = 10;
 
 #[test]
@@ -348,12 +348,6 @@ fn killed_after(moment: Duration, place: &Place) {
     let mut groups = Vec::new();
     for container in containers {
         let record = place.root().join(format!("containers/{}/plywood.json", container.id()));
-        if !told.contains(&container.id().to_string()) {
-            // Nobody has said that it is kept: it may be so, or go with its program.
-            let removed = container.kill_and_remove().map_err(|error| error.kind());
-            assert!(matches!(removed, Ok(()) | Err(ErrorKind::NotFound | ErrorKind::InUse)), "{removed:?}");
-            continue;
-        }
         assert_eq!(container.state().unwrap(), State::Running);
         assert_eq!(container.logs().follow().read().unwrap().next().unwrap().text, "ready");
         let record: serde_json::Value = serde_json::from_slice(&fs::read(record).unwrap()).unwrap();

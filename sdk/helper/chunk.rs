@@ -46,7 +46,13 @@ impl List {
 
     pub fn forget(&mut self, message: &Message<'_>) {
         message.close();
-        let Some(gone) = key(message) else { return };
+        if let Some(gone) = key(message) {
+            self.retain(|chunk| chunk.key != gone);
+        }
+    }
+
+    /// Forgets all others.
+    pub fn retain(&mut self, mut is_kept: impl FnMut(&Chunk) -> bool) {
         let mut place = &raw mut self.0;
         loop {
             // SAFETY: `place` is the head of the list or the `next` of one of its chunks.
@@ -56,7 +62,7 @@ impl List {
             }
             // SAFETY: chunks of the list are mapped and complete.
             let chunk = unsafe { &mut *at };
-            if chunk.key != gone {
+            if is_kept(chunk) {
                 place = &raw mut chunk.next;
                 continue;
             }

@@ -24,6 +24,9 @@ use crate::tree;
 const HOST: i32 = 3;
 const PROGRAM: i32 = 4;
 
+/// File, by its whole path, that goes when it is decided that a container stays: nothing of its message is done then. It
+/// stands before the other orders.
+const UNDECIDED: u8 = b'U';
 /// Kills the process behind the first descriptor and everything in its container, and waits for that.
 const KILL: u8 = b'K';
 /// `freezer.state` of a cgroup of version 1, where one is: a process that stands still is not killed.
@@ -71,6 +74,8 @@ pub fn run() -> ! {
             _ => message.close(),
         }
     }
+    // Its program cannot decide anything any more.
+    kept.retain(holds);
     reap(&kept);
     kernel::exit(0)
 }
@@ -79,6 +84,20 @@ pub fn run() -> ! {
 fn next(buffer: &mut [u8]) -> Option<Message<'_>> {
     let [message, _] = kernel::poll([HOST, PROGRAM]);
     if message { socket::receive(HOST, buffer) } else { None }
+}
+
+/// Whether what a message says is to be done.
+fn holds(chunk: &chunk::Chunk) -> bool {
+    let mut holds = true;
+    chunk.orders(|letter, path| {
+        if letter == UNDECIDED {
+            match kernel::open(AT_FDCWD, path, 0) {
+                Ok(file) => kernel::close(file),
+                Err(error) => holds &= error != ENOENT,
+            }
+        }
+    });
+    holds
 }
 
 fn reap(kept: &chunk::List) {
@@ -109,7 +128,7 @@ fn reap(kept: &chunk::List) {
     remove_groups(kept);
     kept.each(|chunk| {
         chunk.orders(|letter, path| {
-            if letter == ENTRY {
+            if letter == ENTRY || letter == UNDECIDED {
                 let _ = kernel::unlink(chunk.first, path, 0);
             }
         });

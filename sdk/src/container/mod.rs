@@ -61,6 +61,7 @@ mod stop;
 pub(crate) mod store;
 mod terminal;
 mod top;
+mod undecided;
 pub(crate) mod user;
 
 pub use crate::layer::changes::{Change, ChangeKind};

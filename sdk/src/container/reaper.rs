@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use super::config::Config;
 use super::store::{CONFIG_FILE, Store};
+use super::undecided::Undecided;
 use crate::data_root::{InFlight, Lock};
 use crate::error::{Attempt, Result};
 use crate::runtime;
@@ -35,25 +36,32 @@ impl Reaper {
     /// Tells of a guard that is about to be made.
     pub(super) fn of_guard(store: &Store, id: &ContainerId, config: &Config, owner: &InFlight) -> Self {
         let cgroups: Arc<[PathBuf]> = Group::candidates(id.as_str()).into();
-        let tell = || -> Result<Registration> {
-            let root = File::open(store.root().path()).attempt(|| format!("open {:?}", store.root().path()))?;
-            let registration = Registration::new().attempt(|| "start the reaper")?;
-            let mut orders = orders(store, id, config, &CacheId::from(id), owner);
-            // The group is made before the process that is told of.
-            orders.extend(removals(&cgroups));
-            let orders: Vec<_> = orders.iter().map(|(letter, path)| (*letter, path.as_os_str().as_bytes())).collect();
-            registration.add(&orders, &[root.as_fd(), owner.lock()]).attempt(|| "tell the reaper of a container")?;
-            Ok(registration)
-        };
-        Self { files: heard(tell()), process: None, cgroups: Some(cgroups) }
+        let files = heard(tell_of_files(store, id, config, owner, &cgroups, None));
+        Self { files, process: None, cgroups: Some(cgroups) }
+    }
+
+    /// Tells of a guard once more, which may be about to be kept, or is not after all.
+    pub(super) fn tell_again(
+        &mut self,
+        store: &Store,
+        id: &ContainerId,
+        config: &Config,
+        owner: &InFlight,
+        undecided: Option<&Undecided>,
+    ) {
+        if self.files.is_some() {
+            let cgroups = self.cgroups.get_or_insert_with(|| Group::candidates(id.as_str()).into());
+            // What was said before is taken back after that.
+            self.files = heard(tell_of_files(store, id, config, owner, cgroups, undecided));
+        }
     }
 
     /// Prepares to tell of a process that is about to be started.
-    pub(super) fn expect_process(&mut self, id: &ContainerId) -> Option<ProcessToBe> {
+    pub(super) fn expect_process(&mut self, id: &ContainerId, undecided: Option<&Undecided>) -> Option<ProcessToBe> {
         self.process = None;
         let registration = heard(Registration::new().attempt(|| "start the reaper"))?;
         let cgroups = self.cgroups.get_or_insert_with(|| Group::candidates(id.as_str()).into());
-        Some(ProcessToBe { registration, cgroups: Arc::clone(cgroups) })
+        Some(ProcessToBe { registration, cgroups: Arc::clone(cgroups), undecided: undecided.map(of_undecided) })
     }
 
     /// Goes on with what was told of the process.
@@ -78,17 +86,41 @@ pub(super) struct ProcessToBe {
     registration: Registration,
     /// Where its container has a cgroup, or may get one when it is paused.
     cgroups: Arc<[PathBuf]>,
+    undecided: Option<(u8, PathBuf)>,
 }
 
 impl ProcessToBe {
     /// Tells of it, once it is there.
     pub(super) fn tell(&self, pidfd: BorrowedFd<'_>) {
-        let mut orders = vec![(b'K', PathBuf::new())];
+        let mut orders: Vec<_> = self.undecided.iter().cloned().chain([(b'K', PathBuf::new())]).collect();
         orders.extend(self.cgroups.iter().map(|group| (b'Z', group.join("freezer.state"))));
         orders.extend(removals(&self.cgroups));
         let orders: Vec<_> = orders.iter().map(|(letter, path)| (*letter, path.as_os_str().as_bytes())).collect();
         heard(self.registration.add(&orders, &[pidfd]).attempt(|| "tell the reaper of a process"));
     }
+}
+
+/// The files of a guard, and what it is that they stay if it is decided otherwise.
+fn tell_of_files(
+    store: &Store,
+    id: &ContainerId,
+    config: &Config,
+    owner: &InFlight,
+    cgroups: &[PathBuf],
+    undecided: Option<&Undecided>,
+) -> Result<Registration> {
+    let root = File::open(store.root().path()).attempt(|| format!("open {:?}", store.root().path()))?;
+    let registration = Registration::new().attempt(|| "start the reaper")?;
+    let files = orders(store, id, config, &CacheId::from(id), owner);
+    // The group is made before the process that is told of.
+    let orders: Vec<_> = undecided.map(of_undecided).into_iter().chain(files).chain(removals(cgroups)).collect();
+    let orders: Vec<_> = orders.iter().map(|(letter, path)| (*letter, path.as_os_str().as_bytes())).collect();
+    registration.add(&orders, &[root.as_fd(), owner.lock()]).attempt(|| "tell the reaper of a container")?;
+    Ok(registration)
+}
+
+fn of_undecided(undecided: &Undecided) -> (u8, PathBuf) {
+    (b'U', undecided.path().to_owned())
 }
 
 /// What goes with a kept container that is removed at its end: its supervisor does it, in the same words.

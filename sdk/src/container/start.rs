@@ -15,6 +15,7 @@ use super::record::Run;
 use super::security;
 use super::stdio::{Ends, Streams};
 use super::store::{Files, Store};
+use super::undecided::Undecided;
 use super::user::{resolve_groups, resolve_user};
 use crate::error::{Attempt, ErrorKind, Fault, Result};
 use crate::layer::WritableLayer;
@@ -90,14 +91,16 @@ impl Handle {
 
     pub(super) fn try_start(self: &Arc<Self>, streams: &Streams, lifetime: Lifetime) -> Result<()> {
         let (files, writable) = self.take_over()?;
-        let doomed = self.lock().reaper.expect_process(self.id());
+        let undecided = (lifetime == Lifetime::Own).then(|| Undecided::of(self.store(), self.id()));
+        let doomed = self.lock().reaper.expect_process(self.id(), undecided.as_ref());
         let started_at = Timestamp::now();
-        let started = self.launch(&files, &writable, streams, doomed.as_ref(), lifetime);
+        let doubted = undecided.as_ref().map_or(Ok(()), |undecided| {
+            undecided.begin()?;
+            self.tell_again(&mut self.lock(), Some(undecided));
+            Ok(())
+        });
+        let started = doubted.and_then(|()| self.launch(&files, &writable, streams, doomed.as_ref(), lifetime));
         let mut inner = self.lock();
-        let (doomed, until_recorded) = match lifetime {
-            Lifetime::Program => (doomed, None),
-            Lifetime::Own => (None, doomed),
-        };
         inner.reaper.has_process(doomed.filter(|_| started.is_ok()));
         let early = match std::mem::replace(&mut inner.phase, Phase::Idle) {
             Phase::Starting(early) => early,
@@ -113,23 +116,30 @@ impl Handle {
         let (process, ends) = match started {
             Ok(started) => started,
             Err(error) => {
+                if undecided.is_some() {
+                    self.tell_again(&mut inner, None);
+                }
                 inner.give_back();
                 return Err(error);
             }
         };
-        if lifetime == Lifetime::Own {
-            let recorded = self.record_kept(&mut inner, &process, started_at);
-            // Not before: a container of which nothing is written down would be nobody's.
-            drop(until_recorded);
-            return recorded;
+        if let Some(undecided) = undecided {
+            return self.record_kept(&mut inner, &process, started_at, undecided);
         }
-        self.record_start(&mut inner, &process, started_at)?;
+        self.record_start(&mut inner, &process, started_at, None)?;
         inner.phase = Phase::Started(process);
         inner.ends = ends;
         if let Some(status) = early {
             self.record_end(&mut inner, status);
         }
         Ok(())
+    }
+
+    /// Lets the reaper do nothing to a guard from the moment on from which it is kept.
+    fn tell_again(&self, inner: &mut Inner, undecided: Option<&Undecided>) {
+        if let (Some(owner), Some(files)) = (&inner.owner, &inner.files) {
+            inner.reaper.tell_again(self.store(), self.id(), &files.config, owner, undecided);
+        }
     }
 
     /// Makes this program the owner and the container one that is being started.
@@ -226,14 +236,22 @@ impl Handle {
 
     /// Records the start of a container that its supervisor has, and lets go of it. It is kept from here on: a program that
     /// is killed before leaves nothing.
-    fn record_kept(&self, inner: &mut Inner, process: &Process, started_at: Timestamp) -> Result<()> {
+    fn record_kept(
+        &self,
+        inner: &mut Inner,
+        process: &Process,
+        started_at: Timestamp,
+        undecided: Undecided,
+    ) -> Result<()> {
         let was_guard = inner.is_guard();
         if let Some(record) = inner.record_mut() {
             record.kept = true;
             // One that is removed at its end goes with its supervisor, whatever becomes of that.
             record.guard = record.auto_remove;
         }
-        let recorded = self.record_start(inner, process, started_at).and_then(|()| self.store().sync(self.id()));
+        let recorded = self.record_start(inner, process, started_at, Some(undecided));
+        let recorded = recorded.and_then(|()| self.store().sync(self.id()));
+        inner.reaper.has_none();
         match &recorded {
             Ok(()) => {
                 inner.reaper.keep_files();
@@ -245,6 +263,7 @@ impl Handle {
                 // One that has a restart policy would come back.
                 let _ = self.cancel_restarts();
                 let _ = process.signal(libc::SIGKILL);
+                self.tell_again(inner, None);
                 inner.record_mut().into_iter().for_each(|record| record.guard = was_guard);
                 inner.give_back();
             }
@@ -252,7 +271,13 @@ impl Handle {
         recorded
     }
 
-    fn record_start(&self, inner: &mut Inner, process: &Process, started_at: Timestamp) -> Result<()> {
+    fn record_start(
+        &self,
+        inner: &mut Inner,
+        process: &Process,
+        started_at: Timestamp,
+        undecided: Option<Undecided>,
+    ) -> Result<()> {
         let run = Run::of(process.pid(), process.start_time(), started_at);
         let group = process.group();
         let cgroup = group.iter().flat_map(Group::directories).map(ToOwned::to_owned).collect();
@@ -266,7 +291,13 @@ impl Handle {
         files.config.has_been_manually_stopped = false;
         files.config.state.started_at = started_at.to_string();
         files.config.has_been_started_before = true;
-        self.store().write(self.id(), files)?;
+        match (undecided, &files.record) {
+            (Some(undecided), Some(record)) => {
+                undecided.decide(record)?;
+                self.store().write_config(self.id(), files)?;
+            }
+            _ => self.store().write(self.id(), files)?,
+        }
         self.tell(Action::Start);
         Ok(())
     }

@@ -391,10 +391,16 @@ impl Store {
         // What goes when its program ends need not survive a loss of power.
         let durability = if record.guard { Durability::Fast } else { self.root().durability() };
         atomic::write(&self.root().container_state(id), &to_json(record)?, 0o600, durability)?;
-        if !record.guard {
-            atomic::write(&self.root().container_config(id), &to_json(&files.config)?, 0o600, durability)?;
+        self.write_config(id, files)
+    }
+
+    /// Writes Docker's file of a container that is in place, if it is to stay.
+    pub(super) fn write_config(&self, id: &ContainerId, files: &Files) -> Result<()> {
+        if files.record.as_ref().is_none_or(|record| record.guard) {
+            return Ok(());
         }
-        Ok(())
+        let durability = self.root().durability();
+        atomic::write(&self.root().container_config(id), &to_json(&files.config)?, 0o600, durability)
     }
 
     /// Makes the directory of a container survive a loss of power, where the store does.
