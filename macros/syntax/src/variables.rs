@@ -1,14 +1,31 @@
-//! Variables in values: `$NAME`, `${NAME}`, `${NAME:-word}`, `${NAME-word}`, `${NAME:+word}`, `${NAME+word}`.
+//! Variables in values: `$NAME`, `${NAME}`, and with a modifier:
+//!
+//! ```text
+//! ${NAME:-word} ${NAME-word}   word where it is not set; with `:` also where it is empty
+//! ${NAME:+word} ${NAME+word}   word where it is set
+//! ${NAME:?word} ${NAME?word}   a mistake with these words where it is not set
+//! ${NAME#pat}   ${NAME##pat}   without the shortest, longest beginning that matches
+//! ${NAME%pat}   ${NAME%%pat}   without the shortest, longest end that matches
+//! ${NAME/pat/w} ${NAME//pat/w} with the first, each longest match replaced
+//! ```
+//!
+//! In a pattern `*` is any text and `?` one character. Source: BuildKit's `frontend/dockerfile/shell`.
 //!
 //! A backslash before `$` makes it a literal dollar; of several backslashes before a `$` each pair is one backslash.
 //! All other backslashes stand for themselves, so that a Rust string needs no second layer of escapes.
 
+mod pattern;
+
 use std::ops::Range;
 
 use crate::finding::Problem;
+use pattern::Pattern;
 
 /// How deep `${A:-${B:-…}}` may be nested.
 const MAX_DEPTH: usize = 50;
+
+/// What may stand after the name; of two that begin alike the longer first.
+const MODIFIERS: [&str; 12] = [":-", "-", ":+", "+", ":?", "?", "##", "#", "%%", "%", "//", "/"];
 
 /// A use of a variable in a text.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,9 +44,9 @@ pub struct Use<'a> {
 /// A problem named `bad_substitution` for a `$` that begins no variable.
 pub fn expand(text: &str, lookup: impl Fn(&str) -> Option<String>) -> Result<String, Problem> {
     let mut out = String::with_capacity(text.len());
-    let mut reader = Reader { text, at: 0, depth: 0, uses: None };
+    let mut reader = Reader { text, at: 0, depth: 0, in_pattern: false, uses: None };
     reader.read(
-        false,
+        None,
         &mut |event| match event {
             Event::Text(piece) => out.push_str(piece),
             Event::Value(value) => out.push_str(&value),
@@ -47,8 +64,8 @@ pub fn uses(text: &str) -> Result<Vec<Use<'_>>, Problem> {
     if !text.contains('$') {
         return Ok(Vec::new());
     }
-    let mut reader = Reader { text, at: 0, depth: 0, uses: Some(Vec::new()) };
-    reader.read(false, &mut |_| {}, &|_| None)?;
+    let mut reader = Reader { text, at: 0, depth: 0, in_pattern: false, uses: Some(Vec::new()) };
+    reader.read(None, &mut |_| {}, &|_| None)?;
     let mut uses = reader.uses.unwrap_or_default();
     uses.sort_by_key(|found| found.range.start);
     Ok(uses)
@@ -69,21 +86,22 @@ struct Reader<'a> {
     text: &'a str,
     at: usize,
     depth: usize,
+    in_pattern: bool,
     uses: Option<Vec<Use<'a>>>,
 }
 
 impl<'a> Reader<'a> {
-    /// Reads to the end, or inside braces to the closing one, which is left.
+    /// Reads to the end, or to the character that closes braces or a pattern in them, which is left.
     fn read(
         &mut self,
-        in_braces: bool,
+        close: Option<u8>,
         out: &mut dyn FnMut(Event<'a>),
         lookup: &dyn Fn(&str) -> Option<String>,
     ) -> Result<(), Problem> {
         while let Some(byte) = self.peek() {
             let start = self.at;
             match byte {
-                b'}' if in_braces => return Ok(()),
+                byte if Some(byte) == close => return Ok(()),
                 b'$' => self.variable(out, lookup)?,
                 b'\\' => {
                     while self.peek() == Some(b'\\') {
@@ -91,6 +109,10 @@ impl<'a> Reader<'a> {
                     }
                     let slashes = self.at - start;
                     if self.peek() != Some(b'$') {
+                        // In a pattern it makes the next character stand for itself.
+                        if self.in_pattern && slashes % 2 == 1 {
+                            self.at += self.text[self.at..].chars().next().map_or(0, char::len_utf8);
+                        }
                         out(Event::Text(&self.text[start..self.at]));
                         continue;
                     }
@@ -101,7 +123,7 @@ impl<'a> Reader<'a> {
                     }
                 }
                 _ => {
-                    let stop = |c: char| c == '$' || c == '\\' || in_braces && c == '}';
+                    let stop = |c: char| c == '$' || c == '\\' || close.is_some_and(|close| c == char::from(close));
                     self.at = self.text[start..].find(stop).map_or(self.text.len(), |length| start + length);
                     out(Event::Text(&self.text[start..self.at]));
                 }
@@ -133,35 +155,72 @@ impl<'a> Reader<'a> {
         }
         let modifier = self.modifier(start, name)?;
         let value = lookup(name);
+        let replaces = modifier.is_some_and(|modifier| modifier.starts_with('/'));
         let mut word = String::new();
+        let mut replacement = String::new();
         if modifier.is_some() {
             if self.depth == MAX_DEPTH {
                 return Err(bad(start..self.at, "variables are nested too deeply"));
             }
             self.depth += 1;
-            self.read(
-                true,
-                &mut |event| match event {
-                    Event::Text(piece) => word.push_str(piece),
-                    Event::Value(value) => word.push_str(&value),
-                },
-                lookup,
-            )?;
+            let outside = self.in_pattern;
+            self.in_pattern = modifier.is_some_and(|modifier| modifier.starts_with(['#', '%', '/']));
+            self.word(if replaces { b'/' } else { b'}' }, &mut word, lookup)?;
+            self.in_pattern = outside;
+            if replaces {
+                if self.peek() != Some(b'/') {
+                    return Err(bad(start..self.at, "`${NAME/` needs a second `/`").help("${NAME/from/to}"));
+                }
+                self.at += 1;
+                self.word(b'}', &mut replacement, lookup)?;
+            }
             self.depth -= 1;
         }
         if self.peek() != Some(b'}') {
             return Err(never_closed(start));
         }
         self.at += 1;
-        self.used(name, start, modifier.is_some());
+        let has_default = modifier.is_some_and(|modifier| modifier.ends_with(['-', '+']));
+        self.used(name, start, has_default);
+        let is_set = value.is_some();
+        let filled = value.clone().filter(|value| !value.is_empty());
+        let value = value.unwrap_or_default();
+        let pattern = || Pattern::new(&word);
         out(Event::Value(match modifier {
-            None => value.unwrap_or_default(),
-            Some(":-") => value.filter(|value| !value.is_empty()).unwrap_or(word),
-            Some("-") => value.unwrap_or(word),
-            Some(":+") => value.filter(|value| !value.is_empty()).map_or(String::new(), |_| word),
-            Some(_) => value.map_or(String::new(), |_| word),
+            None => value,
+            Some(":-") => filled.unwrap_or(word),
+            Some("-") if is_set => value,
+            Some("-") => word,
+            Some(":+") => filled.map_or(String::new(), |_| word),
+            Some("+") if is_set => word,
+            Some("+") => String::new(),
+            // Where only the uses are wanted no value is known.
+            Some("?" | ":?") if self.uses.is_some() => value,
+            Some(modifier @ ("?" | ":?")) => match filled.or(Some(value).filter(|_| is_set && modifier == "?")) {
+                Some(value) => value,
+                None => {
+                    let why = if word.is_empty() { "it is needed".to_owned() } else { word };
+                    let message = format!("`${name}` is not set: {why}");
+                    return Err(Problem::new("bad_substitution", message, start..self.at).help("give it a value"));
+                }
+            },
+            Some(modifier @ ("#" | "##")) => pattern().without_start(&value, modifier == "##").to_owned(),
+            Some(modifier @ ("%" | "%%")) => pattern().without_end(&value, modifier == "%%").to_owned(),
+            Some(modifier) => pattern().replace(&value, &replacement, modifier == "//"),
         }));
         Ok(())
+    }
+
+    /// Reads the word after a modifier, up to what closes it.
+    fn word(&mut self, close: u8, word: &mut String, lookup: &dyn Fn(&str) -> Option<String>) -> Result<(), Problem> {
+        self.read(
+            Some(close),
+            &mut |event| match event {
+                Event::Text(piece) => word.push_str(piece),
+                Event::Value(value) => word.push_str(&value),
+            },
+            lookup,
+        )
     }
 
     /// Reads what stands between the name and the word of `${NAME:-word}`.
@@ -172,7 +231,7 @@ impl<'a> Reader<'a> {
             None => return Err(never_closed(start)),
             _ => {}
         }
-        for modifier in [":-", "-", ":+", "+"] {
+        for modifier in MODIFIERS {
             if rest.starts_with(modifier) {
                 self.at += modifier.len();
                 return Ok(Some(modifier));
@@ -180,7 +239,7 @@ impl<'a> Reader<'a> {
         }
         let end = rest.find('}').map_or(self.text.len(), |length| self.at + length + 1);
         let problem = bad(start..end, format!("`{}` has an unknown modifier", &self.text[start..end]));
-        Err(problem.help(format!("the modifiers are `:-`, `-`, `:+` and `+`, as in `${{{name}:-default}}`")))
+        Err(problem.help(format!("the modifiers are `{}`, as in `${{{name}:-default}}`", MODIFIERS.join("` `"))))
     }
 
     fn name(&mut self) -> &'a str {
@@ -220,6 +279,8 @@ mod tests {
         match name {
             "A" => Some("a".into()),
             "EMPTY" => Some(String::new()),
+            "PATHS" => Some("a/b.tar.gz/c.d".into()),
+            "STAR" => Some("x*".into()),
             _ => None,
         }
     }
@@ -243,6 +304,12 @@ mod tests {
             (r"\\$A", r"\a"),
             (r"\\\$A", r"\$A"),
             (r"C:\dir\", r"C:\dir\"),
+            ("${A:?x}${A?x}${EMPTY?x}", "aa"),
+            ("${PATHS#*/}|${PATHS##*/}", "b.tar.gz/c.d|c.d"),
+            ("${PATHS%.*}|${PATHS%%.*}|${PATHS%x}", "a/b.tar.gz/c|a/b|a/b.tar.gz/c.d"),
+            ("${PATHS/./-}|${PATHS//./-}|${PATHS/b*z/}", "a/b-tar.gz/c.d|a/b-tar-gz/c-d|a//c.d"),
+            ("${PATHS##${A}/}|${PATHS#?/b}|${NONE#x}|${NONE/x/y}", "b.tar.gz/c.d|.tar.gz/c.d||"),
+            ("${PATHS//\\//_}|${STAR%\\*}", "a_b.tar.gz_c.d|x"),
             ("no variables }", "no variables }"),
             ("ä$A€", "äa€"),
         ] {
@@ -259,6 +326,11 @@ mod tests {
             ("${", "`${` is never closed", 0..2),
             ("${A:-$B", "`${` is never closed", 0..2),
             ("${A:x}", "`${A:x}` has an unknown modifier", 0..6),
+            ("${A^}", "`${A^}` has an unknown modifier", 0..5),
+            ("x${NONE:?say it}", "`$NONE` is not set: say it", 1..16),
+            ("${EMPTY:?}", "`$EMPTY` is not set: it is needed", 0..10),
+            ("${A/x}", "`${NAME/` needs a second `/`", 0..6),
+            ("${A#x", "`${` is never closed", 0..2),
             ("${}", "`$` needs a variable name", 0..3),
         ] {
             let problem = expand(text, lookup).unwrap_err();
@@ -269,6 +341,8 @@ mod tests {
 
     #[test]
     fn uses_are_found_in_order_and_in_defaults() {
+        let needed = uses("${A:?x}${B#$C}").unwrap();
+        assert!(needed.iter().all(|found| !found.has_default) && needed.len() == 3);
         let found = uses("$A/${B:-x$C}").unwrap();
         let names: Vec<_> = found.iter().map(|found| (found.name, found.range.clone(), found.has_default)).collect();
         assert_eq!(names, [("A", 0..2, false), ("B", 3..12, true), ("C", 9..11, false)]);

@@ -60,6 +60,9 @@ fn quotes_and_escapes_are_taken_away() {
         ("\"a\\n\\\"\\$c\"", "a\\n\"\\$c"),
         ("\"${A:-'x y'}\"", "${A:-x y}"),
         ("C:\\\\x", "C:\\x"),
+        ("${A//\\//_}", "${A//\\//_}"),
+        ("\"${A%\\*}\"", "${A%\\*}"),
+        ("${A:-\\*}", "${A:-*}"),
         ("\"\"", ""),
     ] {
         let Body::Env(pairs) = one(&format!("ENV A={written}")).body else { panic!() };
@@ -69,9 +72,24 @@ fn quotes_and_escapes_are_taken_away() {
 
 #[test]
 fn a_written_word_reads_back() {
-    for value in
-        ["", "a b", "\\", "\\\\", "'", "\"", "a\\n", "\\$A", "\\\\$A", "$A \"x\"", "ä 'b'", "${A:-b c}", "#", "x="]
-    {
+    for value in [
+        "",
+        "a b",
+        "\\",
+        "\\\\",
+        "'",
+        "\"",
+        "a\\n",
+        "\\$A",
+        "\\\\$A",
+        "$A \"x\"",
+        "ä 'b'",
+        "${A:-b c}",
+        "${A//\\//x}",
+        "${A#b c}",
+        "#",
+        "x=",
+    ] {
         let Body::Env(pairs) = one(&format!("ENV A={}", word(value))).body else { panic!() };
         assert_eq!(pairs[0].1.value, value, "{}", word(value));
         let Body::Workdir(path) = one(&format!("WORKDIR x{}x", bare(value))).body else { panic!() };

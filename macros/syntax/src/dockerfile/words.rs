@@ -87,7 +87,8 @@ fn heredoc(word: &str) -> Option<HeredocWord> {
 /// A problem named `unclosed_quote`.
 pub(super) fn unquote(source: &Mapped, escape: char) -> Result<Mapped, Problem> {
     let chars: Vec<(usize, char)> = source.text.char_indices().collect();
-    let mut reader = Unquote { source, chars, at: 0, escape, out: Mapped::at(source.offset(0)), depth: 0 };
+    let mut reader =
+        Unquote { source, chars, at: 0, escape, out: Mapped::at(source.offset(0)), depth: 0, in_pattern: false };
     reader.read(false)?;
     Ok(reader.out)
 }
@@ -99,6 +100,8 @@ struct Unquote<'a> {
     escape: char,
     out: Mapped,
     depth: usize,
+    /// In the pattern of `${NAME#pattern}` and its like, which has escapes of its own.
+    in_pattern: bool,
 }
 
 impl Unquote<'_> {
@@ -146,6 +149,9 @@ impl Unquote<'_> {
                 '"' => self.double()?,
                 '$' => self.variable()?,
                 c if c == self.escape => {
+                    if self.in_pattern && self.peek(1).is_some_and(|next| next != '$' && next != self.escape) {
+                        self.out.push('\\', self.offset());
+                    }
                     self.at += 1;
                     match self.peek(0) {
                         Some(_) => self.literal(),
@@ -192,9 +198,13 @@ impl Unquote<'_> {
         self.at += 1;
         if self.peek(0) == Some('{') && self.depth < MAX_DEPTH {
             self.literal();
+            let name = (0..).take_while(|at| self.peek(*at).is_some_and(|c| c.is_ascii_alphanumeric() || c == '_'));
+            let has_pattern = self.peek(name.count()).is_some_and(|c| "#%/".contains(c));
+            let outside = std::mem::replace(&mut self.in_pattern, has_pattern);
             self.depth += 1;
             self.read(true)?;
             self.depth -= 1;
+            self.in_pattern = outside;
         }
         Ok(())
     }
