@@ -1,11 +1,13 @@
 //! `layers!` gives the value that the builder gives, and its mistakes are shown where they were made.
 
 // What these definitions say is odd on purpose; the macro warns by a use of something deprecated.
-#![allow(deprecated)]
+#![allow(deprecated, clippy::unwrap_used)]
 
 use std::time::Duration;
 
-use plywood::image::{Add, Copy, ExposedPorts, HealthCheck, Instruction, MountKind, Run, RunMount, VolumePaths};
+use plywood::image::{
+    Add, Copy, Embedded, ExposedPorts, HealthCheck, Instruction, MountKind, Run, RunMount, VolumePaths,
+};
 use plywood::{Base, ImageDefinition, Layers, MountPoint, Port, Stage, dockerfile, layers};
 
 layers! {
@@ -318,4 +320,73 @@ fn a_dockerfile_is_the_builders_value() {
     assert_eq!((Api::HTTP, Api::DNS), (Port::tcp(8080), Port::udp(53)));
     assert_eq!(Api::DATA, MountPoint::new("/data"));
     assert_eq!(Api::build, Stage::new("build"));
+}
+
+layers! {
+    struct Embedding;
+    FROM scratch;
+    COPY --embed "fixtures/embedded" => "/app/";
+    COPY --embed --chmod=0600 "fixtures/embedded/*.py" "fixtures/embedded/bin" => "/opt/";
+}
+
+#[test]
+fn embedded_files_are_part_of_the_program() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let path = |name: &str| format!("{}/fixtures/embedded/{name}", env!("CARGO_MANIFEST_DIR"));
+    let mode = |name: &str| std::fs::metadata(path(name)).unwrap().permissions().mode() & 0o7777;
+    let content = |name: &str| std::fs::read(path(name)).unwrap();
+    let bin = |files: Embedded| {
+        files
+            .directory("fixtures/embedded/bin", mode("bin"))
+            .file("fixtures/embedded/bin/run", mode("bin/run"), content("bin/run"))
+            .link("fixtures/embedded/bin/main.py", "../app.py")
+    };
+    let app = Embedded::new().file("fixtures/embedded/app.py", mode("app.py"), content("app.py"));
+    let whole = bin(app.clone()).directory("fixtures/embedded", mode("")).link("fixtures/embedded/entry.py", "app.py");
+    // A link that is a source itself is followed.
+    let parts = bin(app).file("fixtures/embedded/entry.py", mode("app.py"), content("app.py"));
+    let by_hand = Layers::new()
+        .from(Base::scratch())
+        .instruction(Copy::of("fixtures/embedded").to("/app/").embedded(whole))
+        .instruction(
+            Copy::of(["fixtures/embedded/*.py", "fixtures/embedded/bin"]).to("/opt/").chmod("0600").embedded(parts),
+        );
+    assert_eq!(Embedding.layers(), by_hand);
+    assert_eq!(mode("bin/run") & 0o111, 0o111);
+    assert_eq!(Embedding.layers().sources().unwrap(), [""; 0].map(std::path::PathBuf::from));
+    let text = by_hand.to_string();
+    assert_eq!(plywood::image::Dockerfile::parse(&text).unwrap().layers(), by_hand, "{text}");
+}
+
+#[test]
+fn sources_of_a_declared_type_are_files_of_the_package() {
+    let file = |name: &str| std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
+    let layers = layers! { FROM "debian:12"; COPY "fixtures/embedded" "macros.rs" => "/x/"; };
+    let names = ["fixtures/embedded/app.py", "fixtures/embedded/bin/main.py", "fixtures/embedded/bin/run"];
+    let mut files: Vec<_> = names.iter().map(|name| file(name)).collect();
+    files.extend([file("fixtures/embedded/entry.py"), file("macros.rs")]);
+    assert_eq!(layers.sources().unwrap(), files);
+    assert_eq!(layers.digest().unwrap(), layers.clone().digest().unwrap());
+}
+
+#[test]
+fn a_dockerfile_has_ignore_rules_of_its_own() {
+    // `ui` is left out for this file alone.
+    let files = dockerfile!("fixtures/web.Dockerfile").copy("*", "/x/").sources().unwrap();
+    let has = |part: &str| files.iter().any(|file| file.to_string_lossy().contains(part));
+    assert!(has("tests/macros.rs") && !has("tests/ui/"), "{files:?}");
+    let error = dockerfile!("fixtures/web.Dockerfile").copy("ui", "/x/").sources().unwrap_err().to_string();
+    assert!(error.contains("it is excluded by web.Dockerfile.dockerignore, line 2"), "{error}");
+}
+
+#[test]
+fn the_compiler_runs_again_when_a_file_of_a_definition_changes() {
+    // What Cargo looks at: the list that the compiler wrote beside this program.
+    let list = std::fs::read_to_string(std::env::current_exe().unwrap().with_extension("d")).unwrap();
+    let is_listed = |name: &str| list.lines().any(|line| line.ends_with(&format!("{name}:")));
+    for name in ["web.Dockerfile", "web.Dockerfile.dockerignore", "embedded/app.py", "embedded/bin/run"] {
+        assert!(is_listed(&format!("tests/fixtures/{name}")), "{name} in {list}");
+    }
+    // A source that is not embedded is read when the image is built.
+    assert!(!is_listed("tests/Cargo.toml"), "{list}");
 }

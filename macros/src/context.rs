@@ -1,6 +1,6 @@
 //! The build context as the checks see it: files of the package.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use plywood_syntax::checks::{FileKind, Files};
 use plywood_syntax::ignore::Ignore;
@@ -9,22 +9,35 @@ use plywood_syntax::ignore::Ignore;
 pub(crate) struct PackageFiles {
     root: PathBuf,
     ignore: Ignore,
+    /// Where the rules are from.
+    ignore_file: PathBuf,
 }
 
 impl PackageFiles {
     /// The context, where the compiler was started by Cargo and the directory exists.
-    pub(crate) fn open(context: Option<&str>) -> Option<Self> {
+    ///
+    /// A file beside the Dockerfile, called as it is with `.dockerignore` at the end, comes before that of the context.
+    pub(crate) fn open(context: Option<&str>, dockerfile: Option<&Path>) -> Option<Self> {
         let mut root = PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR")?);
         root.extend(context);
-        let ignore = std::fs::read_to_string(root.join(".dockerignore")).unwrap_or_default();
-        root.is_dir().then(|| Self { root, ignore: Ignore::parse(&ignore) })
+        let beside = dockerfile.map(|path| {
+            let mut path = path.as_os_str().to_owned();
+            path.push(".dockerignore");
+            PathBuf::from(path)
+        });
+        let ignore_file = beside.filter(|path| path.is_file()).unwrap_or_else(|| root.join(".dockerignore"));
+        let ignore = std::fs::read_to_string(&ignore_file).unwrap_or_default();
+        root.is_dir().then(|| Self { root, ignore: Ignore::parse(&ignore), ignore_file })
     }
-}
 
-impl PackageFiles {
-    /// Its `.dockerignore`, where there is one.
+    /// The directory itself.
+    pub(crate) fn path(&self) -> &Path {
+        &self.root
+    }
+
+    /// The file that its ignore rules are from, where there is one.
     pub(crate) fn ignore_file(&self) -> Option<PathBuf> {
-        Some(self.root.join(".dockerignore")).filter(|path| path.is_file())
+        Some(self.ignore_file.clone()).filter(|path| path.is_file())
     }
 }
 
@@ -48,5 +61,9 @@ impl Files for PackageFiles {
 
     fn ignore(&self) -> &Ignore {
         &self.ignore
+    }
+
+    fn ignore_name(&self) -> String {
+        self.ignore_file.file_name().unwrap_or_default().to_string_lossy().into_owned()
     }
 }

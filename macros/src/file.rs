@@ -31,8 +31,8 @@ pub(crate) fn read(definition: &mut Definition) {
             return definition.findings.push(finding);
         }
     };
+    let files = PackageFiles::open(definition.context.as_deref(), Some(&path));
     definition.rebuild_for = vec![path];
-    let files = PackageFiles::open(definition.context.as_deref());
     definition.rebuild_for.extend(files.as_ref().and_then(PackageFiles::ignore_file));
     let text = match std::str::from_utf8(&text) {
         Ok(text) => text,

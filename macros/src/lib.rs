@@ -5,6 +5,7 @@
 //! and after a mistake the type and its constants are declared all the same.
 
 mod context;
+mod embed;
 mod expand;
 mod file;
 mod literal;
@@ -64,8 +65,9 @@ pub fn dockerfile(input: proc_macro::TokenStream) -> proc_macro::TokenStream {
 
 fn layers_tokens(input: proc_macro2::TokenStream) -> proc_macro2::TokenStream {
     let mut definition = parse::definition(input, false);
-    let files = context::PackageFiles::open(definition.context.as_deref());
+    let files = context::PackageFiles::open(definition.context.as_deref(), None);
     report::check(&mut definition, files.as_ref());
+    embed::read(&mut definition, files.as_ref());
     expand::definition(&definition)
 }
 

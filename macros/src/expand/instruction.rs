@@ -241,6 +241,9 @@ impl Expander<'_> {
         if is_add && !transfer.inline.is_empty() {
             out = quote!(::plywood::image::Add::from(#out));
         }
+        if let Some((_, files)) = self.definition.embedded.iter().find(|(place, _)| *place == instruction.place) {
+            out.extend(quote!(.embedded(#files)));
+        }
         for Flag { name, value } in &instruction.flags {
             let span = self.span(name);
             let on = instruction.is_set(&name.value);
@@ -249,7 +252,7 @@ impl Expander<'_> {
                 ("link" | "parents", _) if on => method(span, &name.value, TokenStream::new()),
                 ("keep-git-dir", _) if on => method(span, "keep_git_dir", TokenStream::new()),
                 ("unpack", _) => method(span, if on { "unpack" } else { "no_unpack" }, TokenStream::new()),
-                ("link" | "parents" | "keep-git-dir", _) => continue,
+                ("link" | "parents" | "keep-git-dir" | "embed", _) => continue,
                 (name, FlagValue::One(text)) => method(span, name, self.value(text)),
                 _ => continue,
             });

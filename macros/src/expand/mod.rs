@@ -138,8 +138,14 @@ fn layers(definition: &Definition, header: Option<&Header>) -> TokenStream {
             None => quote!(.context(#root)),
         });
     }
-    if definition.file.is_some() {
-        chain.extend(quote!(.of_dockerfile()));
+    if let Some(file) = &definition.file {
+        // Beside it may be its own `.dockerignore`.
+        let path = &file.value;
+        let path = match path.starts_with('/') || std::env::var_os("CARGO_MANIFEST_DIR").is_none() {
+            true => quote!(#path),
+            false => quote!(::core::concat!(::core::env!("CARGO_MANIFEST_DIR"), "/", #path)),
+        };
+        chain.extend(quote!(.of_dockerfile(#path)));
     }
     let expander = instruction::Expander { definition, header };
     let mut statements = TokenStream::new();

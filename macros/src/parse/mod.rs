@@ -34,6 +34,8 @@ pub(crate) struct Definition {
     pub(crate) names: Vec<Instruction>,
     /// Files whose change makes the compiler run again.
     pub(crate) rebuild_for: Vec<std::path::PathBuf>,
+    /// What each `COPY --embed` holds, by the place of the instruction.
+    pub(crate) embedded: Vec<(Place, TokenStream)>,
 }
 
 /// What happens to what a check finds.
@@ -77,7 +79,7 @@ pub(crate) fn definition(input: TokenStream, is_file: bool) -> Definition {
     }
     let Parser { sources, findings, levels } = parser;
     let names = if is_file { std::mem::take(&mut instructions) } else { Vec::new() };
-    let rebuild_for = Vec::new();
+    let (rebuild_for, embedded) = (Vec::new(), Vec::new());
     Definition {
         header,
         context,
@@ -90,6 +92,7 @@ pub(crate) fn definition(input: TokenStream, is_file: bool) -> Definition {
         file,
         names,
         rebuild_for,
+        embedded,
     }
 }
 

@@ -47,6 +47,7 @@ pub fn flags(keyword: &str) -> &'static [(&'static str, Takes)] {
             ("from", Value),
             ("chown", Value),
             ("chmod", Value),
+            ("embed", Switch),
             ("link", Switch),
             ("parents", Switch),
             ("exclude", Values),

@@ -5,7 +5,7 @@
 //! length is limited, and what is not understood is refused rather than skipped.
 
 mod apply;
-mod base64;
+pub(crate) mod base64;
 mod compress;
 mod crc64;
 mod diff;

@@ -251,7 +251,10 @@ impl<'a> Builder<'a> {
         work: &CopyWork<'_>,
         text: &str,
     ) -> Result<()> {
-        let origin = self.origin(project, index, work.from)?;
+        let origin = match work.embedded {
+            Some(files) => Origin { tree: Rc::new(files.clone()), stack: None, _pin: None },
+            None => self.origin(project, index, work.from)?,
+        };
         let tree = &*origin.tree;
         let found = within(|| Found::new(tree, work)).attempt(|| ENTER)??;
         let keeps_owners = origin.stack.is_some();
@@ -449,7 +452,7 @@ impl Project<'_> {
         if let Some(context) = self.context.get() {
             return Ok(Rc::clone(context));
         }
-        let context = Rc::new(Context::open(&self.context_path)?);
+        let context = Rc::new(Context::open(&self.context_path, self.definition.ignore_file().as_deref())?);
         Ok(Rc::clone(self.context.get_or_init(|| context)))
     }
 }

@@ -30,6 +30,8 @@ pub(super) struct Context {
     path: PathBuf,
     directory: OwnedFd,
     ignore: Ignore,
+    /// Where the rules are from.
+    ignore_name: String,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -51,8 +53,8 @@ impl Fault for ContextFault {
 }
 
 impl Context {
-    /// Opens the directory and reads its `.dockerignore`.
-    pub(super) fn open(path: &Path) -> Result<Self> {
+    /// Opens the directory and reads its `.dockerignore`, or the file that comes before it where that exists.
+    pub(super) fn open(path: &Path, ignore_file: Option<&Path>) -> Result<Self> {
         let absolute = std::path::absolute(path).attempt(|| format!("find the build context {path:?}"))?;
         let directory = match fs::open_directory(&absolute) {
             Err(error) if error.raw_os_error() == Some(libc::ENOTDIR) => {
@@ -60,20 +62,26 @@ impl Context {
             }
             opened => opened.attempt(|| format!("open the build context {absolute:?}"))?,
         };
-        let mut context = Self { path: absolute, directory, ignore: Ignore::default() };
-        if let Some(text) = context.ignore_file()? {
-            context.ignore = Ignore::parse(&text);
-        }
+        let beside = ignore_file.filter(|file| file.is_file());
+        let ignore_name = beside.and_then(Path::file_name).map_or(".dockerignore".into(), OsStr::to_string_lossy);
+        let (ignore, ignore_name) = (Ignore::default(), ignore_name.into_owned());
+        let mut context = Self { path: absolute, directory, ignore, ignore_name };
+        let text = match beside {
+            Some(file) => Some(read_ignore_file(File::open(file), file)?),
+            None => context.ignore_file()?,
+        };
+        context.ignore = text.map(|text| Ignore::parse(&text)).unwrap_or_default();
         Ok(context)
     }
 
+    /// The directory.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
     fn ignore_file(&self) -> Result<Option<String>> {
-        use std::io::Read as _;
         let Some(entry) = self.resolve(Path::new(".dockerignore"))?.filter(Entry::is_file) else { return Ok(None) };
-        let mut text = Vec::new();
-        let read = self.open(&entry)?.take(MAX_IGNORE_FILE).read_to_end(&mut text);
-        read.attempt(|| format!("read {:?}", self.path.join(".dockerignore")))?;
-        Ok(Some(String::from_utf8_lossy(&text).into_owned()))
+        read_ignore_file(Ok(self.open(&entry)?), &self.path.join(".dockerignore")).map(Some)
     }
 
     /// The file of a path that has no links but perhaps its last component; `None` if there is none.
@@ -169,7 +177,7 @@ impl Tree for Context {
     fn refuses(&self, entry: &Entry) -> Option<String> {
         let line = self.ignore.excluded_by(&entry.path.to_string_lossy())?;
         let may_hold_more = entry.path.as_os_str().is_empty() || entry.is_directory() && self.ignore.may_take_back();
-        (!may_hold_more).then(|| format!("it is excluded by .dockerignore, line {line}"))
+        (!may_hold_more).then(|| format!("it is excluded by {}, line {line}", self.ignore_name))
     }
 
     fn open(&self, file: &Entry) -> Result<File> {
@@ -185,6 +193,14 @@ impl Tree for Context {
     fn direct(&self, entry: &Entry) -> Option<PathBuf> {
         self.ignore.is_empty().then(|| self.path.join(&entry.path))
     }
+}
+
+fn read_ignore_file(file: std::io::Result<File>, path: &Path) -> Result<String> {
+    use std::io::Read as _;
+    let mut text = Vec::new();
+    let read = file.and_then(|file| file.take(MAX_IGNORE_FILE).read_to_end(&mut text));
+    read.attempt(|| format!("read {path:?}"))?;
+    Ok(String::from_utf8_lossy(&text).into_owned())
 }
 
 fn part(component: Component<'_>) -> Option<OsString> {

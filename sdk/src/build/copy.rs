@@ -90,6 +90,21 @@ impl Found {
         Ok(())
     }
 
+    /// Shows the path in the tree of each file that would be copied.
+    pub(super) fn files(&self, tree: &dyn Tree, each: &mut dyn FnMut(&Path)) -> Result<()> {
+        for origin in &self.origins {
+            if let Origin::Source(source) = origin {
+                tree::walk(tree, &source.entry, &self.exclude, &mut |_, entry| {
+                    if !entry.is_directory() {
+                        each(&entry.path);
+                    }
+                    Ok(())
+                })?;
+            }
+        }
+        Ok(())
+    }
+
     /// Copies it all.
     pub(super) fn copy(
         &self,

@@ -13,6 +13,8 @@ pub(crate) mod cache;
 mod commit;
 mod context;
 mod copy;
+mod depends;
+mod embedded;
 mod event;
 mod mode;
 mod options;

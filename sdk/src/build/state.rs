@@ -1,8 +1,8 @@
 //! One stage while it is built: what each instruction means after those before it. Pure: reads no file and no store.
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::image::{Base, Command, Copy, CopySource, HealthCheck, Instruction, MountKind, Run, RunMount};
-use crate::spec::image_config::{Config, HealthCheck as CheckConfig};
+use crate::image::{Base, Copy, CopySource, Embedded, Instruction, MountKind, Run, RunMount};
+use crate::spec::image_config::Config;
 use crate::spec::{ChainId, ContainerPath, ExposedPort};
 
 use super::cache::Key;
@@ -11,8 +11,6 @@ use super::scope::{Globals, Scope};
 
 /// Where programs are looked for if nothing says otherwise.
 pub(super) const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-
-const DEFAULT_SHELL: [&str; 2] = ["/bin/sh", "-c"];
 
 /// The configuration so far, and the variables.
 #[derive(Debug, Clone)]
@@ -72,6 +70,8 @@ pub(super) struct CopyWork<'a> {
     pub keyword: &'static str,
     pub sources: Vec<CopySource>,
     pub from: Option<&'a Base>,
+    /// The files of the definition itself, in the place of the build context.
+    pub embedded: Option<&'a Embedded>,
     pub destination: Destination,
     pub owner: Option<String>,
     pub mode: Option<Mode>,
@@ -151,7 +151,7 @@ impl State {
                 format!("VOLUME [{}]", paths.join(" "))
             }
             Instruction::Entrypoint(command) => {
-                let args = self.command(command);
+                let args = command.argv(&self.config.shell);
                 if !self.has_cmd {
                     // Arguments meant for the base's entrypoint say nothing to this one.
                     self.config.cmd = None;
@@ -161,7 +161,7 @@ impl State {
                 text
             }
             Instruction::Cmd(command) => {
-                let args = self.command(command);
+                let args = command.argv(&self.config.shell);
                 let text = format!("CMD {}", array(&args));
                 self.config.cmd = Some(args);
                 self.has_cmd = true;
@@ -180,7 +180,7 @@ impl State {
                 format!("STOPSIGNAL {signal}")
             }
             Instruction::HealthCheck(check) => {
-                let check = self.health_check(check);
+                let check = check.to_config();
                 let text = format!("HEALTHCHECK {}", array(&check.test));
                 self.config.healthcheck = Some(check);
                 text
@@ -243,39 +243,8 @@ impl State {
         Ok(text)
     }
 
-    /// The argument list of a command: under the shell, or as it stands.
-    fn command(&self, command: &Command) -> Vec<String> {
-        match command {
-            Command::Exec(args) => args.clone(),
-            Command::Shell(script) => {
-                let mut args = self.config.shell.clone();
-                if args.is_empty() {
-                    args = DEFAULT_SHELL.map(str::to_owned).to_vec();
-                }
-                args.push(script.clone());
-                args
-            }
-        }
-    }
-
-    fn health_check(&self, check: &HealthCheck) -> CheckConfig {
-        let test = match check.command() {
-            None => vec!["NONE".into()],
-            Some(Command::Exec(args)) => std::iter::once("CMD".to_owned()).chain(args.iter().cloned()).collect(),
-            Some(Command::Shell(script)) => vec!["CMD-SHELL".into(), script.clone()],
-        };
-        CheckConfig {
-            test,
-            interval: check.interval_time().unwrap_or_default(),
-            timeout: check.timeout_time().unwrap_or_default(),
-            start_period: check.start_period_time().unwrap_or_default(),
-            start_interval: check.start_interval_time().unwrap_or_default(),
-            retries: check.retry_count().unwrap_or_default(),
-        }
-    }
-
     fn run<'a>(&self, run: &'a Run) -> Result<RunWork<'a>> {
-        let args = self.command(run.as_command());
+        let args = run.as_command().argv(&self.config.shell);
         if args.is_empty() {
             return Err(invalid("RUN", "it names no program"));
         }
@@ -350,6 +319,7 @@ impl State {
             keyword,
             sources,
             from: copy.base(),
+            embedded: copy.embedded_files(),
             destination: Destination { path, is_directory },
             owner: copy.owner().map(|owner| self.expand(owner)).transpose()?,
             mode: copy.mode().map(|mode| Mode::parse(&self.expand(mode)?)).transpose()?,

@@ -1,40 +1,60 @@
 //! Dockerfile instructions that set an image's configuration, as `import --change` and `commit --change` take them.
 
+use plywood_syntax::variables;
+
+use super::Instruction;
 use crate::error::{Error, ErrorKind, Result};
-use crate::spec::image_config::{Config, HealthCheck};
+use crate::spec::image_config::Config;
 use crate::spec::{ContainerPath, ExposedPort, User};
 
-/// Applies one instruction.
+/// Applies one instruction. Variables in it are those of the image's environment.
 pub(crate) fn apply(config: &mut Config, text: &str) -> Result<()> {
     let wrong = |why: &str| Error::new(ErrorKind::InvalidArgument, format_args!("change the image by {text:?}: {why}"));
-    let (keyword, value) = text.trim().split_once(char::is_whitespace).unwrap_or((text.trim(), ""));
-    let value = value.trim();
-    if value.is_empty() {
-        return Err(wrong("it reads like `CMD [\"sh\"]`"));
-    }
-    let pairs = || pairs(value).ok_or_else(|| wrong("it reads like NAME=value"));
-    match keyword.to_ascii_uppercase().as_str() {
-        "CMD" => config.cmd = Some(argv(config, value)),
-        "ENTRYPOINT" => {
+    let expand = |config: &Config, value: &str| {
+        let get = |name: &str| {
+            let set = config.env.iter().find_map(|set| set.split_once('=').filter(|(known, _)| *known == name));
+            set.map(|(_, value)| value.to_owned())
+        };
+        variables::expand(value, get).map_err(|problem| wrong(&problem.message))
+    };
+    match Instruction::parse_alone(text).map_err(|why| wrong(&why))? {
+        Instruction::Cmd(command) => config.cmd = Some(command.argv(&config.shell)),
+        Instruction::Entrypoint(command) => {
             // The command belonged to the one before.
             config.cmd = None;
-            config.entrypoint = Some(argv(config, value));
+            config.entrypoint = Some(command.argv(&config.shell));
         }
-        "ENV" => pairs()?.iter().try_for_each(|(name, value)| set_variable(config, name, value))?,
-        "HEALTHCHECK" => config.healthcheck = Some(health_check(value).map_err(wrong)?),
-        "LABEL" => config.labels.extend(pairs()?),
-        "WORKDIR" => config.working_dir = ContainerPath::root().join(&config.working_dir)?.join(value)?.to_string(),
-        "USER" => config.user = User::parse(value)?.to_string(),
-        "STOPSIGNAL" => config.stop_signal = Some(value.to_owned()),
-        "ONBUILD" => config.on_build.push(value.to_owned()),
-        "VOLUME" => {
-            for path in words_or_json(value) {
-                config.volumes.insert(ContainerPath::parse(&path)?.to_string());
+        Instruction::Env(pairs) => {
+            // All values see the environment before the instruction.
+            let values = pairs.iter().map(|(_, value)| expand(config, value)).collect::<Result<Vec<_>>>()?;
+            pairs.iter().zip(values).try_for_each(|((name, _), value)| set_variable(config, name, &value))?;
+        }
+        Instruction::HealthCheck(check) => config.healthcheck = Some(check.to_config()),
+        Instruction::Label(pairs) => {
+            for (key, value) in pairs {
+                let value = expand(config, &value)?;
+                config.labels.insert(key, value);
             }
         }
-        "EXPOSE" => {
-            for port in value.split_whitespace() {
-                config.exposed_ports.insert(ExposedPort::parse(port)?.to_string());
+        Instruction::Workdir(path) => {
+            let path = expand(config, &path)?;
+            config.working_dir = ContainerPath::root().join(&config.working_dir)?.join(&path)?.to_string();
+        }
+        Instruction::User(user) => config.user = User::parse(&expand(config, &user)?)?.to_string(),
+        Instruction::StopSignal(signal) => config.stop_signal = Some(expand(config, &signal)?),
+        Instruction::OnBuild(trigger) => config.on_build.push(trigger.to_string().trim_end().to_owned()),
+        Instruction::Volume(paths) => {
+            for path in paths {
+                config.volumes.insert(ContainerPath::parse(&expand(config, &path)?)?.to_string());
+            }
+        }
+        Instruction::Expose(ports) => {
+            for port in ports {
+                let port = expand(config, &port)?;
+                let ports = plywood_syntax::port::parse(&port).map_err(|problem| wrong(&problem.message))?;
+                for port in ports.each() {
+                    config.exposed_ports.insert(ExposedPort::parse(&port)?.to_string());
+                }
             }
         }
         _ => {
@@ -57,110 +77,41 @@ pub(super) fn set_variable(config: &mut Config, name: &str, value: &str) -> Resu
     Ok(())
 }
 
-/// `NONE`, or options and `CMD` with a command; what is wrong with it instead.
-fn health_check(value: &str) -> std::result::Result<HealthCheck, &'static str> {
-    let mut check = HealthCheck::default();
-    let mut rest = value;
-    while let Some(option) = rest.strip_prefix("--") {
-        let (option, after) = option.split_once(char::is_whitespace).ok_or("it reads like `HEALTHCHECK CMD test`")?;
-        let (name, value) = option.split_once('=').ok_or("an option reads like --interval=30s")?;
-        let time = || plywood_syntax::duration::parse(value).ok_or("a time reads like 30s or 1m30s");
-        match name {
-            "interval" => check.interval = time()?,
-            "timeout" => check.timeout = time()?,
-            "start-period" => check.start_period = time()?,
-            "start-interval" => check.start_interval = time()?,
-            "retries" => check.retries = value.parse().map_err(|_| "the number of retries is none")?,
-            _ => return Err("its options are --interval, --timeout, --start-period, --start-interval and --retries"),
-        }
-        rest = after.trim_start();
-    }
-    let (keyword, command) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
-    let command = command.trim();
-    check.test = match (keyword.to_ascii_uppercase().as_str(), command) {
-        ("NONE", "") if rest.len() == value.len() => vec!["NONE".to_owned()],
-        ("CMD", command) if !command.is_empty() => match json(command) {
-            Some(argv) => std::iter::once("CMD".to_owned()).chain(argv).collect(),
-            None => vec!["CMD-SHELL".to_owned(), command.to_owned()],
-        },
-        _ => return Err("it reads like `HEALTHCHECK CMD test` or `HEALTHCHECK NONE`"),
-    };
-    Ok(check)
-}
-
-/// The exec form, else the shell form.
-fn argv(config: &Config, value: &str) -> Vec<String> {
-    json(value).unwrap_or_else(|| {
-        let shell = config.shell.iter().map(String::as_str);
-        let default = ["/bin/sh", "-c"].into_iter().filter(|_| config.shell.is_empty());
-        shell.chain(default).chain([value]).map(str::to_owned).collect()
-    })
-}
-
-fn json(value: &str) -> Option<Vec<String>> {
-    serde_json::from_str(value).ok()
-}
-
-fn words_or_json(value: &str) -> Vec<String> {
-    json(value).unwrap_or_else(|| value.split_whitespace().map(str::to_owned).collect())
-}
-
-/// `A=1 B="two words"`, or the old `A one`.
-fn pairs(text: &str) -> Option<Vec<(String, String)>> {
-    let words = words(text)?;
-    if let [name, rest @ ..] = words.as_slice()
-        && !name.contains('=')
-        && !rest.is_empty()
-    {
-        let (name, value) = text.split_once(char::is_whitespace)?;
-        return Some(vec![(name.to_owned(), value.trim().to_owned())]);
-    }
-    words.iter().map(|word| word.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()))).collect()
-}
-
-/// The words of a text; quotes hold several together and are taken away. `None` if one is left open.
-fn words(text: &str) -> Option<Vec<String>> {
-    let (mut words, mut word, mut quote) = (Vec::new(), None::<String>, None);
-    let mut chars = text.chars();
-    while let Some(char) = chars.next() {
-        match (char, quote) {
-            ('\\', None | Some('"')) => word.get_or_insert_default().push(chars.next()?),
-            (_, Some(open)) if char == open => quote = None,
-            (_, Some(_)) => word.get_or_insert_default().push(char),
-            ('"' | '\'', None) => {
-                quote = Some(char);
-                word.get_or_insert_default();
-            }
-            (_, None) if char.is_whitespace() => words.extend(word.take()),
-            (_, None) => word.get_or_insert_default().push(char),
-        }
-    }
-    words.extend(word);
-    quote.is_none().then_some(words)
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]
-    fn pairs_are_read_with_and_without_quotes() {
-        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-        assert_eq!(pairs("A=1 B=\"two words\""), Some(vec![pair("A", "1"), pair("B", "two words")]));
-        assert_eq!(pairs("A one two"), Some(vec![pair("A", "one two")]));
-        assert_eq!(pairs("A=x=y B="), Some(vec![pair("A", "x=y"), pair("B", "")]));
-        assert_eq!(pairs("A=\"open"), None);
-        assert_eq!(pairs("A"), None);
+    fn a_command_is_in_exec_form_or_for_the_shell() {
+        let mut config = Config::default();
+        let mut cmd = |text: &str, shell: &[&str]| {
+            config.shell = shell.iter().map(|word| (*word).to_owned()).collect();
+            apply(&mut config, text).unwrap();
+            config.cmd.clone().unwrap()
+        };
+        assert_eq!(cmd("CMD [\"a\", \"b c\"]", &[]), ["a", "b c"]);
+        assert_eq!(cmd("CMD a b", &[]), ["/bin/sh", "-c", "a b"]);
+        assert_eq!(cmd("cmd a b", &["/bin/bash", "-ec"]), ["/bin/bash", "-ec", "a b"]);
     }
 
     #[test]
-    fn a_command_is_in_exec_form_or_for_the_shell() {
+    fn values_are_read_as_in_a_dockerfile() {
         let mut config = Config::default();
-        assert_eq!(argv(&config, "[\"a\", \"b c\"]"), ["a", "b c"]);
-        assert_eq!(argv(&config, "a b"), ["/bin/sh", "-c", "a b"]);
-        config.shell = vec!["/bin/bash".into(), "-ec".into()];
-        assert_eq!(argv(&config, "a b"), ["/bin/bash", "-ec", "a b"]);
+        for text in [
+            "ENV A=1 B=\"two words\" C='$A'",
+            "ENV A one two",
+            "ENV D=$A E=\"${B%% *}\" F=\\$A",
+            "WORKDIR /x/${F:+y}",
+            "EXPOSE 8000-8001",
+        ] {
+            apply(&mut config, text).unwrap();
+        }
+        assert_eq!(config.env, ["B=two words", "C=$A", "A=one two", "D=one two", "E=two", "F=$A"]);
+        assert_eq!(config.working_dir, "/x/y");
+        assert_eq!(config.exposed_ports.iter().collect::<Vec<_>>(), ["8000/tcp", "8001/tcp"]);
+        let error = apply(&mut config, "ENV A=\"open").unwrap_err();
+        assert_eq!(error.to_string(), "change the image by \"ENV A=\\\"open\": double quote `\"` is never closed");
     }
 
     #[test]

@@ -31,8 +31,9 @@ pub(crate) mod store;
 pub(crate) mod tags;
 
 pub use crate::archive::Limits;
+pub(crate) use definition::EmbeddedFile;
 pub use definition::{
-    Add, Arg, Base, Command, Copy, CopySource, DeclaredImage, Dockerfile, ExposedPorts, From, HealthCheck,
+    Add, Arg, Base, Command, Copy, CopySource, DeclaredImage, Dockerfile, Embedded, ExposedPorts, From, HealthCheck,
     ImageDefinition, Instruction, Layers, MountKind, Run, RunMount, Values, VolumePaths,
 };
 pub use history::HistoryEntry;

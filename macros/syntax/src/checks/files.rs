@@ -25,8 +25,12 @@ pub trait Files {
     fn kind(&self, path: &str) -> Option<FileKind>;
     /// The names in a directory.
     fn names(&self, directory: &str) -> Vec<String>;
-    /// Its `.dockerignore`.
+    /// Its `.dockerignore`, or what stands in its place.
     fn ignore(&self) -> &Ignore;
+    /// The name of the file that these rules are from.
+    fn ignore_name(&self) -> String {
+        ".dockerignore".to_owned()
+    }
 }
 
 /// What is wrong with a source of `COPY` or `ADD`, given as a clean relative path.
@@ -40,7 +44,7 @@ pub(super) fn source(files: &dyn Files, source: &Text, clean: &str) -> Option<Fi
         return Some(Finding::error("missing_source", source.place, message).maybe_help(near(files, clean)).note(note));
     }
     let line = files.ignore().excluded_by(clean).filter(|_| !files.ignore().may_take_back())?;
-    let message = format!("`{}` is excluded by `.dockerignore`, line {line}", source.value);
+    let message = format!("`{}` is excluded by `{}`, line {line}", source.value, files.ignore_name());
     Some(Finding::error("ignored_source", source.place, message).help(format!("add a line `!{clean}` after it")))
 }
 

@@ -2,6 +2,7 @@
 //!
 //! [`check`] walks a definition stage by stage and reports everything it finds, not only the first mistake.
 
+mod arguments;
 mod command;
 mod files;
 mod flags;
@@ -17,7 +18,7 @@ mod warnings;
 mod tests;
 
 use crate::ast::{self, Body, Instruction, Named, Origin, Text};
-use crate::finding::{Finding, Place, Problem};
+use crate::finding::{Finding, Place, Problem, Severity};
 
 pub use command::mount_key;
 pub use files::{FileKind, Files};
@@ -56,10 +57,22 @@ pub fn check(instructions: &[Instruction], around: &Surroundings<'_>) -> Vec<Fin
     checker.stages();
     checker.names();
     checker.variables();
+    checker.unused_arguments();
     checker.stage_warnings();
     let mut findings = checker.findings;
     findings.sort_by_key(|finding| (finding.place, finding.range.as_ref().map(|range| range.start)));
     findings
+}
+
+/// Checks one instruction without those around it, and reports its mistakes.
+pub fn check_alone(instruction: &Instruction) -> Vec<Finding> {
+    let instructions = std::slice::from_ref(instruction);
+    let around = &Surroundings::NONE;
+    let mut checker = Checker { instructions, around, findings: Vec::new(), shell: shells::Shell::Posix };
+    checker.flags(instruction);
+    checker.instruction(instruction, false);
+    checker.findings.retain(|finding| finding.severity == Severity::Error);
+    checker.findings
 }
 
 struct Checker<'a> {

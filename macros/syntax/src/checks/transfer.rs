@@ -17,6 +17,9 @@ impl Checker<'_> {
             self.checksum(checksum, transfer);
         }
         self.destination(transfer);
+        if instruction.is_set("embed") {
+            self.embedding(instruction, transfer, on_build);
+        }
         for source in transfer.sources.iter().chain(instruction.flags.iter().filter_map(exclude)) {
             if let Some(Err(problem)) = source.known().map(glob::check) {
                 self.problem(problem, source);
@@ -50,6 +53,30 @@ impl Checker<'_> {
                     }
                 }
             }
+        }
+    }
+
+    /// What is embedded is in the package when the program is compiled.
+    fn embedding(&mut self, instruction: &Instruction, transfer: &Transfer, on_build: bool) {
+        let place = instruction.flag("embed").map_or(instruction.place, |flag| flag.name.place);
+        let mut refuse = |place, message: &str, help: &str| {
+            self.report(Finding::error("bad_embed", place, message).help(help));
+        };
+        if instruction.flag("from").is_some() {
+            refuse(
+                place,
+                "`--embed` is for files of the build context, and `--from` names other ones",
+                "leave one of them away",
+            );
+        }
+        if on_build {
+            refuse(place, "`ONBUILD` cannot embed: another image has another context", "remove `--embed`");
+        }
+        if !transfer.inline.is_empty() {
+            refuse(place, "inline content is part of the program already", "remove `--embed`");
+        }
+        for source in transfer.sources.iter().filter(|source| source.plain().is_none()) {
+            refuse(source.place, "what is embedded is known when the program is compiled", "write the path itself");
         }
     }
 

@@ -3,12 +3,13 @@
 use std::collections::HashMap;
 
 use super::Checker;
-use crate::ast::{Body, FlagValue, Instruction, Named, Origin, Text};
+use super::shells::{Shell, Shells};
+use crate::ast::{Body, Command, FlagValue, Instruction, Named, Origin, Text};
 use crate::finding::{Finding, Place};
-use crate::{suggest, variables};
+use crate::{shell, suggest, variables};
 
 /// Known in every scope.
-const ALWAYS: [&str; 11] = [
+pub(super) const ALWAYS: [&str; 11] = [
     "PATH",
     "HTTP_PROXY",
     "HTTPS_PROXY",
@@ -34,6 +35,14 @@ const PLATFORM: [&str; 8] = [
     "BUILDVARIANT",
 ];
 
+/// Set by the shell itself or by what started it.
+const OF_SHELLS: [&str; 11] =
+    ["HOME", "PWD", "OLDPWD", "USER", "SHELL", "HOSTNAME", "IFS", "UID", "LANG", "TERM", "PATH"];
+/// Commands that set variables which cannot be seen.
+const SETTERS: [&str; 4] = [".", "source", "eval", "getopts"];
+/// Shorter names are one letter away from too many others.
+const SHORTEST_MISSPELT: usize = 4;
+
 /// The variables known at one point, and where each was declared.
 type Scope<'a> = HashMap<&'a str, Place>;
 
@@ -43,7 +52,9 @@ impl<'a> Checker<'a> {
         let mut stages: HashMap<&'a str, Scope<'a>> = HashMap::new();
         let mut scope: Option<Scope<'a>> = None;
         let mut name: Option<&'a str> = None;
+        let mut shells = Shells::default();
         for (index, instruction) in self.instructions.iter().enumerate() {
+            let shell = shells.at(instruction);
             if let Body::From(Named { text, name: next }) = &instruction.body {
                 if let (Some(name), Some(scope)) = (name, scope.take()) {
                     stages.insert(name, scope);
@@ -56,6 +67,11 @@ impl<'a> Checker<'a> {
                 scope = Some(inherited.cloned().unwrap_or_default());
                 name = next.as_ref().map(|name| name.value.as_str());
                 continue;
+            }
+            if let (Body::Run(Command::Shell(scripts)), Some(scope)) = (&instruction.body, &scope)
+                && shell != Shell::Other
+            {
+                self.near_misses(scripts, scope);
             }
             match &mut scope {
                 Some(scope) => self.in_scope(instruction, scope, Some(&global), index),
@@ -164,6 +180,41 @@ impl<'a> Checker<'a> {
         }
     }
 
+    /// Finds variables of scripts that nothing sets and that are called almost like one of the definition.
+    fn near_misses(&mut self, scripts: &[Text], scope: &Scope<'a>) {
+        if scope.is_empty() {
+            return;
+        }
+        let known = scripts.iter().filter_map(|script| Some((script, script.known()?)));
+        let read: Vec<_> = known.filter_map(|(script, text)| Some((script, text, shell::read(text).ok()?))).collect();
+        let is_set = |name: &str| {
+            let set_in =
+                |text: &str, facts: &shell::Facts| facts.assigned.iter().any(|at| text.get(at.clone()) == Some(name));
+            scope.contains_key(name)
+                || OF_SHELLS.contains(&name)
+                || read.iter().any(|(_, text, facts)| set_in(text, facts))
+        };
+        for (script, text, facts) in &read {
+            // What another file or command sets cannot be seen.
+            let sets = |words: &Vec<std::ops::Range<usize>>| {
+                words.first().and_then(|word| text.get(word.clone())).is_some_and(|word| SETTERS.contains(&word))
+            };
+            if facts.commands.iter().any(sets) {
+                continue;
+            }
+            for range in &facts.parameters {
+                let Some(name) = text.get(range.clone()).filter(|name| !is_set(name)) else { continue };
+                if text[range.end..].trim_start_matches(':').starts_with(['-', '+', '=', '?']) {
+                    continue;
+                }
+                let Some(near) = misspelt(name, scope) else { continue };
+                let message = format!("nothing sets `${name}` in this script");
+                let finding = Finding::warning("variable_near_miss", script.place, message).at(range.clone());
+                self.report(finding.help(format!("did you mean `${near}`?")));
+            }
+        }
+    }
+
     /// Where the rest of this stage declares a variable.
     fn declared_later(&self, wanted: &str, index: usize) -> Option<Place> {
         let rest = self.instructions[index + 1..].iter();
@@ -181,6 +232,15 @@ impl<'a> Checker<'a> {
     }
 }
 
+/// The declared name that is one letter away; names that differ in a digit are meant to.
+fn misspelt<'a>(name: &str, scope: &Scope<'a>) -> Option<&'a str> {
+    let letters = |name: &str| name.replace(|c: char| c.is_ascii_digit(), "");
+    let is_near = |known: &&&str| {
+        known.len() >= SHORTEST_MISSPELT && suggest::distance(name, known) <= 1 && letters(name) != letters(known)
+    };
+    scope.keys().filter(is_near).min().copied()
+}
+
 fn near(name: &str, scope: &Scope<'_>) -> Option<String> {
     // Sorted, so that of two candidates equally near always the same is taken.
     let mut known: Vec<&str> = scope.keys().copied().collect();
@@ -189,7 +249,7 @@ fn near(name: &str, scope: &Scope<'_>) -> Option<String> {
 }
 
 /// The values of an instruction in which variables are expanded.
-fn texts<'a>(instruction: &'a Instruction, body: &'a Body) -> Vec<&'a Text> {
+pub(super) fn texts<'a>(instruction: &'a Instruction, body: &'a Body) -> Vec<&'a Text> {
     let mut texts: Vec<&Text> = match body {
         Body::Label(pairs) => pairs.iter().flat_map(|(key, value)| [key, value]).collect(),
         Body::Copy(transfer) | Body::Add(transfer) => transfer.sources.iter().chain([&transfer.destination]).collect(),

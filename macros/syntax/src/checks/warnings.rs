@@ -1,7 +1,7 @@
 //! Warnings: what builds and probably disappoints.
 
-use super::Checker;
-use crate::ast::{Body, Command, Form, Instruction, Named, Origin, Text};
+use super::{Checker, FileKind};
+use crate::ast::{Body, Command, Form, Instruction, Named, Origin, Text, Transfer};
 use crate::finding::{Finding, Place};
 use crate::{path, suggest};
 
@@ -50,6 +50,9 @@ impl<'a> Checker<'a> {
                 for source in transfer.sources.iter().filter(|_| from_context) {
                     let Some(value) = source.plain() else { continue };
                     self.source_warnings(instruction, source, value);
+                }
+                if from_context && transfer.sources.len() > 1 && !instruction.is_set("parents") {
+                    self.directory_contents(instruction, transfer);
                 }
             }
             Body::Run(Command::Exec(args)) => self.array_warnings(args),
@@ -151,6 +154,22 @@ impl<'a> Checker<'a> {
                 let message = format!("`{value}` copies `{}` too; there is no `.dockerignore`", there.join("`, `"));
                 self.warn("whole_context", source.place, message, "write a `.dockerignore`, or name what is needed");
             }
+        }
+    }
+
+    /// A directory among several sources: its name is lost.
+    fn directory_contents(&mut self, instruction: &Instruction, transfer: &Transfer) {
+        let Some(files) = self.around.files else { return };
+        for source in &transfer.sources {
+            let Some(value) = source.plain().filter(|value| !crate::glob::is_pattern(value)) else { continue };
+            let Some(clean) = path::clean_source(value).filter(|clean| !clean.is_empty()) else { continue };
+            if files.kind(&clean) != Some(FileKind::Directory) {
+                continue;
+            }
+            let to = &transfer.destination.value;
+            let message = format!("`{value}` is a directory, so its contents go to `{to}`, not the directory itself");
+            let help = format!("{} \"{value}\" => \"{}/{clean}/\";", instruction.keyword(), to.trim_end_matches('/'));
+            self.warn("directory_contents", source.place, message, help);
         }
     }
 

@@ -115,6 +115,12 @@ impl Reader {
             let equals = flag.text.find('=');
             let name = flag.slice(0..equals.unwrap_or(flag.text.len()));
             let name = Text { form: Form::Bare, ..self.text(&name) };
+            // Only a program can embed files.
+            if name.value == "embed" {
+                let message = format!("`{keyword}` has no flag `--embed`");
+                self.report(Finding::error("unknown_flag", name.place, message));
+                continue;
+            }
             let value = match (equals, grammar::takes(keyword, &name.value)) {
                 (None, _) => FlagValue::None,
                 (Some(at), Some(Takes::Options)) => self.options(&flag.slice(at + 1..flag.text.len())),

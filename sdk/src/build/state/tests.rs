@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::image::{Add, Layers, Values};
+use crate::image::{Add, HealthCheck, Layers, Values};
 
 fn run_all(definition: &Layers, given: &[(&str, &str)]) -> (State, Vec<String>) {
     let given: BTreeMap<String, String> = given.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();

@@ -30,11 +30,12 @@ impl Layers {
         self
     }
 
-    /// Says that the instructions are those of a Dockerfile: what Docker builds without a word is no mistake then.
+    /// Says that the instructions are those of a Dockerfile: what Docker builds without a word is no mistake then, and
+    /// there may be a `.dockerignore` for this file alone.
     #[doc(hidden)]
     #[must_use]
-    pub fn of_dockerfile(mut self) -> Self {
-        self.is_dockerfile = true;
+    pub fn of_dockerfile(mut self, path: impl Into<PathBuf>) -> Self {
+        self.dockerfile = Some(path.into());
         self
     }
 

@@ -35,7 +35,7 @@ impl Layers {
             return Err(Mistakes(mistakes).into());
         }
         let found = checks::check(&self.to_ast(), &around);
-        let warns = |finding: &Finding| self.is_dockerfile && dockerfile::only_warns(finding.name);
+        let warns = |finding: &Finding| self.dockerfile.is_some() && dockerfile::only_warns(finding.name);
         let errors = found.into_iter().filter(|finding| finding.severity == Severity::Error && !warns(finding));
         mistakes.extend(errors.map(|finding| self.mistake(finding)));
         if mistakes.is_empty() { Ok(()) } else { Err(Mistakes(mistakes).into()) }

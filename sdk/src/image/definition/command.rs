@@ -4,6 +4,8 @@ use std::fmt;
 
 use super::Values;
 
+const DEFAULT_SHELL: [&str; 2] = ["/bin/sh", "-c"];
+
 /// A command, as `CMD`, `ENTRYPOINT`, `RUN` and `HEALTHCHECK` take it.
 ///
 /// A string is the shell form and runs under the image's shell; an array is the exec form and runs as it stands.
@@ -25,6 +27,17 @@ impl Command {
     /// Several scripts for the shell, joined with `&&`: each runs if those before it succeeded.
     pub fn all(scripts: impl Into<Values>) -> Self {
         Self::shell(plywood_syntax::shell::join(&scripts.into().into_vec()))
+    }
+
+    /// What is executed: under the shell, or as it stands. An empty shell is `["/bin/sh", "-c"]`.
+    pub(crate) fn argv(&self, shell: &[String]) -> Vec<String> {
+        match self {
+            Self::Exec(args) => args.clone(),
+            Self::Shell(script) => {
+                let default = DEFAULT_SHELL.into_iter().filter(|_| shell.is_empty());
+                default.chain(shell.iter().map(String::as_str)).chain([script.as_str()]).map(str::to_owned).collect()
+            }
+        }
     }
 
     /// The exec form.

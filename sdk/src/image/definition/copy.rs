@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Base, ImageDefinition, Values};
+use super::{Base, Embedded, ImageDefinition, Values};
 
 /// Something that is copied into an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,6 +41,7 @@ pub struct Copy {
     link: bool,
     parents: bool,
     exclude: Vec<String>,
+    embedded: Option<Embedded>,
 }
 
 impl Copy {
@@ -149,6 +150,14 @@ impl Copy {
         self
     }
 
+    /// Copies from these files, which are part of the program, instead of the build context.
+    #[must_use]
+    #[doc(alias = "--embed")]
+    pub fn embedded(mut self, files: Embedded) -> Self {
+        self.embedded = Some(files);
+        self
+    }
+
     /// What is copied.
     pub fn sources(&self) -> &[CopySource] {
         &self.sources
@@ -162,6 +171,10 @@ impl Copy {
     /// What is copied from; the build context if there is none.
     pub fn base(&self) -> Option<&Base> {
         self.from.as_ref()
+    }
+
+    pub(super) fn base_mut(&mut self) -> Option<&mut Base> {
+        self.from.as_mut()
     }
 
     /// The owner of the copied files.
@@ -182,6 +195,11 @@ impl Copy {
     /// Whether the directories of the sources' paths are kept.
     pub fn keeps_parents(&self) -> bool {
         self.parents
+    }
+
+    /// The files of the program that are copied from; the build context if there are none.
+    pub fn embedded_files(&self) -> Option<&Embedded> {
+        self.embedded.as_ref()
     }
 
     /// Patterns of what is left out.
@@ -279,6 +297,10 @@ impl Add {
     /// What it shares with `COPY`: sources, destination, owner, mode.
     pub fn as_copy(&self) -> &Copy {
         &self.copy
+    }
+
+    pub(super) fn base_mut(&mut self) -> Option<&mut Base> {
+        self.copy.base_mut()
     }
 
     /// The digest that a download must have.

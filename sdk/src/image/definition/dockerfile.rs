@@ -38,7 +38,7 @@ pub struct Dockerfile {
 
 impl Dockerfile {
     /// Reads a file. The build context is its directory; [`build::Options::context`](crate::build::Options::context)
-    /// names another.
+    /// names another. A file `<path>.dockerignore` comes before the `.dockerignore` of the context.
     ///
     /// # Errors
     /// [`NotFound`](ErrorKind::NotFound) and the like where it cannot be read, and
@@ -54,7 +54,8 @@ impl Dockerfile {
         let text = fs::read(path).attempt(attempt)?;
         let file = Self::read(&text, &path.display().to_string())?;
         let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        Ok(file.context(directory))
+        let layers = file.layers.of_dockerfile(path).context(directory);
+        Ok(Self { layers, ..file })
     }
 
     /// Reads text. It names no build context, so that a build takes the working directory.

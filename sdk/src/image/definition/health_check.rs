@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::Command;
+use crate::spec::image_config::HealthCheck as Config;
 
 /// How to tell whether a container works.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -60,6 +61,23 @@ impl HealthCheck {
     pub fn retries(mut self, retries: u32) -> Self {
         self.retries = Some(retries);
         self
+    }
+
+    /// As an image's configuration has it.
+    pub(crate) fn to_config(&self) -> Config {
+        let test = match &self.command {
+            None => vec!["NONE".to_owned()],
+            Some(Command::Exec(args)) => std::iter::once("CMD".to_owned()).chain(args.iter().cloned()).collect(),
+            Some(Command::Shell(script)) => vec!["CMD-SHELL".to_owned(), script.clone()],
+        };
+        Config {
+            test,
+            interval: self.interval.unwrap_or_default(),
+            timeout: self.timeout.unwrap_or_default(),
+            start_period: self.start_period.unwrap_or_default(),
+            start_interval: self.start_interval.unwrap_or_default(),
+            retries: self.retries.unwrap_or_default(),
+        }
     }
 
     /// The command; none if the check is switched off.

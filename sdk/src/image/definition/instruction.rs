@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use super::{Add, Base, Command, Copy, ExposedPorts, HealthCheck, Run, Values, VolumePaths, read};
+use super::{Add, Base, Command, Copy, ExposedPorts, HealthCheck, Run, Values, VolumePaths, notes, read};
 
 /// One instruction, as its author wrote it. Values are raw: variables are not expanded.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,11 +74,21 @@ impl Instruction {
     /// Reads one line of a Dockerfile. `stages` are the names that `--from` may mean.
     pub(crate) fn parse(text: &str, stages: &[&str]) -> Result<Self, String> {
         let (written, notes) = plywood_syntax::dockerfile::parse_one(text, stages)?;
-        let mut notes = read::Notes::of(notes.iter().map(String::as_str));
+        let mut notes = notes::Notes::of(notes.iter().map(String::as_str));
         let mut instructions = read::instructions(&written, &mut notes);
         match instructions.len() {
             1 => Ok(instructions.remove(0)),
             _ => Err("it takes one name".to_owned()),
+        }
+    }
+
+    /// Reads one line of a Dockerfile that stands alone, and checks what can be checked of it there.
+    pub(crate) fn parse_alone(text: &str) -> Result<Self, String> {
+        let (written, _) = plywood_syntax::dockerfile::parse_one(text, &[])?;
+        let mut found = plywood_syntax::checks::check_alone(&written).into_iter();
+        match found.find(|finding| !plywood_syntax::dockerfile::only_warns(finding.name)) {
+            Some(finding) => Err(finding.message),
+            None => Self::parse(text, &[]),
         }
     }
 

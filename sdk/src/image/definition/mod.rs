@@ -9,9 +9,11 @@ mod check;
 mod command;
 mod copy;
 mod dockerfile;
+mod embedded;
 mod health_check;
 mod instruction;
 mod named;
+mod notes;
 mod print;
 mod read;
 mod run;
@@ -28,6 +30,8 @@ pub use base::Base;
 pub use command::Command;
 pub use copy::{Add, Copy, CopySource};
 pub use dockerfile::Dockerfile;
+pub use embedded::Embedded;
+pub(crate) use embedded::EmbeddedFile;
 pub use health_check::HealthCheck;
 pub use instruction::{Arg, From, Instruction};
 pub use run::{MountKind, Run, RunMount};
@@ -108,8 +112,9 @@ pub struct Layers {
     /// Where each instruction was written.
     places: Vec<Place>,
     context: Option<PathBuf>,
-    /// They come from a Dockerfile, where Docker builds some things without a word that are mistakes elsewhere.
-    is_dockerfile: bool,
+    /// The Dockerfile that they come from, where Docker builds some things without a word that are mistakes elsewhere.
+    /// Empty for text that is no file.
+    dockerfile: Option<PathBuf>,
     /// Calls that belong to no instruction, as `stage` before any `from`.
     misplaced: Vec<Misplaced>,
 }
@@ -132,6 +137,14 @@ impl Layers {
     /// `layers!` sets the directory of the package it is used in. Without one a build uses the working directory.
     pub fn context_dir(&self) -> Option<&Path> {
         self.context.as_deref()
+    }
+
+    /// What comes before the `.dockerignore` of the context where it exists: a file beside the Dockerfile, called as it
+    /// is with `.dockerignore` at the end.
+    pub(crate) fn ignore_file(&self) -> Option<PathBuf> {
+        let mut path = self.dockerfile.as_ref().filter(|path| path.file_name().is_some())?.clone().into_os_string();
+        path.push(".dockerignore");
+        Some(path.into())
     }
 
     /// Where the instruction of this index was written.

@@ -3,12 +3,13 @@
 //! What a Dockerfile cannot say stands in comments that begin with `# plywood:`, and in their place the file has
 //! something that a Docker build reads. Values with special characters are quoted so that they read back as they are.
 
+use std::borrow::Cow;
 use std::fmt::{self, Display, Formatter, Write as _};
 use std::time::Duration;
 
 use plywood_syntax::dockerfile;
 
-use super::read::{COMMAND, ELSEWHERE, LINE_BREAKS, NO_LINE_END};
+use super::notes::{ELSEWHERE, LIBRARY, LINE_BREAKS, MARK, write_image};
 use super::{Add, Base, Command, Copy, CopySource, From, HealthCheck, Instruction, Layers, Run, RunMount};
 
 /// Stands for a line break in a value until it is known which character may; no character that text has.
@@ -18,12 +19,32 @@ const MARKS: [&str; 4] = ["␤", "⏎", "↵", "¶"];
 
 impl Display for Layers {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let mut stages: Vec<&str> = Vec::new();
         for (index, instruction) in self.instructions.iter().enumerate() {
             // A blank line before each stage but one that opens the file.
             if index > 0 && matches!(instruction, Instruction::From(_)) {
                 f.write_char('\n')?;
             }
-            writeln!(f, "{instruction}")?;
+            // An image that is called like a stage, or like its number, has its full name.
+            let is_homonym = |name: &str| {
+                let is_number = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_digit());
+                is_number || stages.iter().any(|stage| name.eq_ignore_ascii_case(stage))
+            };
+            let mut shown = Cow::Borrowed(instruction);
+            if instruction.bases().into_iter().any(|base| matches!(base, Base::Image(name) if is_homonym(name))) {
+                for base in shown.to_mut().bases_mut() {
+                    if let Base::Image(name) = base
+                        && is_homonym(name)
+                    {
+                        write_image(f, name)?;
+                        name.insert_str(0, LIBRARY);
+                    }
+                }
+            }
+            writeln!(f, "{shown}")?;
+            if let Instruction::From(from) = instruction {
+                stages.push(from.stage().unwrap_or_default());
+            }
         }
         Ok(())
     }
@@ -38,52 +59,13 @@ impl Display for Instruction {
             return f.write_str(&text);
         }
         let mark = MARKS.into_iter().find(|mark| !text.contains(mark)).unwrap_or("\u{fdd1}");
-        writeln!(f, "# plywood: {LINE_BREAKS}{mark}")?;
+        writeln!(f, "{MARK}{LINE_BREAKS}{mark}")?;
         f.write_str(&text.replace(LINE_BREAK, mark))
     }
 }
 
-impl Instruction {
-    fn write_notes(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::From(from) => write_base_comment(f, from.base()),
-            Self::Run(run) => {
-                run.mounts().iter().filter_map(RunMount::base).try_for_each(|base| write_base_comment(f, base))
-            }
-            Self::Copy(copy) => write_copy_notes(f, copy),
-            Self::Add(add) => write_copy_notes(f, add.as_copy()),
-            Self::Cmd(command) | Self::Entrypoint(command) => write_command_note(f, command),
-            Self::HealthCheck(check) => check.command().map_or(Ok(()), |command| write_command_note(f, command)),
-            Self::OnBuild(inner) => inner.write_notes(f),
-            _ => Ok(()),
-        }
-    }
-}
-
-fn write_copy_notes(f: &mut Formatter<'_>, copy: &Copy) -> fmt::Result {
-    if let Some(base) = copy.base() {
-        write_base_comment(f, base)?;
-    }
-    let texts = copy.sources().iter().filter_map(|source| match source {
-        CopySource::Inline { text, .. } => Some(text),
-        CopySource::Path(_) => None,
-    });
-    let open = texts.enumerate().filter(|(_, text)| !text.is_empty() && !text.ends_with('\n'));
-    open.map(|(index, _)| index).try_for_each(|index| writeln!(f, "# plywood: {NO_LINE_END}{index}"))
-}
-
-/// The script itself, where it would be read otherwise than it stands.
-fn write_command_note(f: &mut Formatter<'_>, command: &Command) -> fmt::Result {
-    match command {
-        Command::Shell(script) if !reads_as_it_stands(script) => {
-            writeln!(f, "# plywood: {COMMAND}{}", Json(std::slice::from_ref(script)))
-        }
-        _ => Ok(()),
-    }
-}
-
 /// Whether a script on the line of its instruction means itself.
-fn reads_as_it_stands(script: &str) -> bool {
+pub(super) fn reads_as_it_stands(script: &str) -> bool {
     !script.is_empty()
         && script.trim() == script
         && !script.contains(['\n', '\r'])
@@ -149,17 +131,6 @@ fn base_word<'a>(base: &'a Base, other: &'a str) -> &'a str {
         Base::Scratch => "scratch",
         Base::Host(_) | Base::Definition(_) => other,
         Base::Image(name) | Base::Stage(name) => name,
-    }
-}
-
-fn write_base_comment(f: &mut Formatter<'_>, base: &Base) -> fmt::Result {
-    match base {
-        Base::Host(programs) => writeln!(f, "# plywood: host {}", Json(programs)),
-        Base::Definition(layers) => {
-            writeln!(f, "# plywood: definition")?;
-            layers.to_string().lines().try_for_each(|line| writeln!(f, "# plywood: | {line}"))
-        }
-        _ => Ok(()),
     }
 }
 
@@ -360,7 +331,7 @@ impl Display for Paths<'_> {
 }
 
 /// An array of strings as JSON.
-struct Json<'a>(&'a [String]);
+pub(super) struct Json<'a>(pub(super) &'a [String]);
 
 impl Display for Json<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {

@@ -2,87 +2,16 @@
 
 use std::sync::Arc;
 
-use plywood_syntax::ast::{self, Body, FlagValue, Form, Named, Text, Transfer};
+use plywood_syntax::ast::{self, Body, FlagValue, Named, Text, Transfer};
 use plywood_syntax::{dockerfile, duration};
 
-use super::{Add, Base, Command, Copy, From, HealthCheck, Instruction, Layers, MountKind, Place, Run, RunMount};
-
-/// What comments say about one instruction: what a Dockerfile has no words for.
-#[derive(Debug, Default)]
-pub(super) struct Notes {
-    /// What `scratch` stands for, in the order of its uses.
-    bases: Vec<Base>,
-    /// The character that stands for a line break.
-    line_break: Option<char>,
-    /// The contents, from 0, that end without a line break.
-    no_line_end: Vec<usize>,
-    /// A script that the instruction's own line cannot have.
-    command: Option<String>,
-}
-
-/// What stands for a base to copy from that a Dockerfile cannot name. Docker has no such image, and says so.
-pub(super) const ELSEWHERE: &str = "plywood/base";
-/// The comment before an instruction in which another character stands for a line break.
-pub(super) const LINE_BREAKS: &str = "line breaks are written ";
-/// The comment before a content whose last line has no end; its number, from 0, follows.
-pub(super) const NO_LINE_END: &str = "no line break after text ";
-/// The comment before a command that cannot stand on its line; the script follows, as JSON.
-pub(super) const COMMAND: &str = "command ";
-
-impl Notes {
-    pub(super) fn of<'a>(notes: impl IntoIterator<Item = &'a str>) -> Self {
-        let mut found = Self::default();
-        let mut nested: Option<String> = None;
-        for note in notes {
-            if let Some(line) = note.strip_prefix("| ").or_else(|| note.strip_prefix('|')) {
-                nested.get_or_insert_default().push_str(&format!("{line}\n"));
-                continue;
-            }
-            found.bases.extend(nested.take().map(|text| definition(&text)));
-            if let Some(programs) = note.strip_prefix("host ") {
-                // A comment that nobody generated says nothing.
-                let programs: Option<Vec<String>> = serde_json::from_str(programs).ok();
-                found.bases.extend(programs.map(Base::host));
-            } else if let Some(mark) = note.strip_prefix(LINE_BREAKS) {
-                found.line_break = mark.chars().next();
-            } else if let Some(index) = note.strip_prefix(NO_LINE_END) {
-                found.no_line_end.extend(index.parse::<usize>());
-            } else if let Some(script) = note.strip_prefix(COMMAND) {
-                found.command = serde_json::from_str::<[String; 1]>(script).ok().map(|[script]| script);
-            } else if note == "definition" {
-                nested = Some(String::new());
-            }
-        }
-        found.bases.extend(nested.map(|text| definition(&text)));
-        found
-    }
-
-    fn text(&self, text: &Text) -> String {
-        match self.line_break {
-            Some(mark) => text.value.replace(mark, "\n"),
-            None => text.value.clone(),
-        }
-    }
-
-    fn base(&mut self, text: &Text) -> Base {
-        match text.form {
-            Form::Stage | Form::StageNumber => Base::stage(&text.value),
-            _ if ["scratch", ELSEWHERE].contains(&text.value.as_str()) && !self.bases.is_empty() => {
-                self.bases.remove(0)
-            }
-            _ => text.value.as_str().into(),
-        }
-    }
-}
-
-fn definition(text: &str) -> Base {
-    Base::Definition(Arc::new(layers(&dockerfile::parse(text), &Arc::from("definition"))))
-}
+use super::notes::Notes;
+use super::{Add, Command, Copy, From, HealthCheck, Instruction, Layers, MountKind, Place, Run, RunMount};
 
 /// The instructions of a Dockerfile, as far as they could be read. `name` is the file's, for messages.
 pub(super) fn layers(file: &dockerfile::Dockerfile<'_>, name: &Arc<str>) -> Layers {
     let mut notes = file.notes.iter().peekable();
-    let mut layers = Layers::new().of_dockerfile();
+    let mut layers = Layers::new().of_dockerfile("");
     for (index, instruction) in file.instructions.iter().enumerate() {
         let mut own = Vec::new();
         while let Some((_, note)) = notes.next_if(|(at, _)| *at <= index) {
@@ -115,7 +44,7 @@ pub(super) fn instructions(written: &ast::Instruction, notes: &mut Notes) -> Vec
         Body::From(Named { text, name }) => {
             let mut from = From::new(notes.base(text));
             from.platform = written.flag_text("platform").map(|platform| platform.value.clone());
-            from.stage = name.as_ref().map(|name| name.value.clone());
+            from.stage = name.as_ref().map(|name| notes.stage(&name.value));
             from.into()
         }
         Body::Env(variables) => Instruction::Env(pairs(notes, variables)),
@@ -217,6 +146,9 @@ fn copy(written: &ast::Instruction, transfer: &Transfer, notes: &mut Notes) -> C
         }
         let name = inline.name.as_ref().map(|name| name.value.clone());
         copy = copy.and_content(name, text, inline.expands);
+    }
+    if let Some(files) = notes.embedded.take() {
+        copy = copy.embedded(files);
     }
     for flag in &written.flags {
         let on = written.is_set(&flag.name.value);

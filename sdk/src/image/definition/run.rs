@@ -49,6 +49,10 @@ impl Run {
         self
     }
 
+    pub(super) fn bases_mut(&mut self) -> impl Iterator<Item = &mut Base> {
+        self.mounts.iter_mut().filter_map(|mount| mount.from.as_mut())
+    }
+
     /// The network of this command: `default`, `none` or `host`.
     #[must_use]
     #[doc(alias = "--network")]

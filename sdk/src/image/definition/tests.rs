@@ -76,6 +76,64 @@ fn every_instruction_reads_back() {
 }
 
 #[test]
+fn what_a_dockerfile_cannot_say_reads_back() {
+    let files = Embedded::new()
+        .file("app.py", 0o644, b"print(1)\n")
+        .file("a b/\"x\"", 0o4755, vec![0, 159, 146, 150])
+        .directory("empty", 0o700)
+        .link("main.py", "app.py");
+    let nested = Layers::new().from("a:1").stage("In").from(Base::stage("In")).copy("x", "/x");
+    let layers = Layers::new()
+        .from("a:1")
+        .stage("Build")
+        .instruction(Copy::of("app.py").to("/app/").embedded(files))
+        .instruction(Copy::of("x").to("/x").embedded(Embedded::new()))
+        .instruction(Copy::of("x").to("/x").from_image("0"))
+        .from(Base::stage("BUILD"))
+        .stage("other")
+        .instruction(Copy::of("/x").to("/x").from_stage("Build"))
+        .instruction(Copy::of("/x").to("/x").from_stage("0"))
+        .instruction(Copy::of("/x").to("/x").from_image("build"))
+        .instruction(Copy::of("/x").to("/x").from_image("docker.io/library/build"))
+        .run(
+            Run::shell("x")
+                .mount(RunMount::bind("/a").from_stage("Build"))
+                .mount(RunMount::bind("/b").from_image("other"))
+                .mount(RunMount::bind("/c").from(Base::definition(&nested))),
+        )
+        .from(Base::image("other"))
+        .from(Base::image("docker.io/library/alpine"))
+        .from(Base::stage("0"))
+        .from("alpine:3")
+        .from(Base::definition(nested));
+    reads_back(&layers);
+    let text = layers.to_string();
+    for line in [
+        "# plywood: stage \"Build\"\nFROM a:1 AS Build\n",
+        "# plywood: embed file [\"app.py\", \"0644\", \"print(1)\\n\"]\n",
+        "# plywood: embed link [\"main.py\", \"app.py\"]\nCOPY app.py /app/\n",
+        "# plywood: image \"other\"\nFROM docker.io/library/other\n",
+        "\nFROM docker.io/library/alpine\n",
+    ] {
+        assert!(text.contains(line), "{line}\nin {text}");
+    }
+}
+
+#[test]
+fn comments_that_nobody_generated_say_nothing() {
+    for comment in
+        ["embed file [", "embed file [\"a\"]", "host x", "image 1", "stage", "definition", "| x", "command", "?"]
+    {
+        let text = format!("# plywood: {comment}\nFROM a:1\n# plywood: {comment}\nCOPY a /b\n");
+        assert_eq!(
+            read::layers(&plywood_syntax::dockerfile::parse(&text), &"x".into()).instructions.len(),
+            2,
+            "{comment}"
+        );
+    }
+}
+
+#[test]
 fn any_value_reads_back() {
     // Pieces that quoting could get wrong, in all orders; a fixed generator, so that a failure can be repeated.
     let pieces =

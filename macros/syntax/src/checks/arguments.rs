@@ -1,0 +1,105 @@
+//! Build arguments that nothing reads.
+
+use std::collections::HashMap;
+
+use super::Checker;
+use super::variables::{ALWAYS, texts};
+use crate::ast::{Body, Instruction, Named, Origin, Text};
+use crate::finding::Finding;
+use crate::{suggest, variables};
+
+/// The arguments known at one point, by name: which of all declarations it is.
+type Scope<'a> = HashMap<&'a str, usize>;
+
+/// All declarations, and whether something reads each.
+#[derive(Default)]
+struct Arguments<'a>(Vec<(&'a Text, bool)>);
+
+impl<'a> Arguments<'a> {
+    fn declare(&mut self, name: &'a Text, scope: &mut Scope<'a>) {
+        // The builder reads some by itself.
+        let is_special = ALWAYS.contains(&name.value.as_str())
+            || name.value == "SOURCE_DATE_EPOCH"
+            || name.value.starts_with("BUILDKIT_");
+        scope.insert(&name.value, self.0.len());
+        self.0.push((name, is_special));
+    }
+
+    fn read(&mut self, name: &str, scope: &Scope<'a>) {
+        // A misspelt name, which is a mistake already, reads the one that was probably meant.
+        let meant = || suggest::nearest(name, scope.keys().copied()).and_then(|near| scope.get(near));
+        scope.get(name).or_else(meant).into_iter().for_each(|index| self.0[*index].1 = true);
+    }
+
+    fn read_in(&mut self, text: &Text, scope: &Scope<'a>) {
+        let uses = text.known().and_then(|value| variables::uses(value).ok());
+        uses.into_iter().flatten().for_each(|found| self.read(found.name, scope));
+    }
+
+    fn read_all(&mut self, scope: &Scope<'a>) {
+        scope.values().for_each(|index| self.0[*index].1 = true);
+    }
+}
+
+impl<'a> Checker<'a> {
+    pub(super) fn unused_arguments(&mut self) {
+        let mut arguments = Arguments::default();
+        let mut global = Scope::new();
+        let mut stages: HashMap<&'a str, Scope<'a>> = HashMap::new();
+        let mut stage: Option<(Option<&'a str>, Scope<'a>)> = None;
+        for instruction in self.instructions {
+            if let Body::From(Named { text, name }) = &instruction.body {
+                if let Some((Some(name), scope)) = stage.take() {
+                    stages.insert(name, scope);
+                }
+                arguments.read_in(text, &global);
+                instruction.flag_text("platform").into_iter().for_each(|text| arguments.read_in(text, &global));
+                let parent = (self.origin(text) == Origin::Stage).then(|| stages.get(text.value.as_str())).flatten();
+                let scope = parent.cloned().unwrap_or_default();
+                stage = Some((name.as_ref().map(|name| name.value.as_str()), scope));
+                continue;
+            }
+            match &mut stage {
+                Some((_, scope)) => in_scope(instruction, scope, Some(&global), &mut arguments),
+                None => in_scope(instruction, &mut global, None, &mut arguments),
+            }
+        }
+        if stage.is_none() {
+            return;
+        }
+        for (name, _) in arguments.0.into_iter().filter(|(_, is_read)| !is_read) {
+            let message = format!("`ARG {}` is never used", name.value);
+            self.report(Finding::warning("unused_arg", name.place, message).help("remove it"));
+        }
+    }
+}
+
+fn in_scope<'a>(
+    instruction: &'a Instruction,
+    scope: &mut Scope<'a>,
+    global: Option<&Scope<'a>>,
+    arguments: &mut Arguments<'a>,
+) {
+    match &instruction.body {
+        Body::Arg(pairs) => {
+            for (name, default) in pairs {
+                match (default, global) {
+                    (Some(default), _) => arguments.read_in(default, scope),
+                    (None, Some(global)) => arguments.read(&name.value, global),
+                    (None, None) => {}
+                }
+                arguments.declare(name, scope);
+            }
+        }
+        Body::Env(pairs) => pairs.iter().for_each(|(_, value)| arguments.read_in(value, scope)),
+        // Its environment has them all.
+        Body::Run(_) | Body::OnBuild(_) => arguments.read_all(scope),
+        body => {
+            texts(instruction, body).into_iter().for_each(|text| arguments.read_in(text, scope));
+            if let Body::Copy(transfer) | Body::Add(transfer) = body {
+                let expanded = transfer.inline.iter().filter(|inline| inline.expands);
+                expanded.for_each(|inline| arguments.read_in(&inline.text, scope));
+            }
+        }
+    }
+}
