@@ -24,3 +24,9 @@ chapters! {
     architecture = "src/architecture.md",
     changelog = "src/changelog.md",
 }
+
+// What needs a feature.
+#[cfg(feature = "tokio")]
+chapters! {
+    async_programs = "src/async.md",
+}

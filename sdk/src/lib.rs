@@ -51,7 +51,8 @@
 //!
 //! # What calls do
 //!
-//! Every call blocks until it is done, in any thread; there is no runtime and no state but the data root. An [`Error`]
+//! Every call blocks until it is done, in any thread; there is no runtime and no state but the data root (the feature
+//! `tokio` has them as futures, in `plywood::aio`). An [`Error`]
 //! names what was attempted, on what, and why it failed; its [`kind`](Error::kind) is what a program can act on, and its
 //! [`hint`](Error::hint) what a person can do.
 //!
@@ -85,6 +86,8 @@ pub mod build;
 pub mod prune;
 pub mod fsck;
 mod engine;
+#[cfg(feature = "tokio")]
+pub mod aio;
 pub mod doctor;
 
 pub use container::Container;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
@@ -108,7 +108,14 @@ impl Events {
     /// If the data root cannot be read or watched.
     pub fn read(&self) -> Result<EventStream> {
         let told = self.store.root().told(self.since.is_some())?;
-        Ok(EventStream { told, since: self.since, until: self.until, error: None, _store: self.store.clone() })
+        Ok(EventStream {
+            told,
+            since: self.since,
+            until: self.until,
+            over: false,
+            error: None,
+            _store: self.store.clone(),
+        })
     }
 }
 
@@ -120,6 +127,7 @@ pub struct EventStream {
     told: Told,
     since: Option<Timestamp>,
     until: Option<Timestamp>,
+    over: bool,
     error: Option<crate::Error>,
     /// Keeps the data root open.
     _store: Store,
@@ -131,25 +139,53 @@ impl EventStream {
         self.error.as_ref()
     }
 
-    fn try_next(&mut self) -> Result<Option<Event>> {
-        loop {
-            while let Some(line) = self.told.next_line()? {
-                // A later version may tell of what this one does not know.
-                let Ok(event) = serde_json::from_str::<Event>(&line) else { continue };
-                if self.until.is_some_and(|until| event.time > until) {
-                    return Ok(None);
+    /// The next event that was told already; `None` if it is to be waited for, or [none follows](Self::is_over).
+    pub(crate) fn available(&mut self) -> Option<Event> {
+        while !self.over {
+            let line = match self.told.next_line() {
+                Ok(line) => line?,
+                Err(error) => {
+                    self.fail(error);
+                    break;
                 }
-                if self.since.is_none_or(|since| event.time >= since) {
-                    return Ok(Some(event));
-                }
-            }
-            let left = self.until.map(|until| until.since(Timestamp::now()));
-            // A time too far away for the clock is none.
-            let deadline = left.and_then(|left| Instant::now().checked_add(left));
-            if !self.told.wait(deadline)? {
-                return Ok(None);
+            };
+            // A later version may tell of what this one does not know.
+            let Ok(event) = serde_json::from_str::<Event>(&line) else { continue };
+            if self.until.is_some_and(|until| event.time > until) {
+                self.over = true;
+            } else if self.since.is_none_or(|since| event.time >= since) {
+                return Some(event);
             }
         }
+        None
+    }
+
+    /// Whether none follows.
+    pub(crate) fn is_over(&self) -> bool {
+        self.over
+    }
+
+    /// None follows, for the time has come.
+    pub(crate) fn finish(&mut self) {
+        self.over = true;
+    }
+
+    /// None follows, for this reason.
+    pub(crate) fn fail(&mut self, error: Error) {
+        tracing::warn!("the events end early: {error}");
+        self.error = Some(error);
+        self.over = true;
+    }
+
+    /// What is to be watched for further ones.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn told(&self) -> &Told {
+        &self.told
+    }
+
+    /// How long there may be further ones; `None` if for ever.
+    pub(crate) fn left(&self) -> Option<Duration> {
+        self.until.map(|until| until.since(Timestamp::now()))
     }
 }
 
@@ -157,11 +193,21 @@ impl Iterator for EventStream {
     type Item = Event;
 
     fn next(&mut self) -> Option<Event> {
-        self.try_next().unwrap_or_else(|error| {
-            tracing::warn!("the events end early: {error}");
-            self.error = Some(error);
-            None
-        })
+        loop {
+            if let Some(event) = self.available() {
+                return Some(event);
+            }
+            if self.is_over() {
+                return None;
+            }
+            // A time too far away for the clock is none.
+            let deadline = self.left().and_then(|left| Instant::now().checked_add(left));
+            match self.told.wait(deadline) {
+                Ok(true) => {}
+                Ok(false) => self.finish(),
+                Err(error) => self.fail(error),
+            }
+        }
     }
 }
 

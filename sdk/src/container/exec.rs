@@ -12,7 +12,6 @@ use super::state::State;
 use super::stdio::{Ends, Output, Stdio, Streams};
 use crate::error::{ErrorKind, Fault, Result};
 use crate::layer::WritableLayer;
-use crate::logs::Stream;
 use crate::runtime::{self, Process, ProcessSpec, Target};
 use crate::spec::container_path::ContainerPath;
 use crate::spec::exit_status::ExitStatus;
@@ -180,10 +179,7 @@ impl Exec {
     /// [`InvalidArgument`](ErrorKind::InvalidArgument) if the container is not running, `NotFound` or `PermissionDenied` if
     /// there is no such command or it cannot be executed; [`exit_code`](crate::Error::exit_code) is 127 or 126 then.
     pub fn output(&self) -> Result<Output> {
-        let process = self.begin(Stdio::null(), Stdio::captured())?;
-        let status = process.wait();
-        let ends = process.ends();
-        Ok(Output { status, stdout: ends.captured(Stream::Stdout), stderr: ends.captured(Stream::Stderr) })
+        Ok(self.begin_output()?.into_output())
     }
 
     /// Runs the command to its end, with the streams of the host program.
@@ -191,7 +187,17 @@ impl Exec {
     /// # Errors
     /// As for [`output`](Self::output).
     pub fn status(&self) -> Result<ExitStatus> {
-        Ok(self.begin(Stdio::inherit(), Stdio::inherit())?.wait())
+        Ok(self.begin_status()?.wait())
+    }
+
+    /// Starts what [`output`](Self::output) runs.
+    pub(crate) fn begin_output(&self) -> Result<ExecProcess> {
+        self.begin(Stdio::null(), Stdio::captured())
+    }
+
+    /// Starts what [`status`](Self::status) runs.
+    pub(crate) fn begin_status(&self) -> Result<ExecProcess> {
+        self.begin(Stdio::inherit(), Stdio::inherit())
     }
 
     /// Starts the command, and returns once it runs.

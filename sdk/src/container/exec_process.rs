@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use super::handle::Handle;
 use super::signal::Signal;
-use super::stdio::{Ends, Tee};
+use super::stdio::{Ends, Output, Tee};
 use super::terminal::Terminal;
 use crate::error::{Error, ErrorKind, Result};
+use crate::logs::Stream;
 use crate::runtime::Process;
 use crate::spec::exit_status::ExitStatus;
 
@@ -94,6 +95,20 @@ impl ExecProcess {
     /// The host's end of its terminal, if it has one and it was not taken before.
     pub fn take_terminal(&self) -> Option<Terminal> {
         self.ends().terminal.take()
+    }
+
+    /// Waits for the end of one that was begun for its output.
+    pub(crate) fn into_output(self) -> Output {
+        let status = self.wait();
+        let ends = self.ends();
+        Output { status, stdout: ends.captured(Stream::Stdout), stderr: ends.captured(Stream::Stderr) }
+    }
+
+    /// Readable once it has ended.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn pidfd(&self) -> Result<std::os::fd::OwnedFd> {
+        let pidfd = self.process.pidfd().try_clone();
+        pidfd.map_err(|error| Error::os(format_args!("watch process {}", self.pid()), error))
     }
 
     pub(super) fn ends(&self) -> MutexGuard<'_, Ends> {

@@ -302,6 +302,13 @@ impl Handle {
         Ok(Some(status))
     }
 
+    /// Readable once the process has ended; `None` if none runs.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn pidfd(&self) -> Result<Option<std::os::fd::OwnedFd>> {
+        let run = self.files()?.record.and_then(|record| record.run);
+        run.map_or(Ok(None), |run| run.open())
+    }
+
     /// Waits for the program that owns the process to record its end.
     pub(super) fn recorded_end(&self, run: &Run) -> Result<ExitStatus> {
         let deadline = std::time::Instant::now() + RECORD_PATIENCE;

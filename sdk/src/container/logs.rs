@@ -115,19 +115,28 @@ impl Lines {
     pub fn error(&self) -> Option<&crate::Error> {
         self.error.as_ref()
     }
+
+    /// The reader, for who waits in another way.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn reader(&mut self) -> &mut Reader {
+        &mut self.reader
+    }
+
+    /// What the caller sees of what was read.
+    pub(crate) fn line(&mut self, read: Result<LogLine>) -> Option<LogLine> {
+        read.map_err(|error| {
+            tracing::warn!("a log ends early: {error}");
+            self.error = Some(error);
+        })
+        .ok()
+    }
 }
 
 impl Iterator for Lines {
     type Item = LogLine;
 
     fn next(&mut self) -> Option<LogLine> {
-        match self.reader.next()? {
-            Ok(line) => Some(line),
-            Err(error) => {
-                tracing::warn!("a log ends early: {error}");
-                self.error = Some(error);
-                None
-            }
-        }
+        let read = self.reader.next()?;
+        self.line(read)
     }
 }

@@ -167,10 +167,20 @@ impl Told {
                 Err(error) => return Err(Error::os(attempt(), error.into())),
             }
         }
-        // What has changed does not matter: the files tell.
+        self.drain();
+        Ok(true)
+    }
+
+    /// Readable once something may have been told.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn watch(&self) -> &OwnedFd {
+        &self.watch
+    }
+
+    /// Empties the watch. What has changed does not matter: the files tell.
+    pub(crate) fn drain(&self) {
         let mut events = [0; 4096];
         while rustix::io::read(&self.watch, &mut events).is_ok_and(|read| read > 0) {}
-        Ok(true)
     }
 }
 

@@ -55,14 +55,7 @@ impl<D> Definition<D> {
     /// As for [`start`](Self::start). A program that fails is no error: its status tells.
     #[doc(alias = "docker run")]
     pub fn output(&self, engine: &Engine) -> Result<Output> {
-        let container: Container<D> = Container::guard(self.make(engine)?);
-        let handle = container.handle();
-        handle.run_once(&self.streams(Stdio::null(), Stdio::captured()))?;
-        let status = container.wait()?;
-        let ends = handle.ends();
-        let output = Output { status, stdout: ends.captured(Stream::Stdout), stderr: ends.captured(Stream::Stderr) };
-        container.kill_and_remove()?;
-        Ok(output)
+        self.begin_output(engine)?.into_output()
     }
 
     /// Runs the container to its end, with the streams of the host program, and removes it.
@@ -71,11 +64,23 @@ impl<D> Definition<D> {
     /// As for [`start`](Self::start). A program that fails is no error: its status tells.
     #[doc(alias = "docker run")]
     pub fn status(&self, engine: &Engine) -> Result<ExitStatus> {
-        let container: Container<D> = Container::guard(self.make(engine)?);
-        container.handle().run_once(&self.streams(Stdio::inherit(), Stdio::inherit()))?;
-        let status = container.wait()?;
-        container.kill_and_remove()?;
-        Ok(status)
+        self.begin_status(engine)?.into_status()
+    }
+
+    /// Starts what [`output`](Self::output) runs.
+    pub(crate) fn begin_output(&self, engine: &Engine) -> Result<Container<D>> {
+        self.begin(engine, &self.streams(Stdio::null(), Stdio::captured()))
+    }
+
+    /// Starts what [`status`](Self::status) runs.
+    pub(crate) fn begin_status(&self, engine: &Engine) -> Result<Container<D>> {
+        self.begin(engine, &self.streams(Stdio::inherit(), Stdio::inherit()))
+    }
+
+    fn begin(&self, engine: &Engine, streams: &Streams) -> Result<Container<D>> {
+        let container = Container::guard(self.make(engine)?);
+        container.handle().run_once(streams)?;
+        Ok(container)
     }
 
     fn make(&self, engine: &Engine) -> Result<Arc<Handle>> {
@@ -97,5 +102,23 @@ impl<D> Definition<D> {
     fn streams(&self, stdin: Stdio, output: Stdio) -> Streams {
         let settings = &self.settings;
         Streams::new([&settings.stdin, &settings.stdout, &settings.stderr], stdin, output)
+    }
+}
+
+impl<D> Container<D> {
+    /// Waits for the end of one that was begun for its output, and removes it.
+    pub(crate) fn into_output(self) -> Result<Output> {
+        let status = self.wait()?;
+        let ends = self.handle().ends();
+        let output = Output { status, stdout: ends.captured(Stream::Stdout), stderr: ends.captured(Stream::Stderr) };
+        self.kill_and_remove()?;
+        Ok(output)
+    }
+
+    /// Waits for its end, and removes it.
+    pub(crate) fn into_status(self) -> Result<ExitStatus> {
+        let status = self.wait()?;
+        self.kill_and_remove()?;
+        Ok(status)
     }
 }

@@ -75,9 +75,16 @@ pub(crate) struct Reader {
     ready: VecDeque<LogLine>,
     /// Pieces of lines that are not complete, per stream.
     pieces: [Option<LogLine>; 2],
-    ending: Option<Ending>,
-    watch: Option<OwnedFd>,
+    follow: Option<Follow>,
     done: bool,
+}
+
+/// What a follower sleeps on.
+pub(crate) struct Follow {
+    /// Readable once the log may have grown.
+    pub watch: OwnedFd,
+    /// Without it the log never ends.
+    pub ending: Option<Ending>,
 }
 
 /// Tells a follower that nothing will be written any more.
@@ -95,8 +102,8 @@ impl Reader {
     /// is handed out.
     pub(crate) fn open(path: &Path, options: LogOptions, ending: Option<Ending>) -> Result<Self> {
         // The watch comes first: what is written between the reading and the watching would be missed.
-        let watch = match options.follow {
-            true => Some(watch(path).attempt(|| format!("watch log {path:?}"))?),
+        let follow = match options.follow {
+            true => Some(Follow { watch: watch(path).attempt(|| format!("watch log {path:?}"))?, ending }),
             false => None,
         };
         let mut older = Vec::new();
@@ -118,8 +125,7 @@ impl Reader {
             older,
             ready: VecDeque::new(),
             pieces: [None, None],
-            ending,
-            watch,
+            follow,
             done: false,
         };
         reader.read_older()?;
@@ -191,27 +197,72 @@ impl Reader {
         }
     }
 
-    /// Waits until the log has grown or is complete; false once nothing can follow.
-    fn wait(&mut self) -> Result<bool> {
-        if self.source.renew(&self.path).attempt(|| format!("open log {:?}", self.path))? {
-            return Ok(true);
+    /// The next line that is there, without waiting for one.
+    pub(crate) fn available(&mut self) -> Option<Result<LogLine>> {
+        loop {
+            if let Some(line) = self.ready.pop_front() {
+                return Some(Ok(line));
+            }
+            if self.done {
+                return None;
+            }
+            match self.read_more() {
+                Ok(true) => {}
+                Ok(false) => return None,
+                Err(error) => {
+                    self.done = true;
+                    return Some(Err(error));
+                }
+            }
         }
-        let Some(watch) = &self.watch else { return Ok(false) };
-        let mut fds = vec![PollFd::new(watch, PollFlags::IN)];
+    }
+
+    /// Reads on, in the file that has replaced the current one if need be; false if there is nothing new.
+    fn read_more(&mut self) -> Result<bool> {
+        Ok(self.read_some()? || self.done || {
+            self.source.renew(&self.path).attempt(|| format!("open log {:?}", self.path))?
+        })
+    }
+
+    /// What to sleep on while nothing is available. Without it nothing will follow.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn take_follow(&mut self) -> Option<Follow> {
+        self.follow.take()
+    }
+
+    /// Nothing will follow: what is there of an incomplete line is the last one.
+    pub(crate) fn finish(&mut self) {
+        if !std::mem::replace(&mut self.done, true) {
+            self.ready.extend(std::mem::take(&mut self.pieces).into_iter().flatten());
+        }
+    }
+
+    /// Sleeps until the log may have grown, or is complete.
+    fn wait(&mut self) -> Result<()> {
+        let Some(follow) = &self.follow else {
+            self.finish();
+            return Ok(());
+        };
+        let has_ended = follow.wait().attempt(|| format!("wait for log {:?}", self.path))?;
+        if has_ended && let Some(Follow { ending: Some(ending), .. }) = self.follow.take() {
+            (ending.completed)();
+        }
+        Ok(())
+    }
+}
+
+impl Follow {
+    /// Sleeps until the log may have grown; true once the container has ended.
+    fn wait(&self) -> io::Result<bool> {
+        let mut fds = vec![PollFd::new(&self.watch, PollFlags::IN)];
         fds.extend(self.ending.as_ref().map(|ending| PollFd::new(&ending.ended, PollFlags::IN)));
         match poll(&mut fds, None) {
-            Err(rustix::io::Errno::INTR) => return Ok(true),
-            polled => polled.attempt(|| format!("wait for log {:?}", self.path))?,
+            Err(rustix::io::Errno::INTR) => return Ok(false),
+            polled => polled?,
         };
-        let ended = fds.get(1).is_some_and(|fd| !fd.revents().is_empty());
-        drain(watch);
-        if ended {
-            if let Some(ending) = self.ending.take() {
-                (ending.completed)();
-            }
-            self.watch = None;
-        }
-        Ok(true)
+        let has_ended = fds.get(1).is_some_and(|fd| !fd.revents().is_empty());
+        drain(&self.watch);
+        Ok(has_ended)
     }
 }
 
@@ -220,28 +271,15 @@ impl Iterator for Reader {
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
-            if let Some(line) = self.ready.pop_front() {
-                return Some(Ok(line));
+            if let Some(line) = self.available() {
+                return Some(line);
             }
             if self.done {
                 return None;
             }
-            let more = self.read_some().and_then(|read| match read || self.done {
-                true => Ok(true),
-                false => self.wait(),
-            });
-            match more {
-                Ok(true) => {}
-                Ok(false) => {
-                    self.done = true;
-                    let [stdout, stderr] = std::mem::take(&mut self.pieces);
-                    self.ready.extend(stdout);
-                    self.ready.extend(stderr);
-                }
-                Err(error) => {
-                    self.done = true;
-                    return Some(Err(error));
-                }
+            if let Err(error) = self.wait() {
+                self.done = true;
+                return Some(Err(error));
             }
         }
     }
@@ -357,7 +395,7 @@ fn watch(path: &Path) -> io::Result<OwnedFd> {
 }
 
 /// Empties the watch; what it says does not matter, only that it woke us.
-fn drain(watch: &OwnedFd) {
+pub(crate) fn drain(watch: &OwnedFd) {
     let mut events = [0; 4096];
     while rustix::io::read(watch, &mut events).is_ok_and(|read| read > 0) {}
 }

@@ -143,7 +143,7 @@ impl Process {
     }
 
     /// Readable once it has ended.
-    pub(super) fn pidfd(&self) -> &OwnedFd {
+    pub(crate) fn pidfd(&self) -> &OwnedFd {
         &self.0.pidfd
     }
 

@@ -18,6 +18,8 @@ pub(crate) mod network;
 pub(crate) mod plan;
 pub(crate) mod probe;
 pub(crate) mod proc;
+#[cfg(feature = "tokio")]
+pub(crate) mod reactor;
 pub(crate) mod reaper;
 pub(crate) mod seccomp;
 pub(crate) mod signal;
