@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use plywood::aio::{Async, Engine};
 use plywood::container::{Action, Signal, State, Stdio};
-use plywood::{Container, ErrorKind, Image, Timestamp};
-use support::{image, sh};
+use plywood::{Base, Container, ErrorKind, Image, Layers, Timestamp};
+use support::{PROGRAMS, image, sh};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
 use tokio::time::timeout;
 
 /// Longer than anything takes that is not stuck.
@@ -92,6 +93,41 @@ async fn streams_of_a_process_are_pipes_of_the_runtime() {
     error.read_to_string(&mut text).await.unwrap();
     assert_eq!(text, "end\n");
     assert!(cat.wait().await.unwrap().success());
+}
+
+#[tokio::test]
+async fn a_container_and_its_program_reach_each_other() {
+    let engine = support::engine().aio();
+    let image = engine.build(&Layers::new().from(Base::host([PROGRAMS.as_slice(), &["bash"]].concat()))).await.unwrap();
+    let container = sh(&image, "read -r forever").stdin(Stdio::piped()).aio().start(&engine).await.unwrap();
+    let listener = container.listen(0).await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    // The container's process reaches us.
+    let script = format!("exec 3<>/dev/tcp/127.0.0.1/{port}; echo ping >&3; read -r line <&3; echo $line");
+    let asks = container.exec(["bash", "-c", &script]).aio();
+    let (output, answered) = timeout(PATIENCE, async { tokio::join!(asks.output(), answer(&listener)) }).await.unwrap();
+    assert_eq!((output.unwrap().stdout, answered), (b"pong\n".to_vec(), "ping\n".to_owned()));
+    // So do we ourselves, in its network.
+    let mut stream = container.connect(port).await.unwrap();
+    stream.write_all(b"ping\n").await.unwrap();
+    assert_eq!(timeout(PATIENCE, answer(&listener)).await.unwrap(), "ping\n");
+    let mut text = String::new();
+    stream.read_to_string(&mut text).await.unwrap();
+    assert_eq!(text, "pong\n");
+    drop(listener);
+    assert_eq!(container.connect(port).await.unwrap_err().kind(), ErrorKind::Unavailable);
+    let socket = container.connect_udp(9).await.unwrap();
+    assert!(socket.local_addr().unwrap().ip().is_loopback());
+    assert_eq!(container.connect_unix("/none").await.unwrap_err().kind(), ErrorKind::NotFound);
+}
+
+/// Takes a connection, reads a line, and answers.
+async fn answer(listener: &TcpListener) -> String {
+    let (mut stream, _) = listener.accept().await.unwrap();
+    let mut line = [0; 5];
+    stream.read_exact(&mut line).await.unwrap();
+    stream.write_all(b"pong\n").await.unwrap();
+    String::from_utf8(line.to_vec()).unwrap()
 }
 
 #[tokio::test]

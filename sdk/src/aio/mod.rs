@@ -51,6 +51,7 @@ use crate::sys::reactor;
 mod container;
 mod engine;
 mod exec;
+mod sockets;
 mod streams;
 
 pub use streams::{EventStream, Lines};

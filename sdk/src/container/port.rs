@@ -41,6 +41,12 @@ impl<D> PortOf<D> for ExposedPort {
     }
 }
 
+impl<D> PortOf<D> for ChosenPort {
+    fn choose(self) -> ChosenPort {
+        self
+    }
+}
+
 #[derive(Debug, thiserror::Error)]
 #[error("reach {port} of a container by {wanted}: it is declared for {}", port.protocol())]
 struct WrongProtocol {
