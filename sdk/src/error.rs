@@ -56,7 +56,7 @@ struct Inner {
     path: Option<PathBuf>,
     hint: Option<String>,
     source: Option<Box<dyn StdError + Send + Sync>>,
-    /// 126 or 127, where a shell would give it.
+    /// 126 or 127, where a shell would give it, or that of a container that ended too early.
     exit_code: Option<u8>,
     /// What failed while cleaning up after this error.
     clean_up: Vec<Error>,
@@ -152,7 +152,8 @@ impl Error {
         self.0.path.as_deref()
     }
 
-    /// The exit code a shell would give: 127 for a command that was not found, 126 for one that cannot be executed.
+    /// The exit code a shell would give: 127 for a command that was not found, 126 for one that cannot be executed. Of a
+    /// container that ended before it was ready, its own.
     pub fn exit_code(&self) -> Option<u8> {
         self.0.exit_code
     }

@@ -1,5 +1,6 @@
 //! A port of another definition.
 
+use plywood::container::Ready;
 use plywood::{Container, Engine, layers};
 
 layers! {
@@ -21,5 +22,6 @@ fn main() -> plywood::Result<()> {
     web.connect(80)?;
     web.connect(Db::SQL)?;
     web.listen("80")?;
+    Container::of(&Web).ready(Ready::port(Db::SQL)).start(&engine)?;
     Ok(())
 }

@@ -3,6 +3,7 @@
 //! No port of the host is used, no address, no firewall rule and no interface: a hundred containers may listen on the same
 //! port. A connection is at its container's loopback interface, like one that a process in there makes.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -54,9 +55,15 @@ impl Fault for ReachFault {
     }
 }
 
-/// The TCP ports that are listened on instead.
+/// The ports that are listened on instead.
 #[derive(Debug)]
-struct Listening(Vec<u16>);
+pub(super) struct Listening(Vec<u16>);
+
+impl From<BTreeSet<u16>> for Listening {
+    fn from(ports: BTreeSet<u16>) -> Self {
+        Self(ports.into_iter().collect())
+    }
+}
 
 /// As many are told.
 const TOLD: usize = 10;
@@ -150,7 +157,7 @@ impl Handle {
         }
         let listening = listening::tcp_ports(first.pid()).unwrap_or_default();
         if !listening.contains(&port) {
-            return Err(ReachFault::Refused(Listening(listening.into_iter().collect())).into());
+            return Err(ReachFault::Refused(Listening::from(listening)).into());
         }
         let place = self.network_place(first)?;
         let stream = place.within(|| socket(AddressFamily::INET6, SocketType::STREAM));

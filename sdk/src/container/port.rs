@@ -69,6 +69,11 @@ impl Fault for WrongProtocol {
 }
 
 impl ChosenPort {
+    /// As it is, or TCP.
+    pub(super) fn exposed(self) -> ExposedPort {
+        ExposedPort::new(self.number, self.protocol.unwrap_or_default())
+    }
+
     /// Its number, if it is of this protocol.
     pub(super) fn of(self, wanted: Protocol) -> Result<u16, Error> {
         match self.protocol {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Engine;
-use crate::container::create::create;
+use crate::container::create::{attempted, create};
 use crate::container::handle::Handle;
 use crate::container::stdio::Streams;
 use crate::container::{Container, Definition, ImageChoice, Output, Stdio, Stream};
@@ -31,21 +31,27 @@ impl<D> Definition<D> {
 
     /// Creates and starts the container.
     ///
-    /// Returns once its process runs. Standard output and error go to the log unless the definition says otherwise.
+    /// Returns once its process runs, or once it is [ready](Self::ready). Standard output and error go to the log unless the definition says otherwise.
     ///
     /// # Errors
     /// As for [`create`](Self::create). If the command does not exist or cannot be executed, the error's
-    /// [`exit_code`](crate::Error::exit_code) is 127 or 126. Nothing is left of the container then.
+    /// [`exit_code`](crate::Error::exit_code) is 127 or 126. [`Failed`](crate::ErrorKind::Failed) if it ends before it is
+    /// ready, [`Timeout`](crate::ErrorKind::Timeout) if it is not in time. Nothing is left of the container then.
     #[doc(alias = "docker run")]
     pub fn start(&self, engine: &Engine) -> Result<Container<D>> {
         let streams = self.streams(Stdio::null(), Stdio::log());
         let mut container = Container::guard(self.make(engine)?);
-        if !self.settings.kept {
-            container.handle().start(&streams)?;
-            return Ok(container);
+        match self.settings.kept {
+            true => container.handle().start_kept(&streams)?,
+            false => container.handle().start(&streams)?,
         }
-        container.handle().start_kept(&streams)?;
-        container.observe();
+        if let Some(condition) = &self.settings.ready {
+            let ready = container.handle().wait_ready(condition);
+            ready.map_err(|error| attempted(format!("start {}", container.handle().title()), error))?;
+        }
+        if self.settings.kept {
+            container.observe();
+        }
         Ok(container)
     }
 

@@ -135,6 +135,20 @@ impl Reader {
         Ok(reader)
     }
 
+    /// The next line that is there; more may have come when it is asked again.
+    pub(crate) fn next_available(&mut self) -> Result<Option<LogLine>> {
+        loop {
+            if let Some(line) = self.ready.pop_front() {
+                return Ok(Some(line));
+            }
+            let more =
+                self.read_some()? || self.source.renew(&self.path).attempt(|| format!("open log {:?}", self.path))?;
+            if !more {
+                return Ok(None);
+            }
+        }
+    }
+
     /// Reads the files that were rotated away. A limit keeps only what is wanted of them.
     fn read_older(&mut self) -> Result<()> {
         while let Some(path) = self.older.pop() {

@@ -5,17 +5,27 @@ use std::io;
 
 use super::proc;
 
-/// What the kernel calls a socket that waits for connections.
+/// What the kernel calls a TCP socket that waits for connections, and a UDP socket without a peer.
 const LISTEN: &str = "0A";
+const UNCONNECTED: &str = "07";
 
 /// The TCP ports that have a socket in LISTEN in the network of a process, whatever its address.
 pub(crate) fn tcp_ports(pid: u32) -> io::Result<BTreeSet<u16>> {
+    ports(pid, ["tcp", "tcp6"], LISTEN)
+}
+
+/// The UDP ports on which somebody receives there.
+pub(crate) fn udp_ports(pid: u32) -> io::Result<BTreeSet<u16>> {
+    ports(pid, ["udp", "udp6"], UNCONNECTED)
+}
+
+fn ports(pid: u32, tables: [&str; 2], state: &str) -> io::Result<BTreeSet<u16>> {
     let mut found = BTreeSet::new();
-    for family in ["tcp", "tcp6"] {
-        match proc::read(&format!("/proc/{pid}/net/{family}")) {
-            Ok(table) => found.extend(listening(&table)),
+    for (table, is_optional) in tables.into_iter().zip([false, true]) {
+        match proc::read(&format!("/proc/{pid}/net/{table}")) {
+            Ok(table) => found.extend(in_state(&table, state)),
             // Without IPv6.
-            Err(error) if error.kind() == io::ErrorKind::NotFound && family == "tcp6" => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound && is_optional => {}
             Err(error) => return Err(error),
         }
     }
@@ -23,19 +33,19 @@ pub(crate) fn tcp_ports(pid: u32) -> io::Result<BTreeSet<u16>> {
 }
 
 /// The local ports of the lines with this state: number, local address, remote address, state.
-fn listening(table: &str) -> impl Iterator<Item = u16> + '_ {
-    table.lines().filter_map(|line| {
+fn in_state<'a>(table: &'a str, state: &'a str) -> impl Iterator<Item = u16> + 'a {
+    table.lines().filter_map(move |line| {
         let mut fields = line.split_ascii_whitespace().skip(1);
         let (local, _remote) = (fields.next()?, fields.next()?);
         let port = u16::from_str_radix(local.rsplit_once(':')?.1, 16).ok()?;
-        (fields.next()? == LISTEN).then_some(port)
+        (fields.next()? == state).then_some(port)
     })
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use std::net::TcpListener;
+    use std::net::{TcpListener, UdpSocket};
 
     use super::*;
 
@@ -45,13 +55,15 @@ mod tests {
    0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 31\n\
    1: 0100007F:8AE2 0100007F:1F90 01 00000000:00000000 00:00000000 00000000     0        0 32\n\
    2: 00000000000000000000000000000000:0050 00000000000000000000000000000000:0000 0A 0:0 00:0 0 0 0 33\nodd\n";
-        assert_eq!(listening(table).collect::<Vec<_>>(), [8080, 80]);
+        assert_eq!(in_state(table, LISTEN).collect::<Vec<_>>(), [8080, 80]);
     }
 
     #[test]
     fn the_ports_of_this_process_are_found() {
         let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
+        let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
         let pid = std::process::id();
+        assert!(udp_ports(pid).unwrap().contains(&udp.local_addr().unwrap().port()));
         assert!(tcp_ports(pid).unwrap().contains(&tcp.local_addr().unwrap().port()));
     }
 }

@@ -13,6 +13,7 @@ use std::time::Duration;
 use super::environment::Variable;
 use super::namespaces::{NamespaceMode, UserNamespace};
 use super::network::NetworkMode;
+use super::ready::Condition;
 use super::resources::Resources;
 use super::restart::RestartPolicy;
 use super::signal::Signal;
@@ -104,6 +105,8 @@ pub(crate) struct Settings {
     /// Whether a kept one is removed at its end.
     pub(crate) auto_remove: bool,
     pub(crate) restart: RestartPolicy,
+    /// What `start` waits for.
+    pub(crate) ready: Option<Condition>,
     /// The first value that could not be read.
     pub(crate) mistake: Option<String>,
 }
