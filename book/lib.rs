@@ -16,6 +16,7 @@ chapters! {
     isolation = "src/isolation.md",
     networks = "src/networks.md",
     volumes = "src/volumes.md",
+    testing = "src/testing.md",
     command_line = "src/command-line.md",
     oci = "src/oci.md",
     data_root = "src/data-root.md",

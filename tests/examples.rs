@@ -57,6 +57,34 @@ fn oci_runtime() {
     run("oci_runtime", &["--version"]);
 }
 
+/// Runs the tests of the example by `cargo <words>`, on a data root of their own.
+fn run_database_tests(words: &[&str]) -> String {
+    let directory = tempfile::tempdir().unwrap();
+    let output = Command::new(env!("CARGO"))
+        .args(words)
+        .args(["-p", "plywood-examples", "--test", "database_tests"])
+        .env("PLYWOOD_ROOT", directory.path().join("root"))
+        .current_dir(workspace())
+        .output()
+        .unwrap();
+    let told = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
+    assert!(output.status.success(), "{told}");
+    told
+}
+
+#[test]
+fn database_tests() {
+    if let Err(error) = plywood::testing::Postgres::from_host() {
+        return skip(error);
+    }
+    let told = run_database_tests(&["test"]);
+    assert!(told.contains("30 passed; 0 failed"), "{told}");
+    if support::has_program("cargo-nextest") {
+        let told = run_database_tests(&["nextest", "run"]);
+        assert!(told.contains("30 tests run: 30 passed"), "{told}");
+    }
+}
+
 #[test]
 fn every_example_has_a_test() {
     let text = include_str!("examples.rs");

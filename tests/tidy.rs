@@ -30,6 +30,10 @@ const MAY_USE: &[(&str, &str)] = &[
         "engine",
         "error spec sys logs runtime data_root archive driver layer image volume host container build prune fsck",
     ),
+    (
+        "testing",
+        "error spec sys logs runtime data_root archive driver layer image volume host container build prune fsck engine",
+    ),
     ("aio", "error spec sys logs container build image volume prune engine"),
     ("doctor", "error sys runtime engine"),
 ];

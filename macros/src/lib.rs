@@ -1,4 +1,4 @@
-//! The macros `layers!` and `dockerfile!`.
+//! The macros `layers!` and `dockerfile!`, and the attributes for tests.
 //!
 //! Tokens are read into the tree of [`plywood_syntax::ast`], the checks of [`plywood_syntax::checks`] look at it, and
 //! it is written out as calls of the builder. Nothing stops at the first mistake: every instruction is read on its own,
@@ -12,6 +12,8 @@ mod literal;
 mod parse;
 mod report;
 mod source;
+mod template;
+mod test;
 
 #[cfg(test)]
 mod tests;
@@ -61,6 +63,51 @@ pub fn layers(input: proc_macro::TokenStream) -> proc_macro::TokenStream {
 #[proc_macro]
 pub fn dockerfile(input: proc_macro::TokenStream) -> proc_macro::TokenStream {
     dockerfile_tokens(input.into()).into()
+}
+
+/// A test whose parameters are made for it.
+///
+/// Each parameter is of a type that implements `plywood::testing::FromTest`, and each test gets its own: a type that
+/// `#[plywood::template]` declares, a `Service` of a module, a `TempVolume`, an `Engine`. It may return any `Result`. When it
+/// fails, the last log lines of its containers are printed; with `PLYWOOD_ON_FAIL=keep` the containers stay, and it is said
+/// how to enter them.
+///
+/// ```ignore
+/// #[plywood::test]
+/// fn finds_ada(db: Users) -> Result<(), postgres::Error> {
+///     let mut client = Client::connect(&db.url(), NoTls)?;
+///     client.query_one("SELECT id FROM users WHERE name = 'ada'", &[])?;
+///     Ok(())
+/// }
+/// ```
+///
+/// It is a plain function. One that is `async` takes a runtime, and plywood brings none: build yours in the function.
+#[proc_macro_attribute]
+pub fn test(arguments: proc_macro::TokenStream, item: proc_macro::TokenStream) -> proc_macro::TokenStream {
+    test::expand(arguments.into(), item.into()).unwrap_or_else(syn::Error::into_compile_error).into()
+}
+
+/// Declares the type of a prepared service, for the parameters of tests.
+///
+/// The function prepares it; the type has the function's name in camel case, and is a `Service` to whoever uses it. It is
+/// prepared once for each hash of its inputs: the image and the container, the function's own text, and what is named:
+///
+/// * `files("migrations", "seed.sql")`: files and directories, relative to the package;
+/// * `input = env!("CARGO_PKG_VERSION")`: a text, for what the function's own text does not tell;
+/// * `module = Postgres::image("postgres:16")`: the service, if it is not the module's default.
+///
+/// ```ignore
+/// #[plywood::template(files("migrations"))]
+/// fn users(db: &Service<Postgres>) -> Result<(), postgres::Error> {
+///     Client::connect(&db.url(), NoTls)?.batch_execute(include_str!("../migrations/1.sql"))
+/// }
+///
+/// #[plywood::test]
+/// fn starts_empty(db: Users) {}
+/// ```
+#[proc_macro_attribute]
+pub fn template(arguments: proc_macro::TokenStream, item: proc_macro::TokenStream) -> proc_macro::TokenStream {
+    template::expand(arguments.into(), item.into()).unwrap_or_else(syn::Error::into_compile_error).into()
 }
 
 fn layers_tokens(input: proc_macro2::TokenStream) -> proc_macro2::TokenStream {

@@ -86,6 +86,7 @@ pub mod build;
 pub mod prune;
 pub mod fsck;
 mod engine;
+pub mod testing;
 #[cfg(feature = "tokio")]
 pub mod aio;
 pub mod doctor;
@@ -97,7 +98,7 @@ pub use engine::Engine;
 pub use error::{Error, ErrorKind, Result};
 pub use image::{Base, Image, ImageDefinition, Layers};
 pub use layer::Layer;
-pub use plywood_macros::{dockerfile, layers};
+pub use plywood_macros::{dockerfile, layers, template, test};
 pub use runtime::oci;
 pub use spec::{
     ByteSize, ContainerId, ContainerPath, ExitStatus, ImageId, Mount, MountPoint, Platform, Port, Reference, Stage,

@@ -111,6 +111,18 @@ pub(crate) fn create<D>(store: &Store, image: &Image<D>, reference: &str, settin
     prepare().and_then(|prepared| make(store, prepared, layer)).map_err(|error| attempted(title, error))
 }
 
+/// Everything about a container of this image that does not differ from one to the next, as text.
+pub(crate) fn describe<D>(store: &Store, image: &Image<D>, settings: &Settings) -> Result<String> {
+    let id = ContainerId::parse(&"0".repeat(64))?;
+    let mut files = compose(&id, &ContainerName::parse("any")?, image, "", store.root().driver(), settings)?;
+    for mount in files.config.mount_points.values_mut().filter(|mount| mount.is_anonymous_volume()) {
+        mount.name.clear();
+    }
+    let parts =
+        (&files.config.image, files.config.argv(), &files.config.config, &files.config.mount_points, &files.host);
+    Ok(String::from_utf8_lossy(&to_json(&parts)?).into_owned())
+}
+
 /// Makes what was prepared, with the writable layer that `layer` makes.
 pub(super) fn make(
     store: &Store,

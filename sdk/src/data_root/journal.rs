@@ -12,6 +12,7 @@
 //! ├── images-<random>      images and layers that come or go; text: which
 //! ├── volume-<volume>      a volume that is made
 //! ├── populate-<volume>    a volume that is filled for the first time
+//! ├── template-<hash>      a template of tests that is prepared
 //! └── session-<random>     an open data root
 //! ```
 //!

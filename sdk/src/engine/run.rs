@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use super::Engine;
-use crate::container::create::{attempted, create};
+use crate::container::create::{attempted, create, describe};
 use crate::container::handle::Handle;
 use crate::container::stdio::Streams;
-use crate::container::{Container, Definition, ImageChoice, Output, Stdio, Stream};
+use crate::container::{Container, Definition, ImageChoice, Output, Settings, Stdio, Stream};
 use crate::error::Result;
 use crate::image::Image;
 use crate::spec::exit_status::ExitStatus;
@@ -90,7 +90,22 @@ impl<D> Definition<D> {
     }
 
     fn make(&self, engine: &Engine) -> Result<Arc<Handle>> {
-        let (image, reference): (Image, String) = match &self.image {
+        let (image, reference) = self.image(engine)?;
+        create(engine.store(), &image, &reference, &self.settings(engine))
+    }
+
+    /// Everything that makes its containers what they are when they start, as text.
+    pub(crate) fn describe(&self, engine: &Engine) -> Result<String> {
+        describe(engine.store(), &self.image(engine)?.0, &self.settings(engine))
+    }
+
+    fn settings(&self, engine: &Engine) -> Settings {
+        let user_namespace = self.settings.user_namespace.or(engine.user_namespace);
+        Settings { user_namespace, ..self.settings.clone() }
+    }
+
+    fn image(&self, engine: &Engine) -> Result<(Image, String)> {
+        Ok(match &self.image {
             ImageChoice::Stored { id, reference } => (engine.store().images().need(id)?, reference.clone()),
             ImageChoice::Named(name) => (engine.store().images().find(name)?, name.clone()),
             ImageChoice::Declared(layers) => {
@@ -99,10 +114,7 @@ impl<D> Definition<D> {
                 let reference = reference.unwrap_or_else(|| image.id().short().to_owned());
                 (image, reference)
             }
-        };
-        let mut settings = self.settings.clone();
-        settings.user_namespace = settings.user_namespace.or(engine.user_namespace);
-        create(engine.store(), &image, &reference, &settings)
+        })
     }
 
     fn streams(&self, stdin: Stdio, output: Stdio) -> Streams {

@@ -1,0 +1,208 @@
+//! What a test asks for by the types of its parameters, and what is told when it fails.
+
+use std::cell::RefCell;
+use std::env;
+use std::ops::Deref;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
+use super::last_lines;
+use super::service::{Module, Service};
+use crate::container::Container;
+use crate::engine::Engine;
+use crate::error::Result;
+use crate::spec::id::random_hex64;
+use crate::volume::Volume;
+
+/// What is done with the containers of a test that fails.
+const ON_FAIL: &str = "PLYWOOD_ON_FAIL";
+
+/// What a function under [`#[plywood::test]`](crate::test) can have as a parameter: each test gets its own.
+///
+/// An [`Engine`], a [`Service`] of a module, a [`TempVolume`], and the types that
+/// [`#[plywood::template]`](crate::template) declares.
+#[diagnostic::on_unimplemented(
+    message = "a test cannot be given a `{Self}`",
+    label = "not a type that `#[plywood::template]` declares, a `Service<…>`, a `TempVolume` or an `Engine`",
+    note = "implement `plywood::testing::FromTest` for a type of yours"
+)]
+pub trait FromTest: Sized {
+    /// Makes one for this test.
+    ///
+    /// # Errors
+    /// If it cannot be made: the test fails.
+    fn from_test(test: &Test) -> Result<Self>;
+}
+
+/// A test that runs.
+#[derive(Debug)]
+pub struct Test {
+    name: &'static str,
+    engine: Engine,
+    /// Kept until it is known how the test ended.
+    watched: RefCell<Vec<Box<dyn Watched>>>,
+}
+
+/// Something whose container is looked at when the test has failed.
+trait Watched: std::fmt::Debug {
+    fn container(&self) -> &Container;
+}
+
+impl<M: Module> Watched for Service<M> {
+    fn container(&self) -> &Container {
+        self.container()
+    }
+}
+
+impl Test {
+    /// Its path, as the test harness shows it.
+    pub fn name(&self) -> &str {
+        self.name
+    }
+
+    /// The engine that is the default of this user: what is prepared lies there from one run to the next.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// Shows the log of this service if the test fails.
+    pub fn watch<M: Module>(&self, service: &Service<M>) {
+        self.watched.borrow_mut().push(Box::new(service.clone()));
+    }
+
+    #[allow(clippy::print_stderr)]
+    fn failed(self) {
+        let keeps = env::var_os(ON_FAIL).is_some_and(|value| value == "keep");
+        for watched in self.watched.into_inner() {
+            let container = watched.container();
+            // To where the harness has the words of the test.
+            let lines = last_lines(container).unwrap_or_else(|| "its log is empty".to_owned());
+            eprintln!("container {:?} ({}): {lines}", container.name(), container.image());
+            if keeps {
+                match keep(&self.engine, container.name()) {
+                    Ok(()) => eprintln!(
+                        "  it stays: plywood --root {} enter {} sh",
+                        self.engine.path().display(),
+                        container.name()
+                    ),
+                    Err(error) => eprintln!("  it cannot stay: {error}"),
+                }
+                // A guard would remove it.
+                std::mem::forget(watched);
+            }
+        }
+        if !keeps {
+            eprintln!("  with {ON_FAIL}=keep they stay, and run again");
+        }
+    }
+}
+
+/// Lets a container go on without this program: it is started again with the files that it has.
+fn keep(engine: &Engine, name: &str) -> Result<()> {
+    let mut container = engine.container(name)?;
+    let _ended = container.stop(std::time::Duration::from_secs(10))?;
+    container.persist()?;
+    container.start_kept()
+}
+
+/// How a test may end.
+pub trait Outcome {
+    /// Whether it has failed.
+    fn is_failure(&self) -> bool;
+}
+
+impl Outcome for () {
+    fn is_failure(&self) -> bool {
+        false
+    }
+}
+
+impl<T, E> Outcome for Result<T, E> {
+    fn is_failure(&self) -> bool {
+        self.is_err()
+    }
+}
+
+/// Runs a test: what [`#[plywood::test]`](crate::test) expands to.
+///
+/// # Panics
+/// If the test does, or the default data root cannot be opened.
+pub fn run<O: Outcome>(name: &'static str, body: impl FnOnce(&Test) -> O) -> O {
+    let engine = Engine::open_default().unwrap_or_else(|error| panic!("{error:?}"));
+    let test = Test { name, engine, watched: RefCell::default() };
+    match catch_unwind(AssertUnwindSafe(|| body(&test))) {
+        Ok(outcome) => {
+            if outcome.is_failure() {
+                test.failed();
+            }
+            outcome
+        }
+        Err(panic) => {
+            test.failed();
+            resume_unwind(panic)
+        }
+    }
+}
+
+/// A parameter of a test.
+///
+/// # Panics
+/// If it cannot be made.
+#[doc(hidden)]
+pub fn parameter<T: FromTest>(test: &Test) -> T {
+    T::from_test(test).unwrap_or_else(|error| panic!("{error:?}"))
+}
+
+impl FromTest for Engine {
+    fn from_test(test: &Test) -> Result<Self> {
+        Ok(test.engine().clone())
+    }
+}
+
+impl<M: Module + Default> FromTest for Service<M> {
+    fn from_test(test: &Test) -> Result<Self> {
+        let service = Self::start(M::default(), test.engine())?;
+        test.watch(&service);
+        Ok(service)
+    }
+}
+
+/// A volume that is removed with it.
+#[derive(Debug)]
+pub struct TempVolume {
+    engine: Engine,
+    volume: Volume,
+}
+
+impl TempVolume {
+    /// Makes an empty one.
+    ///
+    /// # Errors
+    /// As for [`Engine::volume`].
+    pub fn new(engine: &Engine) -> Result<Self> {
+        let random = random_hex64().map_err(|error| crate::Error::os("read random bytes", error))?;
+        let volume = engine.volume(&format!("test-{}", &random[..24]))?;
+        Ok(Self { engine: engine.clone(), volume })
+    }
+}
+
+impl Deref for TempVolume {
+    type Target = Volume;
+
+    fn deref(&self) -> &Volume {
+        &self.volume
+    }
+}
+
+impl Drop for TempVolume {
+    fn drop(&mut self) {
+        if let Err(error) = self.engine.remove_volume(self.volume.name().as_str()) {
+            tracing::warn!("a temporary volume stays: {error}");
+        }
+    }
+}
+
+impl FromTest for TempVolume {
+    fn from_test(test: &Test) -> Result<Self> {
+        Self::new(test.engine())
+    }
+}

@@ -1,0 +1,125 @@
+//! A service that runs.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::container::{Container, Definition, Ready, Snapshot};
+use crate::engine::Engine;
+use crate::error::{Error, ErrorKind, Result};
+use crate::spec::exit_status::ExitStatus;
+
+/// A kind of service: what runs, and when it answers.
+///
+/// ```
+/// use plywood::container::{Definition, Ready};
+/// use plywood::testing::Module;
+/// use plywood::{Container, Engine};
+///
+/// /// An SMTP server that keeps what it is sent.
+/// struct Mail;
+///
+/// impl Module for Mail {
+///     fn definition(&self, _engine: &Engine) -> plywood::Result<Definition> {
+///         Ok(Container::of("mailpit:1"))
+///     }
+///
+///     fn ready(&self) -> Ready {
+///         Ready::port(1025)
+///     }
+/// }
+/// ```
+pub trait Module: Send + Sync + 'static {
+    /// The container that it runs in; its image is built or found first.
+    ///
+    /// # Errors
+    /// If there is no image of it.
+    fn definition(&self, engine: &Engine) -> Result<Definition>;
+
+    /// When it answers.
+    fn ready(&self) -> Ready;
+}
+
+/// A service that runs and answers. Clones are the same one; its container goes with the last of them.
+pub struct Service<M> {
+    shared: Arc<Shared<M>>,
+}
+
+struct Shared<M> {
+    module: Arc<M>,
+    container: Container,
+}
+
+impl<M: Module> Service<M> {
+    /// Starts a new one, and returns when it answers.
+    ///
+    /// # Errors
+    /// Those of [`start`](Definition::start).
+    pub fn start(module: M, engine: &Engine) -> Result<Self> {
+        let container = module.definition(engine)?.ready(module.ready()).start(engine)?;
+        Ok(Self::of(Arc::new(module), container))
+    }
+
+    /// That of a container that was started.
+    pub(super) fn of(module: Arc<M>, container: Container) -> Self {
+        Self { shared: Arc::new(Shared { module, container }) }
+    }
+
+    /// What it is.
+    pub fn module(&self) -> &M {
+        &self.shared.module
+    }
+
+    /// Its container.
+    pub fn container(&self) -> &Container {
+        &self.shared.container
+    }
+
+    /// Where this program finds a path of the container. It leads through the container's process, and so to its mounts too;
+    /// a socket there can be connected to.
+    ///
+    /// # Errors
+    /// [`InvalidArgument`](ErrorKind::InvalidArgument) if this program has not started it, or it runs no more.
+    pub fn path(&self, inside: &str) -> Result<PathBuf> {
+        let process = self.container().handle().process().ok_or_else(|| {
+            let message = format!("find {inside:?} of a container that this program does not run");
+            Error::new(ErrorKind::InvalidArgument, message)
+        })?;
+        Ok(PathBuf::from(format!("/proc/{}/root/{}", process.pid(), inside.trim_start_matches('/'))))
+    }
+
+    /// Asks it to end, and gives how it did.
+    ///
+    /// # Errors
+    /// As for [`Container::stop`].
+    pub fn stop(&self, timeout: Duration) -> Result<ExitStatus> {
+        self.container().stop(timeout)
+    }
+
+    /// Stops it so that its files are complete, and freezes them.
+    pub(super) fn freeze(self) -> Result<Snapshot> {
+        const PATIENCE: Duration = Duration::from_secs(60);
+        let status = self.stop(PATIENCE)?;
+        let in_use = |_| Error::new(ErrorKind::InUse, "freeze it: the preparation has kept a clone of the service");
+        let shared = Arc::try_unwrap(self.shared).map_err(in_use)?;
+        if status.signal().is_some_and(|signal| signal == libc::SIGKILL) {
+            let message =
+                format!("stop it: it was killed after {} s, and its files may be incomplete", PATIENCE.as_secs());
+            return Err(Error::new(ErrorKind::Timeout, message));
+        }
+        shared.container.snapshot()
+    }
+}
+
+impl<M> Clone for Service<M> {
+    fn clone(&self) -> Self {
+        Self { shared: Arc::clone(&self.shared) }
+    }
+}
+
+impl<M: Module> fmt::Debug for Service<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Service").field(&self.shared.container).finish()
+    }
+}

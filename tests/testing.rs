@@ -1,0 +1,264 @@
+//! Services for tests: modules against real servers with real clients, and templates, whoever prepares them and however that
+//! ends.
+
+#![allow(clippy::unwrap_used)]
+
+use std::io::{Read as _, Write as _};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use plywood::container::{Definition, Ready};
+use plywood::prune::{Kind, Options as Prune};
+use plywood::testing::{Generic, Module, Nginx, Postgres, Redis, Service, Template};
+use plywood::{Container, Durability, Engine, ErrorKind};
+use postgres::{Client, NoTls};
+use support::{engine, sh, victim};
+
+/// Returns from the test, saying what the host lacks, without this package.
+macro_rules! from_host {
+    ($module:ty) => {
+        match <$module>::from_host() {
+            Ok(module) => module,
+            Err(error) => return support::skip(error),
+        }
+    };
+}
+
+fn client(db: &Service<Postgres>) -> Client {
+    Client::connect(&db.url(), NoTls).unwrap()
+}
+
+fn count(db: &Service<Postgres>) -> i64 {
+    client(db).query_one("SELECT count(*) FROM users", &[]).unwrap().get(0)
+}
+
+#[test]
+fn postgresql_answers_a_client() {
+    let module = from_host!(Postgres);
+    let engine = engine();
+    let db = Service::start(module.setting("application_name", "plywood"), &engine).unwrap();
+    let mut client = client(&db);
+    client.batch_execute("CREATE TABLE users (name text); INSERT INTO users VALUES ('ada'), ('grace')").unwrap();
+    assert_eq!(count(&db), 2);
+    let row = client.query_one("SHOW server_encoding", &[]).unwrap();
+    assert_eq!(row.get::<_, String>(0), "UTF8");
+    drop(client);
+    assert!(db.stop(Duration::from_secs(30)).unwrap().success(), "a fast shutdown is a clean one");
+}
+
+#[test]
+fn redis_answers_a_client() {
+    let module = from_host!(Redis);
+    let engine = engine();
+    let cache = Service::start(module, &engine).unwrap();
+    let mut connection = redis::Client::open(cache.url()).unwrap().get_connection().unwrap();
+    let _: () = redis::cmd("SET").arg("key").arg("value").query(&mut connection).unwrap();
+    let value: String = redis::cmd("GET").arg("key").query(&mut connection).unwrap();
+    assert_eq!(value, "value");
+    assert!(cache.stop(Duration::from_secs(30)).unwrap().success());
+}
+
+#[test]
+fn nginx_serves_a_directory() {
+    let module = from_host!(Nginx);
+    let engine = engine();
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("index.html"), "<p>hello</p>").unwrap();
+    let get = |web: &Service<Nginx>| {
+        let mut stream = web.container().connect(80).unwrap();
+        stream.write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    };
+    let (plain, site) = (module.clone(), module.site(directory.path()));
+    // Two on the same port.
+    let (plain, site) = (Service::start(plain, &engine).unwrap(), Service::start(site, &engine).unwrap());
+    let answer = get(&site);
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with("\r\n\r\n<p>hello</p>"), "{answer}");
+    assert!(answer.contains("Content-Type: text/html"), "{answer}");
+    assert!(get(&plain).ends_with("it works\n"));
+    for web in [plain, site] {
+        assert!(web.stop(Duration::from_secs(30)).unwrap().success());
+    }
+}
+
+fn users(module: Postgres, prepared: &Arc<AtomicUsize>) -> Template<Postgres> {
+    let prepared = Arc::clone(prepared);
+    Template::new("users", module, move |db| {
+        prepared.fetch_add(1, Ordering::SeqCst);
+        Client::connect(&db.url(), NoTls)?.batch_execute(
+            "CREATE TABLE users (id int PRIMARY KEY, name text);
+             INSERT INTO users SELECT n, 'user ' || n FROM generate_series(1, 1000) n",
+        )
+    })
+}
+
+#[test]
+fn a_template_is_prepared_once_and_each_fork_is_its_own() {
+    let module = from_host!(Postgres);
+    let engine = engine();
+    let prepared = Arc::default();
+    let template = users(module.clone(), &prepared);
+    std::thread::scope(|scope| {
+        for number in 0..6 {
+            let (engine, template) = (&engine, &template);
+            scope.spawn(move || {
+                let db = template.fork(engine).unwrap();
+                client(&db).execute("DELETE FROM users WHERE id <= $1", &[&number]).unwrap();
+                assert_eq!(count(&db), i64::from(1000 - number));
+            });
+        }
+    });
+    assert_eq!(prepared.load(Ordering::SeqCst), 1);
+    // Another value of the same inputs, as another program has it.
+    assert_eq!(count(&users(module.clone(), &prepared).fork(&engine).unwrap()), 1000);
+    assert_eq!(prepared.load(Ordering::SeqCst), 1);
+    assert_eq!(count(&users(module, &prepared).input("2").fork(&engine).unwrap()), 1000);
+    assert_eq!(prepared.load(Ordering::SeqCst), 2, "another version is prepared anew");
+    let gone = engine.prune_with(&Prune::new().only([Kind::Container])).unwrap();
+    assert_eq!(gone.objects().len(), 2, "{gone:?}");
+    assert_eq!(count(&template.fork(&engine).unwrap()), 1000);
+    assert_eq!(prepared.load(Ordering::SeqCst), 3, "after a prune it is prepared again");
+}
+
+/// A service that needs no package of the host: it has something to prepare, and says when it is up.
+#[derive(Debug, Default)]
+struct Files {
+    script: Option<&'static str>,
+}
+
+impl Module for Files {
+    fn definition(&self, _engine: &Engine) -> plywood::Result<Definition> {
+        let serve = "trap 'exit 0' TERM; : > /up; while :; do sleep 0.02; done";
+        Ok(Container::of(&support::base()).cmd(["sh", "-c", self.script.unwrap_or(serve)]))
+    }
+
+    fn ready(&self) -> Ready {
+        Ready::file("/up")
+    }
+}
+
+fn file(service: &Service<Files>, path: &str) -> String {
+    support::text(service.container().exec(["cat", path]).output().unwrap())
+}
+
+fn write(service: &Service<Files>, script: &str) {
+    assert!(service.container().exec(["sh", "-c", script]).status().unwrap().success());
+}
+
+#[test]
+fn a_preparation_that_fails_or_panics_gives_the_next_the_same_error_and_poisons_nothing() {
+    let engine = engine();
+    let tries = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&tries);
+    let template = Template::new("broken", Files::default(), move |service| {
+        write(service, "echo word > /proc/1/fd/1");
+        match counted.fetch_add(1, Ordering::SeqCst) {
+            0 => panic!("no table {:?}", "users"),
+            _ => Err::<(), _>("not again"),
+        }
+    });
+    let first = template.fork(&engine).unwrap_err();
+    assert_eq!(first.kind(), ErrorKind::Failed);
+    assert!(first.to_string().starts_with("prepare template \"broken\": it panicked: no table \"users\""), "{first}");
+    assert_eq!(template.fork(&engine).unwrap_err().to_string(), first.to_string());
+    assert_eq!(tries.load(Ordering::SeqCst), 1);
+    assert!(engine.containers().unwrap().is_empty(), "nothing is left of it");
+    // The next program tries it again.
+    let mended = Template::new("broken", Files::default(), |service| {
+        write(service, "echo done > /file");
+        Ok::<(), std::io::Error>(())
+    });
+    assert_eq!(file(&mended.fork(&engine).unwrap(), "/file"), "done\n");
+    let refused = Template::new("refused", Files::default(), |_| Err("no such migration")).fork(&engine).unwrap_err();
+    assert!(refused.to_string().starts_with("prepare template \"refused\": no such migration"), "{refused}");
+}
+
+#[test]
+fn a_service_that_has_ended_is_told_at_once_with_its_last_words() {
+    let engine = engine();
+    let module = Files { script: Some("echo no license; exit 7") };
+    let died = Service::start(module, &engine).unwrap_err();
+    assert_eq!(died.kind(), ErrorKind::Failed);
+    let message = format!("{died:?}");
+    assert!(
+        message.contains("before it was ready") && message.contains("no license") && message.contains('7'),
+        "{message}"
+    );
+    let never = Generic::new(sh(&support::image(&engine), "sleep 1; echo bye"), 80);
+    let died = Service::start(never, &engine).unwrap_err();
+    assert!(format!("{died:?}").contains("bye") && died.to_string().contains("waiting for port 80"), "{died:?}");
+}
+
+#[test]
+fn inputs_that_are_files_count() {
+    let engine = engine();
+    let directory = tempfile::tempdir().unwrap();
+    let migrations = directory.path().join("migrations");
+    std::fs::create_dir(&migrations).unwrap();
+    std::fs::write(migrations.join("1.sql"), "one").unwrap();
+    let source = migrations.clone();
+    let template =
+        Template::new("files", Files::default(), move |service| service.container().copy_in(source.join("1.sql"), "/"));
+    let template = template.files(&migrations);
+    assert_eq!(file(&template.fork(&engine).unwrap(), "/1.sql"), "one");
+    std::fs::write(migrations.join("1.sql"), "two").unwrap();
+    assert_eq!(file(&template.fork(&engine).unwrap(), "/1.sql"), "two");
+}
+
+fn slow(root: &Path, prepare: impl Fn(&Service<Files>) + Send + Sync + 'static) -> (Engine, Template<Files>) {
+    let engine = Engine::open_with(root, Durability::Fast).unwrap();
+    let template = Template::new("slow", Files::default(), move |service| {
+        write(service, "echo half > /half");
+        prepare(service);
+        write(service, "echo whole > /whole");
+        Ok::<(), std::io::Error>(())
+    });
+    (engine, template)
+}
+
+#[test]
+fn a_program_that_is_killed_while_it_prepares_leaves_the_turn_to_the_next() {
+    if let Some(directory) = victim::directory() {
+        let (engine, template) = slow(&directory.join("root"), |_| {
+            victim::tell("preparing");
+            victim::wait();
+        });
+        let _never = template.fork(&engine);
+    }
+    let directory = victim::Directory::new();
+    let name = "a_program_that_is_killed_while_it_prepares_leaves_the_turn_to_the_next";
+    for _ in 0..3 {
+        let mut program = victim::Victim::start(name, directory.path());
+        assert_eq!(program.hear().as_deref(), Some("preparing"));
+        drop(program);
+    }
+    let (engine, template) = slow(&directory.path().join("root"), |_| {});
+    let fork = template.fork(&engine).unwrap();
+    assert_eq!(file(&fork, "/whole"), "whole\n");
+    drop(fork);
+    let left = support::left::names(&engine.path().join("image/plywood/in-flight"));
+    assert!(!left.iter().any(|entry| entry.starts_with("template-")), "{left:?}");
+}
+
+#[test]
+fn programs_at_once_prepare_it_once() {
+    if let Some(directory) = victim::directory() {
+        let (engine, template) = slow(&directory.join("root"), |_| victim::tell("prepared"));
+        assert_eq!(file(&template.fork(&engine).unwrap(), "/whole"), "whole\n");
+        victim::tell("forked");
+        return;
+    }
+    let directory = victim::Directory::new();
+    let programs: Vec<_> =
+        (0..4).map(|_| victim::Victim::start("programs_at_once_prepare_it_once", directory.path())).collect();
+    let mut said = Vec::new();
+    for mut program in programs {
+        said.extend(std::iter::from_fn(|| program.hear()));
+    }
+    let times = |word: &str| said.iter().filter(|it| *it == word).count();
+    assert_eq!((times("prepared"), times("forked")), (1, 4), "{said:?}");
+}
