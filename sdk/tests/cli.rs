@@ -35,6 +35,7 @@ fn exit_codes_are_those_of_docker() {
         (&["run", "--restart", "always", "box:1"], 125, "--detach"),
         (&["run", "-d", "--restart", "sometimes", "box:1"], 125, "invalid restart policy"),
         (&["attach", "--detach-keys", "ctrl-", "x"], 125, "invalid --detach-keys"),
+        (&["run", "--health-interval", "1s", "box:1"], 125, "--health-cmd"),
         (&["imgaes"], 125, "did you mean `plywood images`?"),
         (&["rm", "nosuch"], 125, "nosuch"),
         (&["inspect", "nosuch"], 125, "no container, image or volume"),
@@ -455,4 +456,26 @@ fn a_dockerfile_is_built() {
     std::fs::write(context.join("Bad"), "FROM box:1\nRNU x\nEXPOSE 0\n").unwrap();
     let (code, text) = bench.fails(&["build", "-f", context.join("Bad").to_str().unwrap(), path]);
     assert!(code == 125 && text.contains("Bad:2:1: unknown instruction `RNU`") && text.contains("Bad:3:8: "), "{text}");
+}
+
+#[test]
+fn the_health_of_a_container_is_shown() {
+    require_busybox!();
+    let bench = Bench::with_image();
+    let flags = ["--health-cmd", "test -e /ok", "--health-interval", "10ms", "--health-retries", "1"];
+    let rest = ["--name", "checked", "box:1", "sh", "-c", "touch /ok; echo ready; while :; do sleep 60; done"];
+    let mut running = bench.start(&[&["run"][..], &flags, &rest].concat());
+    assert_eq!(running.read_line(), "ready");
+    let await_status = |wanted: &str| {
+        let filter = format!("event=health_status: {wanted}");
+        let mut events = bench.start(&["events", "--since", "1h", "--filter", &filter]);
+        assert!(events.read_line().contains(&format!("health_status: {wanted} ")));
+    };
+    await_status("healthy");
+    assert!(bench.ok(&["ps"]).contains("(healthy)"));
+    bench.ok(&["exec", "checked", "busybox", "rm", "/ok"]);
+    await_status("unhealthy");
+    assert!(bench.ok(&["ps"]).contains("(unhealthy)"));
+    assert_eq!(bench.json(&["inspect", "checked"])[0]["State"]["Health"]["Status"], "unhealthy");
+    bench.ok(&["rm", "-f", "checked"]);
 }

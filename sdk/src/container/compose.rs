@@ -11,6 +11,7 @@ use super::config::{Config, MountPoint, MountSpec, NetworkSettings, Process, Rec
 use super::definition::{Device, Settings};
 use super::environment::{self, Command};
 use super::files::hostname_of_host;
+use super::health;
 use super::host_config::{DeviceMapping, HostConfig, tmpfs_options};
 use super::namespaces::{NamespaceMode, UserNamespace};
 use super::network::NetworkMode;
@@ -20,7 +21,7 @@ use super::security;
 use super::stdio::Stdio;
 use super::store::Files;
 use crate::error::{Error, ErrorKind, Fault, Result};
-use crate::image::Image;
+use crate::image::{HealthCheck, Image};
 use crate::spec::container_path::ContainerPath;
 use crate::spec::id::ContainerId;
 use crate::spec::mount::{Mount, Source};
@@ -135,7 +136,10 @@ pub(super) fn compose<D>(
         exposed_ports: defaults.exposed_ports.iter().map(|port| (port.clone(), Value::Object(Map::new()))).collect(),
         env: env(settings, &defaults.env)?,
         cmd: command.cmd,
-        healthcheck: defaults.healthcheck.as_ref().and_then(|check| serde_json::to_value(check).ok()),
+        healthcheck: health::merge(
+            settings.health.as_ref().map(HealthCheck::to_config).as_ref(),
+            defaults.healthcheck.as_ref(),
+        ),
         image: reference.to_owned(),
         volumes: Some(defaults.volumes.iter().map(|path| (path.clone(), Value::Object(Map::new()))).collect())
             .filter(|volumes: &BTreeMap<_, _>| !volumes.is_empty()),
@@ -144,6 +148,7 @@ pub(super) fn compose<D>(
         labels,
         stop_signal: settings.stop_signal.map(|signal| signal.to_string()).or_else(|| defaults.stop_signal.clone()),
         stop_timeout: settings.stop_timeout.map(|timeout| timeout.as_secs()),
+        other: shell(&defaults.shell),
         ..Process::default()
     };
     let config = Config {
@@ -208,6 +213,12 @@ pub(super) fn compose<D>(
         ..Record::new(settings.network)
     };
     Ok(Files { config, host, record: Some(record) })
+}
+
+/// The shell of the image, which runs its health check.
+fn shell(shell: &[String]) -> Map<String, Value> {
+    let known = (!shell.is_empty()).then(|| (health::SHELL.to_owned(), Value::from(shell.to_vec())));
+    known.into_iter().collect()
 }
 
 /// Whether root is to give it a user namespace.

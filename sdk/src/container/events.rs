@@ -27,7 +27,8 @@ pub struct Event {
     pub name: String,
     /// The reference of its image, as it was given.
     pub image: String,
-    /// By Docker's names: `exitCode` of [`Action::Die`], `signal` of [`Action::Kill`], `oldName` of [`Action::Rename`].
+    /// By Docker's names: `exitCode` of [`Action::Die`], `signal` of [`Action::Kill`], `oldName` of [`Action::Rename`],
+    /// `healthStatus` of [`Action::HealthStatus`].
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub attributes: BTreeMap<String, String>,
 }
@@ -54,6 +55,9 @@ pub enum Action {
     Unpause,
     /// It was given another name.
     Rename,
+    /// Its health check comes to something else than before.
+    #[serde(rename = "health_status")]
+    HealthStatus,
     /// It was removed. Nobody tells of a guard whose program was killed.
     Destroy,
 }
@@ -69,9 +73,15 @@ impl fmt::Display for Action {
             Self::Pause => "pause",
             Self::Unpause => "unpause",
             Self::Rename => "rename",
+            Self::HealthStatus => "health_status",
             Self::Destroy => "destroy",
         })
     }
+}
+
+/// Whether a line tells of this container.
+pub(super) fn is_of(line: &str, id: &ContainerId) -> bool {
+    serde_json::from_str::<Event>(line).is_ok_and(|event| event.id == *id)
 }
 
 /// Which events to read; made by [`Engine::events`](crate::Engine::events). Default: those from now on, without an end.

@@ -220,13 +220,22 @@ impl Exec {
 
     fn try_start(&self, streams: &Streams) -> Result<(Process, Ends)> {
         self.check(streams)?;
+        self.with_target(|target, writable| self.join(target, writable, streams))
+    }
+
+    /// Starts it with these streams, and calls back at its end.
+    pub(super) fn run_with(&self, stdio: runtime::Stdio, on_exit: runtime::OnExit) -> Result<Process> {
+        self.with_target(|target, writable| runtime::exec_with(target, &self.spec(writable)?, stdio, on_exit))
+    }
+
+    fn with_target<T>(&self, work: impl FnOnce(&Target<'_>, &WritableLayer) -> Result<T>) -> Result<T> {
         let handle = &self.handle;
         if handle.state()?.0 == State::Paused {
             return Err(ExecFault::Paused.into());
         }
         if let Some(process) = handle.process().filter(Process::is_running) {
             let writable = handle.lock().writable.clone().ok_or(ExecFault::NoLayer)?;
-            return self.join(&Target::from(&process), &writable, streams);
+            return work(&Target::from(&process), &writable);
         }
         let files = handle.files()?;
         let group = runtime::cgroup::find(handle.id().as_str(), &recorded(&files));
@@ -238,7 +247,7 @@ impl Exec {
             return Err(ExecFault::NotRunning.into());
         }
         let writable = handle.store().layers().writable(handle.id())?.ok_or(ExecFault::NoLayer)?;
-        self.join(&target?, &writable, streams)
+        work(&target?, &writable)
     }
 
     fn join(&self, target: &Target<'_>, writable: &WritableLayer, streams: &Streams) -> Result<(Process, Ends)> {

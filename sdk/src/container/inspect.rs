@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::config::timestamp;
 use super::handle::Handle;
+use super::health::Health;
 use super::network::NetworkMode;
 use super::restart::RestartPolicy;
 use super::state::State;
@@ -117,6 +118,11 @@ impl Details {
         self.finished_at
     }
 
+    /// How its health check has gone; `None` if it has none or was never started.
+    pub fn health(&self) -> Option<Health> {
+        Health::of(&self.files.config.state)
+    }
+
     /// When it is started again.
     pub fn restart_policy(&self) -> RestartPolicy {
         RestartPolicy::of(&self.files.host.restart_policy)
@@ -214,7 +220,7 @@ impl Serialize for Details {
         let config = &self.files.config;
         let time = |time: Option<Timestamp>| time.map_or_else(|| super::config::NEVER.to_owned(), |t| t.to_string());
         let status = self.exit_status;
-        let state = json!({
+        let mut state = json!({
             "Status": self.state.to_string(),
             "Running": self.state.is_running(),
             "Paused": self.state == State::Paused,
@@ -227,6 +233,9 @@ impl Serialize for Details {
             "StartedAt": time(self.started_at),
             "FinishedAt": time(self.finished_at),
         });
+        if let (Some(state), Some(health)) = (state.as_object_mut(), config.state.other.get("Health")) {
+            state.insert("Health".to_owned(), health.clone());
+        }
         let mounts = config.mount_points.values();
         let mounts: Vec<_> = mounts
             .map(|point| {

@@ -13,6 +13,7 @@ use crate::spec::exit_status::ExitStatus;
 use crate::spec::time::Timestamp;
 
 use super::config::Config;
+use super::health;
 use super::network::NetworkMode;
 
 /// The version of the file's format.
@@ -100,6 +101,7 @@ impl Record {
         config.state.finished_at = exit.finished_at.to_string();
         config.state.error.clear();
         config.has_been_started_before = true;
+        health::end(config);
         self.run = None;
         self.cgroup.clear();
         self.exit = Some(exit);

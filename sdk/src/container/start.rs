@@ -8,6 +8,7 @@ use super::environment;
 use super::events::Action;
 use super::files;
 use super::handle::{Handle, Inner, Phase};
+use super::health;
 use super::host_config::parse_tmpfs_options;
 use super::network::NetworkMode;
 use super::reaper::ProcessToBe;
@@ -129,8 +130,9 @@ impl Handle {
         self.record_start(&mut inner, &process, started_at, None)?;
         inner.phase = Phase::Started(process);
         inner.ends = ends;
-        if let Some(status) = early {
-            self.record_end(&mut inner, status);
+        match early {
+            Some(status) => self.record_end(&mut inner, status),
+            None => health::watch(self, &inner),
         }
         Ok(())
     }
@@ -291,6 +293,9 @@ impl Handle {
         files.config.has_been_manually_stopped = false;
         files.config.state.started_at = started_at.to_string();
         files.config.has_been_started_before = true;
+        if undecided.is_none() {
+            health::begin(&mut files.config);
+        }
         match (undecided, &files.record) {
             (Some(undecided), Some(record)) => {
                 undecided.decide(record)?;

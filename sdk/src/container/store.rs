@@ -403,6 +403,11 @@ impl Store {
         atomic::write(&self.root().container_config(id), &to_json(&files.config)?, 0o600, durability)
     }
 
+    /// Writes Docker's file of a container whose health is known: until its end it need not survive a loss of power.
+    pub(super) fn write_health(&self, id: &ContainerId, files: &Files) -> Result<()> {
+        atomic::write(&self.root().container_config(id), &to_json(&files.config)?, 0o600, Durability::Fast)
+    }
+
     /// Makes the directory of a container survive a loss of power, where the store does.
     pub(super) fn sync(&self, id: &ContainerId) -> Result<()> {
         if self.root().durability() == Durability::Fast {

@@ -233,7 +233,15 @@ fn end(pidfd: &OwnedFd) {
 /// # Errors
 /// As [`start`]; [`NotFound`](ErrorKind::NotFound) as well if the container has ended.
 pub(crate) fn exec<'a>(target: impl Into<Target<'a>>, spec: &ProcessSpec, stdio: Stdio) -> Result<Process> {
-    join(&target.into(), spec, stdio, None)
+    join(&target.into(), spec, stdio, None, Box::new(|_| ()))
+}
+
+/// The same, with a call at its end.
+///
+/// # Errors
+/// As [`exec`].
+pub(crate) fn exec_with(target: &Target<'_>, spec: &ProcessSpec, stdio: Stdio, on_exit: OnExit) -> Result<Process> {
+    join(target, spec, stdio, None, on_exit)
 }
 
 /// The same with programs of the host, in a root directory of their own, where the container's is [`CONTAINER`](super::CONTAINER).
@@ -241,14 +249,20 @@ pub(crate) fn exec<'a>(target: impl Into<Target<'a>>, spec: &ProcessSpec, stdio:
 /// # Errors
 /// As [`exec`].
 pub(crate) fn enter(target: &Target<'_>, spec: &ProcessSpec, stdio: Stdio, tools: &Tools) -> Result<Process> {
-    join(target, spec, stdio, Some(tools))
+    join(target, spec, stdio, Some(tools), Box::new(|_| ()))
 }
 
-fn join(target: &Target<'_>, spec: &ProcessSpec, stdio: Stdio, tools: Option<&Tools>) -> Result<Process> {
+fn join(
+    target: &Target<'_>,
+    spec: &ProcessSpec,
+    stdio: Stdio,
+    tools: Option<&Tools>,
+    on_exit: OnExit,
+) -> Result<Process> {
     let supervisor = Supervisor::get()?;
     let Wired { streams, ours } = wire(stdio)?;
     let child = join_with(target, spec, streams, ours.wish(spec), tools)?;
-    watch(&supervisor, child, target.namespaces(), Membership::default(), ours, true, Box::new(|_| ()))
+    watch(&supervisor, child, target.namespaces(), Membership::default(), ours, true, on_exit)
 }
 
 /// The same with streams that are ready, for whoever watches the process.

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use crate::args_health::Health;
 use crate::args_security::Security;
 
 /// What `run` takes.
@@ -127,6 +128,8 @@ pub struct Definition {
     #[arg(long, value_name = "KEY=VALUE")]
     pub log_opt: Vec<String>,
     #[command(flatten)]
+    pub health: Health,
+    #[command(flatten)]
     pub security: Security,
     #[command(flatten)]
     pub limits: crate::limits::Limits,
@@ -143,8 +146,6 @@ pub struct Later {
     #[arg(short, long, hide = true)]
     publish: Vec<String>,
     #[arg(long, hide = true)]
-    health_cmd: Option<String>,
-    #[arg(long, hide = true)]
     pull: Option<String>,
     #[arg(long, hide = true)]
     platform: Option<String>,
@@ -156,7 +157,6 @@ impl Later {
         let flags = [
             (self.publish_all, "--publish-all", "use --network host"),
             (!self.publish.is_empty(), "--publish", "use --network host"),
-            (self.health_cmd.is_some(), "--health-cmd", ""),
             (self.pull.as_deref().is_some_and(|policy| policy == "always"), "--pull always", ""),
             (self.platform.is_some(), "--platform", "load the image for this platform"),
         ];

@@ -39,7 +39,7 @@ pub fn print(session: &Session, wanted: &Events) -> Outcome<()> {
 /// As Docker prints it.
 fn line(event: &Event) -> String {
     let attributes: Vec<_> = attributes(event).iter().map(|(key, value)| format!("{key}={}", cell(value))).collect();
-    format!("{} container {} {} ({})", padded(event.time), event.action, event.id, attributes.join(", "))
+    format!("{} container {} {} ({})", padded(event.time), action(event), event.id, attributes.join(", "))
 }
 
 fn document(event: &Event) -> Value {
@@ -47,12 +47,18 @@ fn document(event: &Event) -> Value {
         attributes(event).into_iter().map(|(key, value)| (key, Value::String(value))).collect();
     json!({
         "Type": "container",
-        "Action": event.action.to_string(),
+        "Action": action(event),
         "Actor": { "ID": event.id, "Attributes": attributes },
         "scope": "local",
         "time": event.time.unix_seconds(),
         "timeNano": i64::try_from(event.time.unix_nanos()).unwrap_or(i64::MAX),
     })
+}
+
+/// In Docker's words, which say what the health is.
+fn action(event: &Event) -> String {
+    let status = event.attributes.get("healthStatus");
+    status.map_or_else(|| event.action.to_string(), |status| format!("{}: {status}", event.action))
 }
 
 /// In the order of their names, as Docker has them.
@@ -95,7 +101,7 @@ impl Filter {
     fn fits(&self, event: &Event) -> bool {
         match self {
             Self::Container(name) => event.name == *name || event.id.as_str().starts_with(name),
-            Self::Event(action) => event.action.to_string() == *action,
+            Self::Event(wanted) => event.action.to_string() == *wanted || action(event) == *wanted,
             Self::Image(image) => event.image == *image || event.image.split(':').next() == Some(image),
             Self::Type(kind) => kind == "container",
         }

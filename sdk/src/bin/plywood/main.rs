@@ -13,6 +13,7 @@ use plywood::Engine;
 mod args;
 mod args_build;
 mod args_containers;
+mod args_health;
 mod args_run;
 mod args_security;
 mod build;

@@ -1,6 +1,6 @@
 //! `ps`: the containers there are.
 
-use plywood::container::{Details, State};
+use plywood::container::{Details, HealthStatus, State};
 use plywood::{ErrorKind, Timestamp};
 use serde_json::{Value, json};
 
@@ -66,7 +66,12 @@ fn status(details: &Details, now: Timestamp) -> String {
         None => "Up".to_owned(),
     };
     match details.state() {
-        State::Running => up(),
+        State::Running => match details.health().map(|health| health.status) {
+            // As Docker puts it.
+            Some(HealthStatus::Starting) => format!("{} (health: starting)", up()),
+            Some(health) => format!("{} ({health})", up()),
+            None => up(),
+        },
         State::Paused => format!("{} (Paused)", up()),
         State::Exited => {
             let code = details.exit_status().map_or(0, |status| status.code());

@@ -199,7 +199,7 @@ fn definition(flags: &args_run::Definition) -> Outcome<Definition> {
     for option in &flags.log_opt {
         definition = log_option(definition, option)?;
     }
-    flags.limits.apply(flags.security.apply(definition)?)
+    flags.limits.apply(flags.security.apply(flags.health.apply(definition)?)?)
 }
 
 fn log_option(definition: Definition, text: &str) -> Outcome<Definition> {

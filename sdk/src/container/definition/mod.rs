@@ -1,6 +1,7 @@
 //! What is to run: a container as a value.
 
 mod device;
+mod health;
 mod namespaces;
 mod resources;
 mod security;
@@ -18,7 +19,7 @@ use super::resources::Resources;
 use super::restart::RestartPolicy;
 use super::signal::Signal;
 use super::stdio::Stdio;
-use crate::image::{Image, ImageDefinition, Layers};
+use crate::image::{HealthCheck, Image, ImageDefinition, Layers};
 use crate::spec::byte_size::ByteSize;
 use crate::spec::digest::ImageId;
 use crate::spec::mount::Mount;
@@ -107,6 +108,8 @@ pub(crate) struct Settings {
     pub(crate) restart: RestartPolicy,
     /// What `start` waits for.
     pub(crate) ready: Option<Condition>,
+    /// `None` is that of the image.
+    pub(crate) health: Option<HealthCheck>,
     /// The first value that could not be read.
     pub(crate) mistake: Option<String>,
 }
