@@ -160,3 +160,75 @@ fn whoever_waits_hears_that_it_has_ended_and_a_new_start_begins_anew() {
     let _ = container.stop(PATIENCE).unwrap();
     assert_eq!(container.health().unwrap().unwrap().status, HealthStatus::Unhealthy);
 }
+
+#[test]
+fn a_container_that_is_kept_is_checked_without_its_program() {
+    let place = Place::new();
+    let (engine, image) = place.engine();
+    let since = plywood::Timestamp::now();
+    let kept = sh(&image, &format!(": > /ok; {IDLE}")).name("kept").health(check()).keep();
+    drop(kept.start(&engine).unwrap());
+    drop(engine);
+    let other = Engine::open_with(place.root(), plywood::Durability::Fast).unwrap();
+    let seen = other.container("kept").unwrap();
+    seen.wait_healthy(PATIENCE).unwrap();
+    let healthy = await_health(&other, &seen, |health| health.status == HealthStatus::Healthy);
+    assert_eq!((healthy.log[0].exit_code, healthy.log[0].output.as_str()), (0, "looked\n"));
+    assert!(seen.exec(["rm", "/ok"]).status().unwrap().success());
+    let unhealthy = await_health(&other, &seen, |health| health.status == HealthStatus::Unhealthy);
+    assert!(unhealthy.failing_streak >= 2 && unhealthy.log.len() <= 5);
+    assert_eq!(unhealthy.log.last().unwrap().exit_code, 1);
+    assert!(seen.exec(["touch", "/ok"]).status().unwrap().success());
+    await_health(&other, &seen, |health| health.status == HealthStatus::Healthy);
+    assert_eq!(changes(&other, &seen, since), ["healthy", "unhealthy", "healthy"]);
+    let _ = seen.stop(PATIENCE).unwrap();
+    assert_eq!(seen.health().unwrap().unwrap().status, HealthStatus::Unhealthy);
+    assert_eq!(recorded(&place.root(), &seen)["Status"], "unhealthy");
+    assert_eq!(recorded(&place.root(), &seen)["Log"].as_array().unwrap().len(), 5);
+    assert!(!place.root().join(format!("containers/{}/plywood-health.json", seen.id())).exists());
+    // It is checked anew, and what it says of a command that is not there stands in words.
+    seen.start().unwrap();
+    seen.wait_healthy(PATIENCE).unwrap();
+    seen.kill_and_remove().unwrap();
+    let missing = HealthCheck::cmd(["/no/such"]).interval(OFTEN).retries(1);
+    let missing = sh(&image, IDLE).health(missing).keep().start(&other).unwrap();
+    let error = missing.wait_healthy(PATIENCE).unwrap_err();
+    assert!(error.to_string().contains("/no/such") && error.to_string().contains("o such file"), "{error}");
+    missing.kill_and_remove().unwrap();
+    let slow = HealthCheck::cmd(["sleep", "1000"]).interval(OFTEN).timeout(OFTEN).retries(1);
+    let slow = sh(&image, IDLE).health(slow).keep().start(&other).unwrap();
+    let error = slow.wait_healthy(PATIENCE).unwrap_err();
+    assert!(error.to_string().contains("exceeded timeout"), "{error}");
+    slow.kill_and_remove().unwrap();
+}
+
+#[test]
+fn a_container_that_is_started_again_is_checked_again() {
+    let place = Place::new();
+    let (engine, image) = place.engine();
+    let script = "[ -e /second ] && : > /ok; : > /second; echo ready; while :; do sleep 60; done";
+    let policy = plywood::container::RestartPolicy::Always;
+    let container = sh(&image, script).health(check().retries(1)).keep().restart(policy).start(&engine).unwrap();
+    let first = await_health(&engine, &container, |health| health.status == HealthStatus::Unhealthy);
+    assert_eq!(first.log.last().unwrap().exit_code, 1);
+    // By a signal that is none of the user's, so that its policy acts.
+    let pid = container.inspect().unwrap().pid().unwrap();
+    support::victim::kill(pid);
+    await_health(&engine, &container, |health| health.status == HealthStatus::Healthy);
+    assert_ne!(container.inspect().unwrap().pid(), Some(pid));
+    container.kill_and_remove().unwrap();
+}
+
+#[test]
+fn a_start_waits_until_the_check_says_that_it_works() {
+    let engine = support::engine();
+    let image = support::image(&engine);
+    let ready = sh(&image, &format!(": > /ok; {IDLE}")).health(check()).ready(plywood::container::Ready::healthy());
+    let container = ready.start(&engine).unwrap();
+    assert_eq!(container.health().unwrap().unwrap().status, HealthStatus::Healthy);
+    let never = sh(&image, IDLE).health(check());
+    let never = never.ready(plywood::container::Ready::healthy().timeout(Duration::from_millis(300)));
+    let error = never.start(&engine).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Timeout);
+    assert!(error.to_string().contains("health check"), "{error}");
+}

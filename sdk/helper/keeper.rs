@@ -18,11 +18,13 @@
 //! | 12 | the socket on which others speak to it |
 //! | 13 | where input goes; `/dev/null` for nowhere |
 //! | 14, 15 | the data root and what is to be removed there at the end, if it is |
-//! | 16 … | what a further start takes (`restart.rs`), if there may be one |
+//! | 16 … 22 | what a further start takes (`restart.rs`), if there may be one |
+//! | 23, 24 | the health check (`health.rs`), if there is one |
 
 use crate::control::{Clients, MOST};
+use crate::health::Health;
 use crate::kernel;
-use crate::log::{Log, Time};
+use crate::log::{Log, Time, decimal, put};
 use crate::numbers::*;
 use crate::orders::{self, Orders};
 use crate::policy::Policy;
@@ -33,7 +35,7 @@ const LINE: i32 = 3;
 const PROCESS: i32 = 4;
 const OUTPUTS: [i32; 2] = [5, 6];
 const LOG: i32 = 7;
-const DIRECTORY: i32 = 8;
+pub const DIRECTORY: i32 = 8;
 const ORDERS: i32 = 10;
 const CONTROL: i32 = 12;
 const INPUT: i32 = 13;
@@ -75,6 +77,7 @@ pub fn run() -> ! {
         outputs: OUTPUTS,
         report,
         killed: out_of_memory(&orders),
+        health: Health::new(&orders),
         is_cancelled: false,
         began: kernel::uptime(),
     };
@@ -101,6 +104,7 @@ struct Keeper<'a> {
     report: Report,
     /// How many processes of the container the kernel has killed because memory ran out.
     killed: u64,
+    health: Option<Health<'a>>,
     /// Whether it is not to be started again.
     is_cancelled: bool,
     /// When the process was started, in milliseconds.
@@ -133,11 +137,14 @@ impl Keeper<'_> {
     /// Passes output on until the process has ended.
     fn attend(&mut self) {
         let mut buffer = [0_u8; BLOCK];
+        self.health.iter_mut().for_each(Health::begin);
         loop {
             let (listener, [a, b, c, d, e, f, g, h]) = self.clients.files();
             let [stdout, stderr] = self.outputs;
-            let all = [stdout, stderr, self.process, listener, a, b, c, d, e, f, g, h];
-            let [stdout, stderr, ended, comes, heard @ ..] = kernel::poll(all);
+            let [x, y, z] = self.health.as_ref().map_or([-1; 3], Health::files);
+            let left = self.health.as_ref().map_or(u64::MAX, Health::left);
+            let all = [stdout, stderr, self.process, listener, a, b, c, d, e, f, g, h, x, y, z];
+            let [stdout, stderr, ended, comes, heard @ .., begins, written, checked] = kernel::poll_for(all, left);
             for (stream, ready) in [stdout, stderr].into_iter().enumerate() {
                 if ready {
                     self.take(stream, &mut buffer);
@@ -150,7 +157,9 @@ impl Keeper<'_> {
             if ended {
                 break;
             }
+            self.health.iter_mut().for_each(|health| health.go_on([begins, written, checked], self.process));
         }
+        self.health.iter_mut().for_each(Health::end);
         for stream in 0..2 {
             let mut left = LEFT;
             while left > 0 && self.take(stream, &mut buffer) {
@@ -198,7 +207,9 @@ impl Keeper<'_> {
         kernel::close(self.process);
         (self.line, self.process) = (-1, -1);
         (self.report.run, self.report.exit) = (None, Some(exit));
-        report::tell(self.orders, b"die", Some((b"exitCode", exit.code())));
+        let (mut code, mut length) = ([0_u8; 20], 0);
+        decimal(exit.code(), 1, &mut |digits| put(&mut code, &mut length, digits));
+        report::tell(self.orders, b"die", Some((b"exitCode", code.get(..length).unwrap_or_default())));
         self.clients.end(exit.status, out_of_memory);
     }
 

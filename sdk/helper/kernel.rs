@@ -236,6 +236,14 @@ pub fn fork(namespaces: u64) -> Result<u64, i32> {
     unsafe { call(SYS_clone, [SIGCHLD as u64 | namespaces, 0, 0, 0, 0, 0]) }
 }
 
+/// The reading and the writing end of a pipe.
+pub fn pipe() -> Option<[i32; 2]> {
+    let mut ends = [-1_i32; 2];
+    let address = (&raw mut ends).expose_provenance() as u64;
+    // SAFETY: the kernel writes two numbers, which are ours.
+    unsafe { call(SYS_pipe2, [address, O_CLOEXEC, 0, 0, 0, 0]) }.ok().map(|_| ends)
+}
+
 /// A descriptor of a child that has not been waited for.
 pub fn open_process(pid: i32) -> i32 {
     // SAFETY: takes no pointer.

@@ -202,15 +202,20 @@ fn append(file: i32, is_torn: bool, lines: &[u8]) -> bool {
 /// One line of the file.
 fn render(stream: usize, text: &[u8], time: &Time, out: &mut dyn FnMut(&[u8])) {
     out(b"{\"log\":\"");
+    quoted(text, out);
+    out(if stream == 0 { b"\",\"stream\":\"stdout\",\"time\":\"" } else { b"\",\"stream\":\"stderr\",\"time\":\"" });
+    time.print(out);
+    out(b"\"}\n");
+}
+
+/// Text as it stands in a JSON string, with U+FFFD for what is none.
+pub fn quoted(text: &[u8], out: &mut dyn FnMut(&[u8])) {
     for chunk in text.utf8_chunks() {
         escape(chunk.valid().as_bytes(), out);
         if !chunk.invalid().is_empty() {
             out("\u{fffd}".as_bytes());
         }
     }
-    out(if stream == 0 { b"\",\"stream\":\"stdout\",\"time\":\"" } else { b"\",\"stream\":\"stderr\",\"time\":\"" });
-    time.print(out);
-    out(b"\"}\n");
 }
 
 /// Text as serde_json writes it.

@@ -20,6 +20,7 @@ extern crate self as libc;
 
 mod chunk;
 mod control;
+mod health;
 mod init;
 mod keeper;
 mod kernel;

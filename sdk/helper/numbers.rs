@@ -24,6 +24,7 @@ system_calls! {
     SYS_accept4 288 242
     SYS_dup3 292 24
     SYS_memfd_create 319 279
+    SYS_pipe2 293 59
     SYS_pidfd_open 434 434
     SYS_setns 308 268
     SYS_clone 56 220

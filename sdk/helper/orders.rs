@@ -24,7 +24,15 @@ pub const TERMINAL: usize = 8;
 pub const REMOVED: usize = 9;
 /// The numbers that the plan knows these by: three streams, user namespace, line, plan of the payload, and the helper.
 pub const PLACES: usize = 10;
-const NUMBERS: usize = (PLACES + 7) * 8;
+/// Of the health check, in milliseconds; how many failures make the container unhealthy, 0 if it has no check.
+pub const CHECK_INTERVAL: usize = PLACES + 7;
+pub const CHECK_TIMEOUT: usize = CHECK_INTERVAL + 1;
+pub const CHECK_START_PERIOD: usize = CHECK_INTERVAL + 2;
+pub const CHECK_START_INTERVAL: usize = CHECK_INTERVAL + 3;
+pub const CHECK_RETRIES: usize = CHECK_INTERVAL + 4;
+/// The numbers that its plan knows these by: two outputs, the container's process, line, plan of the check, and the helper.
+pub const CHECK_PLACES: usize = CHECK_INTERVAL + 5;
+const NUMBERS: usize = (CHECK_PLACES + 6) * 8;
 
 pub const ALWAYS: u64 = 1;
 pub const ON_FAILURE: u64 = 2;
@@ -48,6 +56,11 @@ pub const EVENT: u8 = b'E';
 /// What each step of the plan of the container and of that of the payload attempts, as it stands in a JSON string.
 pub const STEP: u8 = b'1';
 pub const PAYLOAD_STEP: u8 = b'2';
+/// The same of the plans of the health check.
+pub const CHECK_STEP: u8 = b'3';
+pub const CHECK_PAYLOAD_STEP: u8 = b'4';
+/// A file that says whether the container is paused.
+pub const FROZEN: u8 = b'Z';
 
 pub struct Orders {
     bytes: &'static [u8],

@@ -46,10 +46,15 @@ pub struct Report {
 impl Exit {
     /// The exit code: 128 and its number for a signal.
     pub fn code(&self) -> u64 {
-        match self.status & 0x7f {
-            0 => (self.status >> 8 & 0xff) as u64,
-            signal => (signal as u64).wrapping_add(128),
-        }
+        code(self.status)
+    }
+}
+
+/// The exit code that stands for a wait status.
+pub fn code(status: i32) -> u64 {
+    match status & 0x7f {
+        0 => (status >> 8 & 0xff) as u64,
+        signal => (signal as u64).wrapping_add(128),
     }
 }
 
@@ -117,8 +122,8 @@ fn time(name: &[u8], time: Option<Time>, out: Out<'_>) {
     }
 }
 
-/// Tells of an event, with an attribute that is a number.
-pub fn tell(orders: &Orders, action: &[u8], attribute: Option<(&[u8], u64)>) {
+/// Tells of an event, with an attribute.
+pub fn tell(orders: &Orders, action: &[u8], attribute: Option<(&[u8], &[u8])>) {
     let (Some(path), Some(members)) = (orders.each(orders::EVENTS).next(), orders.each(orders::EVENT).next()) else {
         return;
     };
@@ -134,7 +139,7 @@ pub fn tell(orders: &Orders, action: &[u8], attribute: Option<(&[u8], u64)>) {
         out(b",\"attributes\":{\"");
         out(name);
         out(b"\":\"");
-        decimal(value, 1, &mut out);
+        out(value);
         out(b"\"}");
     }
     out(b"}\n");

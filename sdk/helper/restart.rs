@@ -22,7 +22,7 @@ use crate::socket;
 const USERS: i32 = 16;
 const PLAN: i32 = 17;
 const PAYLOAD: i32 = 18;
-const PROGRAM: i32 = 19;
+pub const PROGRAM: i32 = 19;
 const STREAMS: [i32; 3] = [20, 21, 22];
 
 /// What the init is told: to start the payload.
@@ -92,7 +92,8 @@ fn begin(orders: &Orders, ends: &mut Ends) -> Result<Started, (u64, u8)> {
         *place = (file, orders.number(orders::PLACES.wrapping_add(at)));
     }
     let walk = Walk::begin(PLAN, &places, orders.number(orders::NAMESPACES)).ok_or((NOWHERE, orders::STEP))?;
-    prepare(orders, walk.first());
+    join(orders, walk.first());
+    map(orders, walk.first());
     kernel::send(ends.ours, &[START]);
     ends.hand_over();
     walk.go_on();
@@ -112,17 +113,25 @@ fn begin(orders: &Orders, ends: &mut Ends) -> Result<Started, (u64, u8)> {
     Ok(Started { run, line: ends.ours, process: kernel::open_process(pid), terminal })
 }
 
-/// What is done to the process from outside while it waits: cgroups, the ids of a namespace of its own, and how readily
-/// it is killed.
-fn prepare(orders: &Orders, pid: i32) {
+/// What is done to a process from outside while it waits: its cgroups, and how readily it is killed.
+pub fn join(orders: &Orders, pid: i32) {
     let (mut text, mut length) = ([0_u8; 24], 0);
     decimal(pid as u64, 1, &mut |digits| put(&mut text, &mut length, digits));
     let number = text.get(..length).unwrap_or_default();
     for path in orders.each(orders::JOIN) {
         write(path.as_ptr().expose_provenance() as u64, number);
     }
-    let files: [(u8, &[u8]); 3] =
-        [(orders::GROUPS, b"/gid_map\0"), (orders::USERS, b"/uid_map\0"), (orders::SCORE, b"/oom_score_adj\0")];
+    if let Some(score) = orders.each(orders::SCORE).next() {
+        write_of(number, b"/oom_score_adj\0", score);
+    }
+}
+
+/// The ids of a namespace of its own.
+fn map(orders: &Orders, pid: i32) {
+    let (mut text, mut length) = ([0_u8; 24], 0);
+    decimal(pid as u64, 1, &mut |digits| put(&mut text, &mut length, digits));
+    let number = text.get(..length).unwrap_or_default();
+    let files: [(u8, &[u8]); 2] = [(orders::GROUPS, b"/gid_map\0"), (orders::USERS, b"/uid_map\0")];
     for (letter, name) in files {
         let Some(value) = orders.each(letter).next() else { continue };
         if letter == orders::GROUPS {

@@ -4,6 +4,7 @@
 //! containers/<container id>/
 //! ├── plywood-kept.json  how a kept container does, written by its supervisor: which process runs, how the last one ended;
 //! │                      merged into the other files, and removed, by the next program that owns the container
+//! ├── plywood-health.json  how its health check goes, written and removed by the same
 //! └── plywood.sock       where its supervisor is spoken to, while there is one
 //! ```
 //!
@@ -20,6 +21,7 @@ use serde::Deserialize;
 
 use super::create::attempted;
 use super::handle::{Handle, Inner};
+use super::health;
 use super::reaper;
 use super::record::Run;
 use super::restart::RestartPolicy;
@@ -257,6 +259,7 @@ impl Handle {
             outputs,
             input,
             control: keeper::listen_in(&directory).attempt(|| "make the socket of a supervisor")?,
+            check: health::resolve(self.store(), files, writable)?,
             restart: RestartPolicy::of(&files.host.restart_policy).resolve(),
             removal,
             events: events::current(root),
@@ -279,7 +282,12 @@ pub(super) fn merge(files: &mut Files, directory: &Path) -> Result<Merged> {
     let Some(record) = files.record.as_mut() else { return Ok(Merged::Nothing) };
     let Some(first) = record.run.clone().filter(|_| record.kept) else { return Ok(Merged::Nothing) };
     let is_of = |kept: &Kept| (kept.pid, kept.start_time) == (first.pid, first.start_time);
-    let Some(kept) = read_json::<Kept>(&directory.join(KEPT_FILE))?.filter(is_of) else { return Ok(Merged::Nothing) };
+    let kept = read_json::<Kept>(&directory.join(KEPT_FILE))?.filter(is_of);
+    let kept_health = health::kept(directory, (first.pid, first.start_time))?;
+    let Some(kept) = kept else {
+        kept_health.into_iter().for_each(|health| health.record(&mut files.config.state));
+        return Ok(Merged::Nothing);
+    };
     let cgroup = std::mem::take(&mut record.cgroup);
     if let Some(exit) = &kept.exit {
         let run = Run { started_at: exit.started_at.unwrap_or(first.started_at), ..first.clone() };
@@ -288,6 +296,8 @@ pub(super) fn merge(files: &mut Files, directory: &Path) -> Result<Merged> {
     }
     record.run = None;
     let state = &mut files.config.state;
+    // It says that the container has ended, too.
+    kept_health.into_iter().for_each(|health| health.record(state));
     state.restarting = kept.restarting;
     if let Some(failure) = &kept.failure {
         let why = std::io::Error::from_raw_os_error(failure.errno);
@@ -329,10 +339,13 @@ impl Store {
 
     /// Removes what the supervisor has written.
     pub(super) fn forget_kept(&self, id: &ContainerId) -> Result<()> {
-        let path = self.root().container_dir(id).join(KEPT_FILE);
-        match std::fs::remove_file(&path) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-            removed => removed.attempt(|| format!("remove {path:?}")),
+        for name in [KEPT_FILE, health::KEPT_FILE] {
+            let path = self.root().container_dir(id).join(name);
+            match std::fs::remove_file(&path) {
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                removed => removed.attempt(|| format!("remove {path:?}"))?,
+            }
         }
+        Ok(())
     }
 }

@@ -293,9 +293,7 @@ impl Handle {
         files.config.has_been_manually_stopped = false;
         files.config.state.started_at = started_at.to_string();
         files.config.has_been_started_before = true;
-        if undecided.is_none() {
-            health::begin(&mut files.config);
-        }
+        health::begin(&mut files.config);
         match (undecided, &files.record) {
             (Some(undecided), Some(record)) => {
                 undecided.decide(record)?;

@@ -8,6 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::cgroup;
+use super::check::{self, Check, CheckPlan};
 use super::replay::Replay;
 use super::terminal::Opening;
 use super::users::Users;
@@ -44,6 +45,8 @@ pub(crate) struct Keeper {
     pub cgroup: String,
     /// When it is started again.
     pub restart: Option<Restart>,
+    /// What says whether it works.
+    pub check: Option<Check>,
     /// What is removed at its end.
     pub removal: Option<Removal>,
     /// The file that events are told in, and the members of the JSON object that every one of them has.
@@ -75,7 +78,7 @@ impl Keeper {
         child: &Child,
         group: Option<&Group>,
         users: Users<'_>,
-        replay: Option<Replay>,
+        (replay, check): (Option<Replay>, Option<CheckPlan>),
     ) -> Result<()> {
         let missing = || Error::new(ErrorKind::InvalidArgument, "keep a container that has no init");
         let line = line.ok_or_else(missing)?;
@@ -86,7 +89,7 @@ impl Keeper {
             let [stdout, _] = &mut self.outputs;
             *stdout = master;
         }
-        let orders = self.orders(child, group, has_terminal, replay.as_ref());
+        let orders = self.orders(child, group, has_terminal, replay.as_ref(), check.as_ref());
         let removal = self.removal.as_ref().map(|removal| in_a_row(&removal.orders)).unwrap_or_default();
         let start = || {
             let nothing = File::options().read(true).write(true).open("/dev/null")?;
@@ -113,17 +116,28 @@ impl Keeper {
                     _ => nothing,
                 },
             ];
-            if let Some(replay) = &replay {
-                given.extend([replay.plan.as_fd(), replay.payload.as_fd(), helper::program()?]);
-                given.extend(replay.streams.iter().map(|end| end.as_ref().map_or(nothing, OwnedFd::as_fd)));
+            if replay.is_some() || check.is_some() {
+                let plans = replay.as_ref().map_or([nothing; 2], |it| [it.plan.as_fd(), it.payload.as_fd()]);
+                given.extend(plans);
+                given.push(helper::program()?);
+                let end = |at: usize| replay.as_ref()?.streams.get(at)?.as_ref().map(OwnedFd::as_fd);
+                given.extend([0, 1, 2].map(|at| end(at).unwrap_or(nothing)));
             }
+            given.extend(check.iter().flat_map(|check| [check.plan.as_fd(), check.payload.as_fd()]));
             let given: Vec<BorrowedFd<'_>> = given;
             background::start("plywood-keeper", &given)
         };
         start().attempt(|| "start the supervisor of a kept container")
     }
 
-    fn orders(&self, child: &Child, group: Option<&Group>, has_terminal: bool, replay: Option<&Replay>) -> Vec<u8> {
+    fn orders(
+        &self,
+        child: &Child,
+        group: Option<&Group>,
+        has_terminal: bool,
+        replay: Option<&Replay>,
+        check: Option<&CheckPlan>,
+    ) -> Vec<u8> {
         let (policy, retries) = match self.restart {
             None => (0, 0),
             Some(Restart::Always) => (1, 0),
@@ -143,7 +157,9 @@ impl Keeper {
             self.removal.is_some().into(),
         ];
         let places = replay.map_or([u64::MAX; 7], |replay| replay.numbers);
-        let mut bytes: Vec<u8> = numbers.into_iter().chain(places).flat_map(u64::to_ne_bytes).collect();
+        let checks = check.map_or([0; check::NUMBERS], |check| check.numbers);
+        let all = numbers.into_iter().chain(places).chain(checks);
+        let mut bytes: Vec<u8> = all.flat_map(u64::to_ne_bytes).collect();
         bytes.extend_from_slice(self.log_name.as_bytes());
         bytes.push(0);
         let mut orders = vec![(b'V', self.events.clone()), (b'E', PathBuf::from(&self.event))];
@@ -155,8 +171,19 @@ impl Keeper {
         groups.dedup();
         orders.extend(groups.iter().map(|path| (b'G', path.clone())));
         orders.extend(groups.iter().filter_map(|path| Some((b'P', path.parent()?.to_owned()))));
+        if replay.is_some() || check.is_some() {
+            let joined = group.iter().flat_map(|group| group.directories());
+            orders.extend(joined.map(|group| (b'J', group.join("cgroup.procs"))));
+        }
+        if let Some(check) = check {
+            let frozen =
+                groups.iter().flat_map(|group| ["freezer.state", "cgroup.freeze"].map(|name| group.join(name)));
+            orders.extend(frozen.map(|path| (b'Z', path)));
+            let [first, second] = &check.steps;
+            let steps = first.iter().map(|step| (b'3', step)).chain(second.iter().map(|step| (b'4', step)));
+            orders.extend(steps.map(|(letter, text)| (letter, PathBuf::from(text))));
+        }
         if let Some(replay) = replay {
-            orders.extend(replay.joins.iter().map(|path| (b'J', path.clone())));
             let [first, second] = &replay.steps;
             let maps = replay.maps.iter().flat_map(|[groups, users]| [(b'g', groups), (b'u', users)]);
             let steps = first.iter().map(|step| (b'1', step)).chain(second.iter().map(|step| (b'2', step)));

@@ -9,6 +9,7 @@
 mod bundle;
 pub(crate) mod cgroup;
 mod cgroup_mounts;
+mod check;
 mod execute;
 mod fault;
 mod keep;
@@ -37,6 +38,7 @@ mod users;
 pub(crate) use bundle::{
     Bundle, BundleMount, BundleSource, DEFAULT_PATH, Isolation, Limit, NetworkMode, ProcessSpec, ResolvedUser, Rootfs,
 };
+pub(crate) use check::Check;
 pub(crate) use keep::{Keeper, Removal, Restart, kept_status};
 pub(crate) use process::Process;
 pub(crate) use rootfs::{MountedRoot, mount as mount_root, try_namespaces};

@@ -5,13 +5,11 @@
 
 use std::fs::File;
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::path::PathBuf;
 
 use super::bundle::Bundle;
 use super::plan::{Prepared, Stream};
 use super::users::Users;
 use crate::error::{Attempt, Result};
-use crate::sys::cgroup::Group;
 use crate::sys::clone;
 use crate::sys::helper::{Handover, plan_file};
 
@@ -35,7 +33,6 @@ pub(super) struct Replay {
     pub namespaces: u64,
     /// `gid_map` and `uid_map` of a user namespace with one id.
     pub maps: Option<[String; 2]>,
-    pub joins: Vec<PathBuf>,
     pub oom_score: Option<i32>,
 }
 
@@ -51,7 +48,6 @@ impl Replay {
         users: Users<'_>,
         namespaces: u64,
         handover: Handover,
-        group: Option<&Group>,
     ) -> Result<Self> {
         let number = |fd: i32| u64::try_from(fd).unwrap_or(NOWHERE);
         let stream = |stream: &Stream| match stream {
@@ -66,8 +62,6 @@ impl Replay {
         };
         let [line, plan, program] = [handover.socket, handover.plan, handover.program].map(number);
         let steps = [start, payload].map(|prepared| prepared.steps.attempts().map(in_json).collect());
-        let joins =
-            group.iter().flat_map(|group| group.directories()).map(|group| group.join("cgroup.procs")).collect();
         Ok(Self {
             plan: plan_file(&start.blob).attempt(|| PREPARE)?,
             payload: plan_file(&payload.blob).attempt(|| PREPARE)?,
@@ -76,7 +70,6 @@ impl Replay {
             numbers: [stdin, stdout, stderr, namespace, line, plan, program],
             namespaces,
             maps,
-            joins,
             oom_score: bundle.process.oom_score_adj,
         })
     }
@@ -91,7 +84,7 @@ impl Replay {
 }
 
 /// A text as it stands between the quotes of a JSON string.
-fn in_json(text: &str) -> String {
+pub(super) fn in_json(text: &str) -> String {
     let text: String = text.chars().filter(|char| *char != '\0').take(LONGEST).collect();
     let quoted = serde_json::Value::from(text).to_string();
     quoted.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or_default().to_owned()

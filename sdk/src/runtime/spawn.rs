@@ -121,7 +121,7 @@ fn start_in(
     let replay = match &hooks.kept {
         Some(Keeper { restart: Some(_), .. }) => {
             let plans = [&prepared, &helped.payload];
-            Some(Replay::new(bundle, plans, &streams, users, options.namespaces, handover, group)?)
+            Some(Replay::new(bundle, plans, &streams, users, options.namespaces, handover)?)
         }
         _ => None,
     };
@@ -160,7 +160,10 @@ fn start_in(
     let mut membership = Membership { name, group: group.cloned(), start_time };
     if let Some(keeper) = hooks.kept {
         let (line, terminal) = (ours.line.take(), ours.terminal.take());
-        keeper.begin(line, terminal, &child, group, users, replay).inspect_err(|_| end(&child.pidfd))?;
+        let target = Target::own(&child, namespaces | own(namespace::CGROUP), group);
+        let check = keeper.check.as_ref().map(|check| check.prepare(&target)).transpose();
+        let begun = check.and_then(|check| keeper.begin(line, terminal, &child, group, users, (replay, check)));
+        begun.inspect_err(|_| end(&child.pidfd))?;
         // Its supervisor removes it.
         membership.name = None;
     }

@@ -7,6 +7,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use super::process::Process;
 use crate::error::{Attempt, Result};
 use crate::sys::cgroup::Group;
+use crate::sys::clone::Child;
 use crate::sys::namespace;
 
 /// The first process of a running container, whichever program started it.
@@ -27,6 +28,11 @@ impl<'a> Target<'a> {
     pub(crate) fn foreign(pid: u32, pidfd: &'a impl AsFd, group: Option<Group>) -> Result<Self> {
         let namespaces = namespace::foreign(pid).attempt(|| format!("look at the namespaces of process {pid}"))?;
         Ok(Self { pid, pidfd: pidfd.as_fd(), namespaces, group })
+    }
+
+    /// The container of a process that this program has just started.
+    pub(super) fn own(child: &'a Child, namespaces: u64, group: Option<&Group>) -> Self {
+        Self { pid: child.pid, pidfd: child.pidfd.as_fd(), namespaces, group: group.cloned() }
     }
 
     pub(super) fn pid(&self) -> u32 {

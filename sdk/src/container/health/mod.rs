@@ -1,7 +1,7 @@
 //! Health checks: a command that is run in a container now and then says whether it works.
 //!
-//! The program that started the container runs them (`watch.rs`). How they went stands where Docker has it, in
-//! `State.Health` of `config.v2.json`, so any program that has the data root open knows.
+//! The program that started the container runs them (`watch.rs`), or the supervisor of one that is kept (`kept.rs`). How they
+//! went stands where Docker has it, in `State.Health` of `config.v2.json`, so any program that has the data root open knows.
 
 use std::time::{Duration, Instant};
 
@@ -19,6 +19,7 @@ use crate::spec::ExitStatus;
 use crate::spec::image_config::HealthCheck;
 use crate::spec::time::Timestamp;
 
+mod kept;
 mod watch;
 
 /// Where it stands in the state.
@@ -94,8 +95,8 @@ enum Why {
     NotRunning,
     #[error("it has ended: {0}")]
     Ended(ExitStatus),
-    #[error("it has failed {0} checks in a row, the last with {1}")]
-    Unhealthy(u32, String),
+    #[error("it is unhealthy, its last check: {0}")]
+    Unhealthy(String),
     #[error("it has not been for {0:?}")]
     Timeout(Duration),
 }
@@ -104,7 +105,7 @@ impl Fault for Unwell {
     fn kind(&self) -> ErrorKind {
         match self.why {
             Why::NoCheck | Why::NotRunning => ErrorKind::InvalidArgument,
-            Why::Ended(_) | Why::Unhealthy(..) => ErrorKind::Failed,
+            Why::Ended(_) | Why::Unhealthy(_) => ErrorKind::Failed,
             Why::Timeout(_) => ErrorKind::Timeout,
         }
     }
@@ -151,7 +152,7 @@ impl<D> Container<D> {
             }
             match Health::of(&files.config.state) {
                 Some(Health { status: HealthStatus::Healthy, .. }) => return Ok(()),
-                Some(health) if health.status == HealthStatus::Unhealthy => return fail(health.unhealthy()),
+                Some(health) if health.status == HealthStatus::Unhealthy => return fail(Why::Unhealthy(health.last())),
                 _ => {}
             }
             loop {
@@ -176,7 +177,7 @@ impl Health {
         state.other.get(HEALTH).and_then(|value| serde_json::from_value(value.clone()).ok())
     }
 
-    fn record(&self, state: &mut RecordedState) {
+    pub(super) fn record(&self, state: &mut RecordedState) {
         if let Ok(value) = serde_json::to_value(self) {
             state.other.insert(HEALTH.to_owned(), value);
         }
@@ -197,16 +198,16 @@ impl Health {
         self.log.drain(..beyond);
     }
 
-    fn unhealthy(self) -> Why {
-        let last = self.log.last().map_or_else(String::new, |result| {
+    /// What the last check has said.
+    fn last(&self) -> String {
+        self.log.last().map_or_else(String::new, |result| {
             let text = result.output.trim();
             match result.exit_code {
                 NO_CODE => text.to_owned(),
                 code if text.is_empty() => format!("exit code {code}"),
                 code => format!("exit code {code}: {text}"),
             }
-        });
-        Why::Unhealthy(self.failing_streak, last)
+        })
     }
 }
 
@@ -283,6 +284,17 @@ pub(super) fn merge(own: Option<&HealthCheck>, image: Option<&HealthCheck>) -> O
     serde_json::to_value(merged).ok()
 }
 
+/// Whether its check says that a container works; if not, what is known instead.
+pub(super) fn look(handle: &Handle) -> std::result::Result<(), String> {
+    let files = handle.files().map_err(|error| error.to_string())?;
+    match Health::of(&files.config.state) {
+        None => Err(Why::NoCheck.to_string()),
+        Some(Health { status: HealthStatus::Healthy, .. }) => Ok(()),
+        Some(health) if health.log.is_empty() => Err("it has not been checked yet".to_owned()),
+        Some(health) => Err(format!("it has said {:?}", health.last())),
+    }
+}
+
 /// Notes that a container is started.
 pub(super) fn begin(config: &mut Config) {
     match Check::of(&config.config) {
@@ -299,6 +311,7 @@ pub(super) fn end(config: &mut Config) {
     }
 }
 
+pub(super) use kept::{KEPT_FILE, kept, resolve};
 pub(super) use watch::watch;
 
 impl Handle {

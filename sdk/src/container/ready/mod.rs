@@ -68,6 +68,7 @@ enum Kind {
     Http(http::Request),
     Exec(Vec<String>),
     File(String),
+    Healthy,
     When(Probe),
     Any(Vec<Condition>),
     All(Vec<Condition>),
@@ -115,6 +116,11 @@ impl<D> Ready<D> {
     /// There is something at this path in the container.
     pub fn file(path: impl Into<String>) -> Self {
         Self::new(Kind::File(path.into()))
+    }
+
+    /// The container's [health check](Definition::health) says that it works.
+    pub fn healthy() -> Self {
+        Self::new(Kind::Healthy)
     }
 
     /// A function of the caller succeeds; its last error is what a timeout tells.
@@ -216,6 +222,7 @@ impl fmt::Display for Kind {
             Self::Log(wanted) => write!(f, "{wanted}"),
             Self::Http(request) => write!(f, "{request}"),
             Self::Exec(argv) => write!(f, "command {argv:?}"),
+            Self::Healthy => f.write_str("its health check"),
             Self::File(path) => write!(f, "file {path:?}"),
             Self::When(_) => f.write_str("a condition of the program"),
             Self::Any(parts) => joined(f, parts, " or "),

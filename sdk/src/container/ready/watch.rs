@@ -9,6 +9,7 @@ use super::{Condition, Kind};
 use crate::container::connect::Listening;
 use crate::container::exec::Exec;
 use crate::container::handle::Handle;
+use crate::container::health;
 use crate::container::signal::Signal;
 use crate::container::stdio::Stdio;
 use crate::error::{Error, ErrorKind, Fault, Result};
@@ -143,6 +144,7 @@ impl Watch {
             Kind::Http(request) => Watched::One(Box::new(move |deadline| request.look(&own, deadline))),
             Kind::Exec(argv) => Watched::One(Box::new(move |deadline| succeeds(&own, &argv, deadline))),
             Kind::File(path) => Watched::One(Box::new(move |_| exists(&own, &path))),
+            Kind::Healthy => Watched::One(Box::new(move |_| health::look(&own))),
             Kind::When(probe) => Watched::One(Box::new(move |_| probe(&own))),
         };
         Ok(Self { what: condition.kind.to_string(), kind, timeout: condition.timeout, holds: false, missing: None })
