@@ -7,7 +7,7 @@ use std::io::{Read as _, Write as _};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use plywood::container::{Definition, Ready};
 use plywood::prune::{Kind, Options as Prune};
@@ -242,6 +242,55 @@ fn a_program_that_is_killed_while_it_prepares_leaves_the_turn_to_the_next() {
     drop(fork);
     let left = support::left::names(&engine.path().join("image/plywood/in-flight"));
     assert!(!left.iter().any(|entry| entry.starts_with("template-")), "{left:?}");
+}
+
+fn shared(root: &Path) -> Service<Files> {
+    let engine = Engine::open_with(root, Durability::Fast).unwrap();
+    Service::shared("files", Files::default(), &engine).unwrap()
+}
+
+#[test]
+fn the_last_one_out_stops_a_shared_service() {
+    let directory = victim::Directory::new();
+    let root = directory.path().join("root");
+    let (one, other) = (shared(&root), shared(&root));
+    assert_eq!(one.container().id(), other.container().id());
+    write(&one, "echo word > /word");
+    drop(one);
+    assert_eq!(file(&other, "/word"), "word\n");
+    drop(other);
+    let engine = Engine::open_with(&root, Durability::Fast).unwrap();
+    assert!(engine.containers().unwrap().is_empty());
+    assert_eq!(support::left::leftovers(&root, &[]), Vec::<String>::new());
+    let fails = Service::shared("fails", Files { script: Some("exit 3") }, &engine).unwrap_err();
+    assert_eq!(fails.kind(), ErrorKind::Failed);
+    assert!(engine.containers().unwrap().is_empty());
+}
+
+#[test]
+fn programs_share_a_service_until_the_last_ends_or_is_killed() {
+    if let Some(directory) = victim::directory() {
+        let service = shared(&directory.join("root"));
+        victim::tell(service.container().id());
+        victim::wait();
+    }
+    let directory = victim::Directory::new();
+    let root = directory.path().join("root");
+    let name = "programs_share_a_service_until_the_last_ends_or_is_killed";
+    let mut programs = [(); 3].map(|()| victim::Victim::start(name, directory.path()));
+    let ids = programs.each_mut().map(|program| program.hear().unwrap());
+    assert!(ids.iter().all(|id| *id == ids[0]), "{ids:?}");
+    let [first, second, last] = programs;
+    drop((first, second));
+    // Whoever looks does not end what is in use.
+    let engine = Engine::open_with(&root, Durability::Fast).unwrap();
+    assert!(engine.container(&ids[0]).unwrap().state().unwrap().is_running());
+    drop((engine, last));
+    let patience = Instant::now() + Duration::from_secs(20);
+    // A child of the killed program may hold its lock for a moment.
+    while !Engine::open_with(&root, Durability::Fast).unwrap().containers().unwrap().is_empty() {
+        assert!(Instant::now() < patience, "nobody uses it");
+    }
 }
 
 #[test]

@@ -36,6 +36,7 @@ mod health;
 mod host_config;
 mod inspect;
 mod keep;
+pub(crate) mod lease;
 mod logs;
 mod names;
 mod namespaces;

@@ -138,6 +138,7 @@ impl Store {
         store.settle()?;
         store.images().settle(&|id| store.users_of_image(id))?;
         store.volumes().settle()?;
+        super::lease::settle(&store)?;
         Ok(store)
     }
 

@@ -13,6 +13,7 @@
 //! ├── volume-<volume>      a volume that is made
 //! ├── populate-<volume>    a volume that is filled for the first time
 //! ├── template-<hash>      a template of tests that is prepared
+//! ├── lease-<name>         a shared container that is started or stopped
 //! └── session-<random>     an open data root
 //! ```
 //!

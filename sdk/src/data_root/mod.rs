@@ -249,6 +249,11 @@ impl DataRoot {
         self.own_dir().join("labels")
     }
 
+    /// `image/plywood/leases/`: a file for each container that programs share.
+    pub(crate) fn leases_dir(&self) -> PathBuf {
+        self.own_dir().join("leases")
+    }
+
     /// `image/plywood/trash/`.
     pub(crate) fn trash_dir(&self) -> PathBuf {
         trash::directory(self.path())

@@ -59,7 +59,7 @@ fn published(store: &LayerStore) -> Option<Published> {
 
 /// Settles one entry of the journal: dropping it removes it. The entries of other modules are left to them.
 fn is_ours(name: &str) -> bool {
-    ["container-", "init-", "pin-", "import-", "template-"].iter().any(|start| name.starts_with(start))
+    ["container-", "init-", "pin-", "import-", "template-", "lease-"].iter().any(|start| name.starts_with(start))
         || cache_id(name).is_some()
 }
 
@@ -85,7 +85,7 @@ fn settle(store: &LayerStore, name: &str, entry: InFlight, published: Option<&Pu
     } else if let Some(chain) = name.strip_prefix("init-") {
         store.remove_unfinished_init(chain, entry.left())
     } else {
-        // A pin is nothing but the entry itself, and a template in preparation is a guard besides.
+        // A pin is nothing but the entry itself, and so are turns at templates and leases.
         Ok(())
     };
     if report(name, result).is_none() {

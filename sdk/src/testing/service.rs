@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::inputs::Inputs;
+use crate::container::lease::Lease;
 use crate::container::{Container, Definition, Ready, Snapshot};
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, Result};
@@ -49,6 +51,8 @@ pub struct Service<M> {
 struct Shared<M> {
     module: Arc<M>,
     container: Container,
+    /// Of one that other programs use too; given back when the container is let go of.
+    _lease: Option<Lease>,
 }
 
 impl<M: Module> Service<M> {
@@ -61,9 +65,40 @@ impl<M: Module> Service<M> {
         Ok(Self::of(Arc::new(module), container))
     }
 
+    /// The one of this key that all programs on the data root share: started by the first who asks, and stopped and removed
+    /// when the last has let go of it. Returns when it answers.
+    ///
+    /// The key and the container, with its image, tell whether it is the same. A program that is killed lets go of it, too;
+    /// if it was the last, the service runs until the next program opens the data root.
+    ///
+    /// ```no_run
+    /// use plywood::Engine;
+    /// use plywood::testing::{Redis, Service};
+    ///
+    /// # fn main() -> plywood::Result<()> {
+    /// let cache = Service::shared("cache", Redis::default(), &Engine::open_default()?)?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`start`](Definition::start), and [`InvalidArgument`](ErrorKind::InvalidArgument) if the data root is
+    /// [temporary](Engine::temp).
+    pub fn shared(key: &str, module: M, engine: &Engine) -> Result<Self> {
+        let definition = module.definition(engine)?;
+        let mut inputs = Inputs::new();
+        inputs.add(key.as_bytes());
+        inputs.add(definition.describe(engine)?.as_bytes());
+        let name = format!("shared-{}", inputs.finish());
+        let start = || definition.name(&name).keep().ready(module.ready()).start(engine);
+        let (lease, container) = Lease::take(engine.store(), &name, start)?;
+        // Its starter may have been killed before it did.
+        container.wait_ready(module.ready())?;
+        Ok(Self { shared: Arc::new(Shared { module: Arc::new(module), container, _lease: Some(lease) }) })
+    }
+
     /// That of a container that was started.
     pub(super) fn of(module: Arc<M>, container: Container) -> Self {
-        Self { shared: Arc::new(Shared { module, container }) }
+        Self { shared: Arc::new(Shared { module, container, _lease: None }) }
     }
 
     /// What it is.
@@ -80,13 +115,12 @@ impl<M: Module> Service<M> {
     /// a socket there can be connected to.
     ///
     /// # Errors
-    /// [`InvalidArgument`](ErrorKind::InvalidArgument) if this program has not started it, or it runs no more.
+    /// [`InvalidArgument`](ErrorKind::InvalidArgument) if it runs no more.
     pub fn path(&self, inside: &str) -> Result<PathBuf> {
-        let process = self.container().handle().process().ok_or_else(|| {
-            let message = format!("find {inside:?} of a container that this program does not run");
-            Error::new(ErrorKind::InvalidArgument, message)
+        let pid = self.container().inspect()?.pid().ok_or_else(|| {
+            Error::new(ErrorKind::InvalidArgument, format!("find {inside:?} of a container that is not running"))
         })?;
-        Ok(PathBuf::from(format!("/proc/{}/root/{}", process.pid(), inside.trim_start_matches('/'))))
+        Ok(PathBuf::from(format!("/proc/{pid}/root/{}", inside.trim_start_matches('/'))))
     }
 
     /// Asks it to end, and gives how it did.
