@@ -72,6 +72,28 @@ fn a_volume_in_use_is_not_removed_and_its_users_are_named() {
 }
 
 #[test]
+fn a_fork_of_a_volume_has_its_content_and_goes_its_own_way() {
+    let engine = engine();
+    let image = image(&engine);
+    let data = engine.volume("data").unwrap();
+    let script =
+        "umask 022; mkdir -m 700 /v/d; echo one > /v/d/file; ln /v/d/file /v/hard; ln -s d/file /v/soft; chmod 750 /v";
+    let filled = sh(&image, script).mount(data.at("/v")).output(&engine).unwrap();
+    assert!(filled.status.success());
+    let copy = engine.fork_volume(&data, "copy").unwrap();
+    let look = sh(&image, "cat /v/soft; echo two >> /v/hard; cat /v/d/file; stat -c %a /v /v/d").mount(copy.at("/v"));
+    assert_eq!(text(look.output(&engine).unwrap()), "one\none\ntwo\n750\n700\n");
+    let original = sh(&image, "cat /v/d/file").mount(data.at("/v"));
+    assert_eq!(text(original.output(&engine).unwrap()), "one\n");
+    assert_eq!(engine.fork_volume(&data, "copy").unwrap_err().kind(), ErrorKind::AlreadyExists);
+    let running = sh(&image, "while :; do sleep 60; done").name("writer").mount(data.at("/v")).start(&engine).unwrap();
+    let refused = engine.fork_volume(&data, "other").unwrap_err();
+    assert_eq!(refused.to_string(), "fork volume \"data\": container \"writer\" mounts it, and may write to it");
+    drop(running);
+    engine.fork_volume(&data, "other").unwrap();
+}
+
+#[test]
 fn the_first_use_of_an_empty_volume_copies_what_the_image_has_there() {
     let engine = engine();
     let base = support::base()

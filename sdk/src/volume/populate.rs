@@ -7,10 +7,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::{Volume, VolumeStore};
+use crate::archive::XattrKind;
 use crate::data_root::Durability;
 use crate::error::{Attempt as _, Result};
 use crate::layer::attributes;
 use crate::layer::view::{Node, NodeKind, View};
+use crate::spec::name::VolumeName;
 use crate::sys::within::{ENTER, within};
 use crate::sys::{self, fs::FileKind};
 
@@ -21,6 +23,18 @@ const PATIENCE: Duration = Duration::from_secs(10 * 60);
 const FILLING: &str = "filling";
 
 impl VolumeStore {
+    /// Makes a volume with the content of another, to which nobody writes.
+    pub(crate) fn fork(&self, from: &Volume, name: &VolumeName, xattrs: XattrKind) -> Result<Volume> {
+        let volume = self.create(name, from.labels().clone())?;
+        match self.populate(&volume, &View::new(vec![from.path().to_owned()], xattrs), "/") {
+            Ok(_) => Ok(volume),
+            Err(error) => Err(match self.remove(name) {
+                Ok(()) => error,
+                Err(failure) => error.with_clean_up(failure),
+            }),
+        }
+    }
+
     /// Copies the content of the directory `path` of `image` into the volume, if the volume is empty, together with the
     /// directory's own owner and mode. Gives whether it did.
     ///
