@@ -98,12 +98,11 @@ fn end_if_unused(store: &Store, name: &str) -> Result<()> {
     if file.try_lock().is_err() {
         return Ok(());
     }
-    if let Some(container) = running(store, name)? {
-        let _status = container.stop(STOP_PATIENCE)?;
-    }
-    match find(store, name)? {
-        Some(container) => container.handle().remove(Force::Yes)?,
-        None => {}
+    if let Some(container) = find(store, name)? {
+        if container.state()?.is_running() {
+            let _status = container.stop(STOP_PATIENCE)?;
+        }
+        container.handle().remove(Force::Yes)?;
     }
     store.root().discard(&path(store, name))
 }
