@@ -94,3 +94,27 @@ fn the_end_of_what_stays_of_a_killed_program_is_told_by_the_next_one() {
     assert_eq!(actions(told.clone()), expected.map(|action| ("web".to_owned(), action)));
     assert_eq!(told[2].attributes["exitCode"], (128 + Signal::KILL.number()).to_string());
 }
+
+#[test]
+fn the_end_of_what_a_killed_program_leaves_is_told() {
+    if let Some(directory) = victim::directory() {
+        let engine = Engine::open(directory.join("root")).unwrap();
+        let image = image(&engine);
+        let guard = sh(&image, "while :; do sleep 60; done").name("guard").start(&engine).unwrap();
+        victim::tell(guard.id());
+        victim::wait();
+    }
+    let directory = Directory::new();
+    let mut victim = Victim::start("the_end_of_what_a_killed_program_leaves_is_told", directory.path());
+    let id = victim.hear().unwrap();
+    let reaper = victim.reaper().unwrap();
+    victim.kill();
+    assert!(victim::ends(reaper));
+    let engine = Engine::open(directory.path().join("root")).unwrap();
+    let events = engine.events().since(Timestamp::UNIX_EPOCH).until(Timestamp::now()).read().unwrap();
+    let told: Vec<Event> = events.filter(|event| event.id.as_str() == id).collect();
+    let all = [Action::Create, Action::Start, Action::Die, Action::Destroy];
+    assert_eq!(actions(told.clone()), all.map(|action| ("guard".to_owned(), action)));
+    assert_eq!(told[2].attributes["exitCode"], "137");
+    assert!(told.iter().all(|event| event.image == told[0].image));
+}

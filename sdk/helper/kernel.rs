@@ -476,7 +476,7 @@ pub fn equal(one: u64, other: u64) -> bool {
     other != 0 && text(one) == text(other)
 }
 
-fn text(path: u64) -> &'static [u8] {
+pub fn text(path: u64) -> &'static [u8] {
     let begin = core::ptr::with_exposed_provenance::<u8>(path as usize);
     let mut length = 0;
     // SAFETY: it ends with a zero byte.

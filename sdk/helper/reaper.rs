@@ -18,6 +18,7 @@
 use crate::kernel;
 use crate::chunk;
 use crate::numbers::*;
+use crate::report;
 use crate::socket::{self, Message};
 use crate::tree;
 
@@ -51,6 +52,11 @@ const LAYER: u8 = b'D';
 const LINKS: u8 = b'l';
 /// Tree.
 const TREE: u8 = b'T';
+/// The file that events are told in, and the members of the JSON object that all events of a container have.
+const EVENTS: u8 = b'W';
+const EVENT: u8 = b'M';
+/// The directory of the container, by its whole path: it is told of once that is gone.
+const TOLD: u8 = b'Q';
 /// File that goes when all is done.
 pub const ENTRY: u8 = b'F';
 
@@ -126,6 +132,9 @@ fn reap(kept: &chunk::List) {
     trash.empty();
     // Once more: the kernel may take a moment to count an ended process out.
     remove_groups(kept);
+    // The ends first: the chunks stand in another order.
+    kept.each(|chunk| tell(chunk, true));
+    kept.each(|chunk| tell(chunk, false));
     kept.each(|chunk| {
         chunk.orders(|letter, path| {
             if letter == ENTRY || letter == UNDECIDED {
@@ -133,6 +142,27 @@ fn reap(kept: &chunk::List) {
             }
         });
     });
+}
+
+/// Tells of a container that is gone: that its process has ended, or that it was removed. The end of one that stays is told
+/// by whoever opens the data root next.
+fn tell(chunk: &chunk::Chunk, is_end: bool) {
+    let (mut has_process, mut events, mut event, mut is_gone) = (false, 0, 0, false);
+    chunk.orders(|letter, text| match letter {
+        KILL => has_process = true,
+        EVENTS => events = text,
+        EVENT => event = text,
+        TOLD => match kernel::open(AT_FDCWD, text, O_DIRECTORY) {
+            Ok(directory) => kernel::close(directory),
+            Err(error) => is_gone = error == ENOENT,
+        },
+        _ => {}
+    });
+    if has_process == is_end && events != 0 && event != 0 && is_gone {
+        let killed: Option<(&[u8], &[u8])> = Some((b"exitCode", b"137"));
+        let (action, attribute): (&[u8], _) = if is_end { (b"die", killed) } else { (b"destroy", None) };
+        report::tell_in(events, kernel::text(event), action, attribute);
+    }
 }
 
 /// Removes cgroups; those that are used by others, and that were never made, are no failure.

@@ -124,9 +124,13 @@ fn time(name: &[u8], time: Option<Time>, out: Out<'_>) {
 
 /// Tells of an event, with an attribute.
 pub fn tell(orders: &Orders, action: &[u8], attribute: Option<(&[u8], &[u8])>) {
-    let (Some(path), Some(members)) = (orders.each(orders::EVENTS).next(), orders.each(orders::EVENT).next()) else {
-        return;
-    };
+    if let (Some(path), Some(members)) = (orders.each(orders::EVENTS).next(), orders.each(orders::EVENT).next()) {
+        tell_in(path.as_ptr().expose_provenance() as u64, members, action, attribute);
+    }
+}
+
+/// Tells of an event in this file; the members are those of the JSON object that every event of a container has.
+pub fn tell_in(path: u64, members: &[u8], action: &[u8], attribute: Option<(&[u8], &[u8])>) {
     let (mut text, mut length) = ([0_u8; LONGEST], 0);
     let mut out = |bytes: &[u8]| put(&mut text, &mut length, bytes);
     out(b"{\"time\":\"");
@@ -143,7 +147,6 @@ pub fn tell(orders: &Orders, action: &[u8], attribute: Option<(&[u8], &[u8])>) {
         out(b"\"}");
     }
     out(b"}\n");
-    let path = path.as_ptr().expose_provenance() as u64;
     if let Ok(file) = kernel::create(AT_FDCWD, path, O_APPEND, 0o600) {
         // One write, so that lines of several programs never mix.
         kernel::write(file, text.get(..length).unwrap_or_default());

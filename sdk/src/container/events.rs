@@ -43,7 +43,7 @@ pub enum Action {
     /// Its process was started.
     Start,
     /// Its process has ended. If its program was killed, this is told of what stays by the next one that opens the data
-    /// root.
+    /// root, and of what goes by the reaper.
     Die,
     /// It was sent a signal.
     Kill,
@@ -58,7 +58,7 @@ pub enum Action {
     /// Its health check comes to something else than before.
     #[serde(rename = "health_status")]
     HealthStatus,
-    /// It was removed. Nobody tells of a guard whose program was killed.
+    /// It was removed.
     Destroy,
 }
 
@@ -241,22 +241,24 @@ impl Store {
     }
 }
 
+/// The members of the JSON object that all events of a container have, for its supervisor or a reaper to tell them.
+pub(super) fn members(id: &ContainerId, name: &str, image: &str) -> Result<String> {
+    let (name, image, attributes) = (name.to_owned(), image.to_owned(), BTreeMap::new());
+    let event = Event { time: Timestamp::now(), action: Action::Die, id: id.clone(), name, image, attributes };
+    let value = serde_json::to_value(&event);
+    let mut value = value.map_err(|error| Error::new(ErrorKind::InvalidArgument, "tell events").with_source(error))?;
+    if let Some(members) = value.as_object_mut() {
+        members.remove("time");
+        members.remove("action");
+    }
+    let text = value.to_string();
+    Ok(text.strip_prefix('{').and_then(|text| text.strip_suffix('}')).unwrap_or_default().to_owned())
+}
+
 impl Handle {
-    /// The members of the JSON object that all of its events have, for its supervisor to tell them.
+    /// As [`members`] says.
     pub(super) fn event_members(&self) -> Result<String> {
-        let (name, image) = (self.name().to_owned(), self.image().to_owned());
-        let attributes = BTreeMap::new();
-        let event =
-            Event { time: Timestamp::now(), action: Action::Die, id: self.id().clone(), name, image, attributes };
-        let value = serde_json::to_value(&event);
-        let mut value =
-            value.map_err(|error| Error::new(ErrorKind::InvalidArgument, "tell events").with_source(error))?;
-        if let Some(members) = value.as_object_mut() {
-            members.remove("time");
-            members.remove("action");
-        }
-        let text = value.to_string();
-        Ok(text.strip_prefix('{').and_then(|text| text.strip_suffix('}')).unwrap_or_default().to_owned())
+        members(self.id(), self.name(), self.image())
     }
 
     /// Tells what has happened to it.

@@ -11,9 +11,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::config::Config;
+use super::events;
 use super::store::{CONFIG_FILE, Store};
 use super::undecided::Undecided;
-use crate::data_root::{InFlight, Lock};
+use crate::data_root::{self, InFlight, Lock};
 use crate::error::{Attempt, Result};
 use crate::runtime;
 use crate::spec::id::{CacheId, ContainerId};
@@ -57,11 +58,18 @@ impl Reaper {
     }
 
     /// Prepares to tell of a process that is about to be started.
-    pub(super) fn expect_process(&mut self, id: &ContainerId, undecided: Option<&Undecided>) -> Option<ProcessToBe> {
+    pub(super) fn expect_process(
+        &mut self,
+        store: &Store,
+        id: &ContainerId,
+        config: &Config,
+        undecided: Option<&Undecided>,
+    ) -> Option<ProcessToBe> {
         self.process = None;
         let registration = heard(Registration::new().attempt(|| "start the reaper"))?;
         let cgroups = self.cgroups.get_or_insert_with(|| Group::candidates(id.as_str()).into());
-        Some(ProcessToBe { registration, cgroups: Arc::clone(cgroups), undecided: undecided.map(of_undecided) })
+        let others = undecided.map(of_undecided).into_iter().chain(told(store, id, config)).collect();
+        Some(ProcessToBe { registration, cgroups: Arc::clone(cgroups), others })
     }
 
     /// Goes on with what was told of the process.
@@ -86,13 +94,14 @@ pub(super) struct ProcessToBe {
     registration: Registration,
     /// Where its container has a cgroup, or may get one when it is paused.
     cgroups: Arc<[PathBuf]>,
-    undecided: Option<(u8, PathBuf)>,
+    /// What else there is to say.
+    others: Vec<(u8, PathBuf)>,
 }
 
 impl ProcessToBe {
     /// Tells of it, once it is there.
     pub(super) fn tell(&self, pidfd: BorrowedFd<'_>) {
-        let mut orders: Vec<_> = self.undecided.iter().cloned().chain([(b'K', PathBuf::new())]).collect();
+        let mut orders: Vec<_> = self.others.iter().cloned().chain([(b'K', PathBuf::new())]).collect();
         orders.extend(self.cgroups.iter().map(|group| (b'Z', group.join("freezer.state"))));
         orders.extend(removals(&self.cgroups));
         let orders: Vec<_> = orders.iter().map(|(letter, path)| (*letter, path.as_os_str().as_bytes())).collect();
@@ -113,10 +122,19 @@ fn tell_of_files(
     let registration = Registration::new().attempt(|| "start the reaper")?;
     let files = orders(store, id, config, &CacheId::from(id), owner);
     // The group is made before the process that is told of.
-    let orders: Vec<_> = undecided.map(of_undecided).into_iter().chain(files).chain(removals(cgroups)).collect();
+    let orders = undecided.map(of_undecided).into_iter().chain(files).chain(removals(cgroups));
+    let orders: Vec<_> = orders.chain(told(store, id, config)).collect();
     let orders: Vec<_> = orders.iter().map(|(letter, path)| (*letter, path.as_os_str().as_bytes())).collect();
     registration.add(&orders, &[root.as_fd(), owner.lock()]).attempt(|| "tell the reaper of a container")?;
     Ok(registration)
+}
+
+/// Where and in what words its events are told.
+fn told(store: &Store, id: &ContainerId, config: &Config) -> Vec<(u8, PathBuf)> {
+    let root = store.root();
+    // One that cannot be told of is no reason to fail.
+    let members = events::members(id, config.plain_name(), &config.config.image).unwrap_or_default();
+    vec![(b'W', data_root::events::current(root)), (b'M', members.into()), (b'Q', root.container_dir(id))]
 }
 
 fn of_undecided(undecided: &Undecided) -> (u8, PathBuf) {

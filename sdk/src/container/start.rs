@@ -93,7 +93,9 @@ impl Handle {
     pub(super) fn try_start(self: &Arc<Self>, streams: &Streams, lifetime: Lifetime) -> Result<()> {
         let (files, writable) = self.take_over()?;
         let undecided = (lifetime == Lifetime::Own).then(|| Undecided::of(self.store(), self.id()));
-        let doomed = self.lock().reaper.expect_process(self.id(), undecided.as_ref());
+        let mut inner = self.lock();
+        let doomed = inner.reaper.expect_process(self.store(), self.id(), &files.config, undecided.as_ref());
+        drop(inner);
         let started_at = Timestamp::now();
         let doubted = undecided.as_ref().map_or(Ok(()), |undecided| {
             undecided.begin()?;
