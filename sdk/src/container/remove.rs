@@ -83,14 +83,17 @@ impl Handle {
                 }
             }
         };
-        let ended = self.end_process().and_then(|()| self.retire());
-        if ended.is_ok() && !is_guard {
+        if let Err(error) = self.end_process().and_then(|()| self.retire()) {
+            // Still ours, as it is.
+            self.lock().owner = Some(entry);
+            return Err(error);
+        }
+        if !is_guard {
             // Whoever finds the entry abandoned goes on with it, as with that of a guard. On a full disk there may be no room for that word.
             let _ = entry.note(REMOVING);
         }
-        if let Err(error) = ended.and_then(|()| erase(self.store(), self.id())) {
-            // Still ours: it can be tried again, by us or by whoever opens the store after us.
-            self.lock().owner = Some(entry);
+        if let Err(error) = erase(self.store(), self.id()) {
+            entry.abandon();
             return Err(error);
         }
         self.lock().set_removed();
@@ -156,10 +159,11 @@ pub(super) fn end(run: &Run, id: &ContainerId, cgroup: &[PathBuf]) -> Result<()>
 
 /// Removes all of a container that has no process, in place or in the making. The caller owns it.
 pub(super) fn erase(store: &Store, id: &ContainerId) -> Result<()> {
-    let mut failures = Vec::new();
     for config in store.configs_of(id) {
-        failures.extend(remove_volumes(store, id, &config).err());
+        // Nobody else knows of them.
+        remove_volumes(store, id, &config)?;
     }
+    let mut failures = Vec::new();
     for directory in [store.root().container_dir(id), store.staged(id)] {
         failures.extend(store.root().discard(&directory).err());
     }

@@ -2,8 +2,9 @@
 
 use super::images::{Images, Users};
 use super::lookup::Match;
-use super::tags::Repositories;
-use crate::error::{ErrorKind, Fault, Result};
+use super::tags::{Overwrite, Repositories};
+use crate::data_root::InFlight;
+use crate::error::{Error, ErrorKind, Fault, Result};
 use crate::layer::Layer;
 use crate::spec::digest::{ChainId, ImageId};
 use crate::spec::reference::Reference;
@@ -140,14 +141,32 @@ impl Images {
             }
         };
         // On a full disk there may be no room for the note, and a removal is what makes room.
-        let _unclaimed = self.unclaimed(std::iter::once(&id), chains.iter().rev()).ok();
+        let unclaimed = self.unclaimed(std::iter::once(&id), chains.iter().rev()).ok().flatten();
         self.tags().update(|tags| {
             going.iter().for_each(|reference| drop(tags.remove(reference)));
             Ok(())
         })?;
-        self.store().remove(&id)?;
-        let layers = self.release_held(&held, chains.iter().rev())?;
+        let removed = self.store().remove(&id).and_then(|()| self.release_held(&held, chains.iter().rev()));
+        let layers = removed.map_err(|error| match self.store().has(&id) {
+            true => self.put_back(&going, &id, error),
+            false => {
+                // Whoever opens the store next goes on.
+                unclaimed.map(InFlight::abandon);
+                error
+            }
+        })?;
         Ok(Removed { references: going, image: Some(id), layers })
+    }
+
+    /// Gives an image that could not be removed its references back.
+    fn put_back(&self, references: &[Reference], id: &ImageId, error: Error) -> Error {
+        let put_back = self.tags().update(|tags| {
+            references.iter().try_for_each(|reference| tags.add(reference, id, Overwrite::Refuse).map(drop))
+        });
+        match put_back {
+            Ok(()) => error,
+            Err(failure) => error.with_clean_up(failure),
+        }
     }
 }
 

@@ -71,12 +71,7 @@ pub(super) fn load(images: &Images, contents: &Contents, options: &LoadOptions, 
     }
     let mut brought = Vec::new();
     let loaded = assemble_all(images, contents, options, meter, &names, &mut brought);
-    loaded.map_err(|error| {
-        match images.release(brought.iter().rev().filter(|layer| layer.is_new()).map(|layer| layer.chain_id())) {
-            Ok(_) => error,
-            Err(failure) => error.with_clean_up(failure),
-        }
-    })
+    loaded.map_err(|error| super::undo(images, brought, error))
 }
 
 fn assemble_all(

@@ -119,7 +119,7 @@ pub(crate) fn load(images: &Images, source: Source<'_>, options: &LoadOptions) -
             meter.finish();
             Ok(loaded)
         }
-        Err(error) => Err(loading.undo(error)),
+        Err(error) => Err(undo(images, loading.brought, error)),
     }
 }
 
@@ -276,17 +276,19 @@ impl Loading<'_> {
         }
         Ok(())
     }
+}
 
-    /// Removes what this load brought, as far as nobody uses it.
-    fn undo(&self, error: Error) -> Error {
-        match self
-            .images
-            .release(self.brought.iter().rev().filter(|layer| layer.is_new()).map(|layer| layer.chain_id()))
+/// Removes what a load that failed has brought, as far as nobody uses it.
+fn undo(images: &Images, mut brought: Vec<Imported>, mut error: Error) -> Error {
+    // One by one: a layer holds the one below it until its entry in the journal is gone.
+    while let Some(layer) = brought.pop() {
+        if layer.is_new()
+            && let Err(failure) = images.release(std::iter::once(layer.chain_id()))
         {
-            Ok(_) => error,
-            Err(failure) => error.with_clean_up(failure),
+            error = error.with_clean_up(failure);
         }
     }
+    error
 }
 
 #[cfg(test)]
