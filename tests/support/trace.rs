@@ -1,4 +1,4 @@
-//! Watching a program's changes to the disk, call by call, and ending it before any of them.
+//! Watching a program's changes to the disk, call by call, and ending it before any of them, or letting one fail.
 //!
 //! The program says itself where it begins to count: [`begin`] installs a seccomp filter that reports each call which
 //! may change a disk, a mount or a process to its tracer. Everything between two such calls looks the same to whoever
@@ -107,6 +107,8 @@ const CWD: usize = usize::MAX;
 
 /// The file that a victim waits for before it begins.
 const GATE: &str = "gate";
+/// Its standard error.
+const ERRORS: &str = "errors";
 
 /// A watched call.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -117,6 +119,15 @@ pub struct Call {
     pub paths: Vec<PathBuf>,
 }
 
+/// What befalls a victim at a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// It is killed with all of its children before the call.
+    Kill,
+    /// The call is not made, and fails with this error.
+    Fail(Errno),
+}
+
 /// What became of a victim.
 #[derive(Debug)]
 pub struct Trace {
@@ -124,6 +135,8 @@ pub struct Trace {
     pub calls: Vec<Call>,
     /// Whether it came to its own end, and its test passed.
     pub finished: bool,
+    /// What it wrote to standard error: where it panicked, for one.
+    pub errors: String,
 }
 
 /// In the victim: waits until it is watched. From the return on each call counts, of all threads and of all children.
@@ -136,14 +149,14 @@ pub fn begin(directory: &Path) {
     seccompiler::apply_filter_all_threads(&filter()).unwrap_or_else(|error| panic!("{error}"));
 }
 
-/// Runs the test `name` of this program as a victim, and kills it with all its children before its call number `last`,
-/// counted from 0.
+/// Runs the test `name` of this program as a victim. At its call of this number, counted from 0, its fate is done.
 ///
 /// # Panics
 /// If it cannot be watched.
 // It is waited for by the tracer, like everything it starts.
 #[allow(clippy::zombie_processes)]
-pub fn run(name: &str, directory: &Path, last: Option<usize>) -> Trace {
+pub fn run(name: &str, directory: &Path, at: Option<(usize, Fate)>) -> Trace {
+    let errors = directory.join(ERRORS);
     let gate = File::create(directory.join(GATE)).unwrap_or_else(|error| panic!("{error}"));
     gate.lock().unwrap_or_else(|error| panic!("{error}"));
     let mut child = Command::new(std::env::current_exe().unwrap_or_else(|error| panic!("{error}")))
@@ -152,7 +165,7 @@ pub fn run(name: &str, directory: &Path, last: Option<usize>) -> Trace {
         .env("TMPDIR", directory)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
-        .stderr(Stdio::null())
+        .stderr(File::create(&errors).unwrap_or_else(|error| panic!("{error}")))
         .spawn()
         .unwrap_or_else(|error| panic!("{error}"));
     let main = Pid::from_raw(child.id().cast_signed());
@@ -162,11 +175,12 @@ pub fn run(name: &str, directory: &Path, last: Option<usize>) -> Trace {
         line.clear();
         assert!(lines.read_line(&mut line).is_ok_and(|length| length > 0), "the victim ended before it began");
     }
-    let mut tracer = Tracer { main, known: BTreeSet::new(), last, calls: Vec::new(), killed: false, finished: false };
+    let mut tracer = Tracer { main, known: BTreeSet::new(), at, calls: Vec::new(), killed: false, finished: false };
     tracer.seize();
     drop(gate);
     while tracer.step() {}
-    Trace { calls: tracer.calls, finished: tracer.finished }
+    let errors = fs::read_to_string(errors).unwrap_or_else(|error| panic!("{error}"));
+    Trace { calls: tracer.calls, finished: tracer.finished, errors }
 }
 
 fn filter() -> BpfProgram {
@@ -197,7 +211,7 @@ struct Tracer {
     main: Pid,
     /// Every process and thread that was seen.
     known: BTreeSet<Pid>,
-    last: Option<usize>,
+    at: Option<(usize, Fate)>,
     calls: Vec<Call>,
     killed: bool,
     finished: bool,
@@ -250,15 +264,33 @@ impl Tracer {
 
     fn count(&mut self, pid: Pid) {
         let Some(call) = read_call(pid) else { return };
-        if self.last == Some(self.calls.len()) {
-            self.killed = true;
-            for pid in &self.known {
-                let _ = kill(*pid, Signal::SIGKILL);
+        match self.at {
+            Some((at, Fate::Kill)) if at == self.calls.len() => {
+                self.killed = true;
+                for pid in &self.known {
+                    let _ = kill(*pid, Signal::SIGKILL);
+                }
+                return;
             }
-            return;
+            Some((at, Fate::Fail(error))) if at == self.calls.len() => fail(pid, error),
+            _ => {}
         }
         self.calls.push(call);
     }
+}
+
+/// Lets the call that a process is about to make fail: it becomes none, and the error its result.
+#[cfg(target_arch = "x86_64")]
+fn fail(pid: Pid, error: Errno) {
+    let mut registers = ptrace::getregs(pid).unwrap_or_else(|error| panic!("{error}"));
+    registers.orig_rax = u64::MAX;
+    registers.rax = i64::from(-(error as i32)).cast_unsigned();
+    ptrace::setregs(pid, registers).unwrap_or_else(|error| panic!("{error}"));
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn fail(_: Pid, _: Errno) {
+    panic!("letting calls fail is written for x86_64 only");
 }
 
 /// The call that a process is about to make; `None` if it changes nothing.
