@@ -151,7 +151,7 @@ impl Images {
             true => self.put_back(&going, &id, error),
             false => {
                 // Whoever opens the store next goes on.
-                unclaimed.map(InFlight::abandon);
+                unclaimed.into_iter().for_each(InFlight::abandon);
                 error
             }
         })?;
