@@ -80,6 +80,7 @@ mod driver;
 mod layer;
 pub mod image;
 pub mod volume;
+mod network;
 mod host;
 pub mod container;
 pub mod build;

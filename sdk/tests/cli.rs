@@ -86,6 +86,24 @@ fn settings_reach_the_process() {
 }
 
 #[test]
+fn published_ports_are_listed() {
+    require_busybox!();
+    let bench = Bench::with_image();
+    let mut running =
+        bench.start(&["run", "--rm", "-p", "80", "box:1", "sh", "-c", "httpd -p 80; echo ready; sleep 1000"]);
+    assert_eq!(running.read_line(), "ready");
+    let ports = bench.json(&["ps", "--format", "json"])[0]["Ports"].as_str().unwrap().to_owned();
+    let address = ports.strip_suffix("->80/tcp").unwrap();
+    let mut stream = std::net::TcpStream::connect(address).unwrap();
+    stream.write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    std::io::Read::read_to_string(&mut stream, &mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.0 404") || answer.starts_with("HTTP/1.1 404"), "{answer}");
+    let (status, text) = bench.fails(&["run", "-d", "-p", "80", "box:1"]);
+    assert!(status == 125 && text.contains("publish 80/tcp: it is kept"), "{text}");
+}
+
+#[test]
 fn volumes_outlive_their_containers() {
     require_busybox!();
     let bench = Bench::with_image();

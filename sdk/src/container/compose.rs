@@ -15,6 +15,7 @@ use super::health;
 use super::host_config::{DeviceMapping, HostConfig, tmpfs_options};
 use super::namespaces::{NamespaceMode, UserNamespace};
 use super::network::NetworkMode;
+use super::publish;
 use super::record::Record;
 use super::restart::RestartPolicy;
 use super::security;
@@ -133,7 +134,13 @@ pub(super) fn compose<D>(
         open_stdin: takes_input(settings),
         // Input of a kept one goes on from one client to the next.
         stdin_once: takes_input(settings) && !settings.kept,
-        exposed_ports: defaults.exposed_ports.iter().map(|port| (port.clone(), Value::Object(Map::new()))).collect(),
+        exposed_ports: defaults
+            .exposed_ports
+            .iter()
+            .cloned()
+            .chain(settings.published.iter().map(|(_, port)| port.to_string()))
+            .map(|port| (port, Value::Object(Map::new())))
+            .collect(),
         env: env(settings, &defaults.env)?,
         cmd: command.cmd,
         healthcheck: health::merge(
@@ -181,6 +188,7 @@ pub(super) fn compose<D>(
             .user_namespace
             .filter(|it| *it == UserNamespace::Host)
             .map_or_else(String::new, |it| it.to_string()),
+        port_bindings: Some(publish::record(&settings.published, settings.network, settings.kept)?),
         privileged: settings.privileged,
         devices: devices(settings)?,
         init: Some(settings.init.unwrap_or(true)),

@@ -16,7 +16,7 @@ use super::rename::Name;
 use super::restart::LastWord;
 use super::root::IdleRoot;
 use super::snapshot::Frozen;
-use super::sockets::Spares;
+use super::sockets::Sockets;
 use super::state::State;
 use super::stdio::{Ends, Streams, Tee};
 use super::store::{Files, Store};
@@ -40,7 +40,7 @@ pub(crate) struct Handle {
     image: String,
     inner: Mutex<Inner>,
     /// In its network.
-    pub(super) spares: Spares,
+    pub(super) sockets: Sockets,
 }
 
 /// What changes.
@@ -141,7 +141,7 @@ impl Handle {
             name: Name::new(files.config.plain_name()),
             image: files.config.config.image.clone(),
             inner: Mutex::new(inner),
-            spares: Spares::default(),
+            sockets: Sockets::default(),
         }
     }
 
@@ -361,7 +361,7 @@ impl Handle {
 
     /// Records the end of the process. Called on the supervisor thread, before anybody's wait returns.
     pub(super) fn ended(&self, status: ExitStatus) {
-        self.spares.clear();
+        self.sockets.clear();
         let mut inner = self.lock();
         match &mut inner.phase {
             Phase::Starting(early) => *early = Some(status),

@@ -10,6 +10,7 @@ use super::config::timestamp;
 use super::handle::Handle;
 use super::health::Health;
 use super::network::NetworkMode;
+use super::publish::{PublishedPort, published};
 use super::restart::RestartPolicy;
 use super::state::State;
 use super::store::Files;
@@ -161,6 +162,14 @@ impl Details {
     /// The network it sees.
     pub fn network(&self) -> NetworkMode {
         self.network
+    }
+
+    /// Its published ports, while it runs.
+    pub fn ports(&self) -> Vec<PublishedPort> {
+        match self.state.is_running() {
+            true => published(&self.files),
+            false => Vec::new(),
+        }
     }
 
     /// Whether its process has a terminal.

@@ -210,7 +210,7 @@ impl Handle {
         } else if self.store().is_temporary() {
             KeepFault::Temporary
         } else {
-            return Ok(());
+            return super::publish::check_kept(&files);
         };
         Err(fault.into())
     }

@@ -4,17 +4,20 @@
 //! here is believed about a living process: a run counts as alive only while a process of that ID and that start time
 //! exists since the same boot.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Attempt, Error, Result};
 use crate::spec::exit_status::ExitStatus;
+use crate::spec::port::ExposedPort;
 use crate::spec::time::Timestamp;
 
 use super::config::Config;
 use super::health;
 use super::network::NetworkMode;
+use super::publish;
 
 /// The version of the file's format.
 const VERSION: u32 = 1;
@@ -48,6 +51,9 @@ pub(crate) struct Record {
     /// The process, from its start until its end is recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) run: Option<Run>,
+    /// The published ports of that process.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) ports: Vec<(SocketAddr, ExposedPort)>,
     /// How the last run ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) exit: Option<Exit>,
@@ -86,6 +92,7 @@ impl Record {
             statistics: false,
             cgroup: Vec::new(),
             run: None,
+            ports: Vec::new(),
             exit: None,
         }
     }
@@ -100,9 +107,11 @@ impl Record {
         config.state.started_at = exit.started_at.to_string();
         config.state.finished_at = exit.finished_at.to_string();
         config.state.error.clear();
+        publish::forget(&mut config.network_settings.other);
         config.has_been_started_before = true;
         health::end(config);
         self.run = None;
+        self.ports.clear();
         self.cgroup.clear();
         self.exit = Some(exit);
     }

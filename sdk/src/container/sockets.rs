@@ -10,6 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use rustix::net::{AddressFamily, SocketType};
 
 use super::handle::{Handle, HandleFault};
+use super::publish::Ports;
 use super::record::Run;
 use crate::error::{Attempt, Result};
 use crate::runtime::Process;
@@ -20,9 +21,24 @@ use crate::sys::probe::{Privilege, privilege};
 /// As many are made at once.
 const MOST: usize = 16;
 
+/// What this program has in the network of a container, and for it.
+#[derive(Debug, Default)]
+pub(super) struct Sockets {
+    spares: Spares,
+    pub(super) ports: Ports,
+}
+
+impl Sockets {
+    /// Lets go of the container's network.
+    pub(super) fn clear(&self) {
+        self.spares.lock().sockets.clear();
+        self.ports.clear();
+    }
+}
+
 /// TCP sockets of IPv4 that nobody has used yet.
 #[derive(Debug, Default)]
-pub(super) struct Spares(Mutex<Spare>);
+struct Spares(Mutex<Spare>);
 
 #[derive(Debug, Default)]
 struct Spare {
@@ -36,11 +52,6 @@ struct Spare {
 impl Spares {
     fn lock(&self) -> MutexGuard<'_, Spare> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Lets go of the container's network.
-    pub(super) fn clear(&self) {
-        self.lock().sockets.clear();
     }
 }
 
@@ -107,7 +118,7 @@ impl Handle {
 
     /// A TCP socket of IPv4 in there.
     pub(super) fn tcp_socket(&self, first: &First) -> Result<OwnedFd> {
-        let mut spare = self.spares.lock();
+        let mut spare = self.sockets.spares.lock();
         if spare.of != first.identity() {
             *spare = Spare { of: first.identity(), next: 1, sockets: Vec::new() };
         }

@@ -110,6 +110,7 @@ impl Handle {
             // Removed meanwhile by another handle: the process was not there yet to be killed.
             other => {
                 inner.phase = other;
+                self.sockets.clear();
                 if let Ok((process, _)) = started {
                     let _ = process.signal(libc::SIGKILL);
                 }
@@ -122,6 +123,7 @@ impl Handle {
                 if undecided.is_some() {
                     self.tell_again(&mut inner, None);
                 }
+                self.sockets.clear();
                 inner.give_back();
                 return Err(error);
             }
@@ -133,8 +135,14 @@ impl Handle {
         inner.phase = Phase::Started(process);
         inner.ends = ends;
         match early {
-            Some(status) => self.record_end(&mut inner, status),
-            None => health::watch(self, &inner),
+            Some(status) => {
+                self.sockets.clear();
+                self.record_end(&mut inner, status);
+            }
+            None => {
+                self.forward_ports()?;
+                health::watch(self, &inner);
+            }
         }
         Ok(())
     }
@@ -225,6 +233,7 @@ impl Handle {
             let process = runtime::start_with(&bundle, stdio, hooks, Box::new(|_| ()))?;
             return Ok((process, Ends::default()));
         }
+        self.take_ports(files)?;
         let log = match streams.needs_log() {
             true => Some(Writer::open(&self.store().root().container_log(self.id()), log_config(files))?),
             false => None,
@@ -291,6 +300,7 @@ impl Handle {
             record.cgroup = cgroup;
             record.exit = None;
         }
+        self.record_ports(files);
         files.config.restart_count = 0;
         files.config.has_been_manually_stopped = false;
         files.config.state.started_at = started_at.to_string();

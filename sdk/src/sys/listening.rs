@@ -1,7 +1,7 @@
 //! Which ports are listened on: `/proc/<pid>/net/tcp`, [`proc_pid_net(5)`](https://man7.org/linux/man-pages/man5/proc_pid_net.5.html).
 
 use std::collections::BTreeSet;
-use std::io;
+use std::{fs, io};
 
 use super::proc;
 
@@ -30,6 +30,37 @@ fn ports(pid: u32, tables: [&str; 2], state: &str) -> io::Result<BTreeSet<u16>> 
         }
     }
     Ok(found)
+}
+
+/// A process that has a port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Holder {
+    pub(crate) pid: u32,
+    pub(crate) name: String,
+}
+
+/// Who has a port in the network of this program, as far as this user may see it.
+pub(crate) fn holder(port: u16, is_udp: bool) -> Option<Holder> {
+    let (tables, state) = if is_udp { (["udp", "udp6"], UNCONNECTED) } else { (["tcp", "tcp6"], LISTEN) };
+    let tables = tables.map(|table| proc::read(&format!("/proc/self/net/{table}")).unwrap_or_default());
+    let sockets: Vec<String> =
+        tables.iter().flat_map(|table| inodes(table, state, port)).map(|inode| format!("socket:[{inode}]")).collect();
+    let processes = fs::read_dir("/proc").ok()?;
+    processes.flatten().find_map(|entry| {
+        let pid = entry.file_name().to_str()?.parse().ok()?;
+        let has = |link: &fs::DirEntry| {
+            fs::read_link(link.path()).is_ok_and(|to| sockets.iter().any(|socket| to.as_os_str() == socket.as_str()))
+        };
+        fs::read_dir(entry.path().join("fd")).ok()?.flatten().find(has)?;
+        let name = proc::read(&format!("/proc/{pid}/comm")).ok()?;
+        Some(Holder { pid, name: name.trim_end().to_owned() })
+    })
+}
+
+/// The inodes of the sockets of a port.
+fn inodes<'a>(table: &'a str, state: &'a str, port: u16) -> impl Iterator<Item = &'a str> + 'a {
+    let lines = table.lines().filter(move |line| in_state(line, state).next() == Some(port));
+    lines.filter_map(|line| line.split_ascii_whitespace().nth(9))
 }
 
 /// The local ports of the lines with this state: number, local address, remote address, state.
@@ -64,6 +95,8 @@ mod tests {
         let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
         let pid = std::process::id();
         assert!(udp_ports(pid).unwrap().contains(&udp.local_addr().unwrap().port()));
+        let holder = holder(tcp.local_addr().unwrap().port(), false).unwrap();
+        assert_eq!(holder.pid, pid);
         assert!(tcp_ports(pid).unwrap().contains(&tcp.local_addr().unwrap().port()));
     }
 }

@@ -94,6 +94,9 @@ pub struct Definition {
     /// `private`, `none` or `host`
     #[arg(long, visible_alias = "net", default_value = "private")]
     pub network: String,
+    /// Forward a port of the host, 127.0.0.1 unless told otherwise, to one of the container; not with --detach
+    #[arg(short, long, value_name = "[[IP:]HOST:]PORT[/udp]")]
+    pub publish: Vec<String>,
     /// Make the root filesystem read-only
     #[arg(long)]
     pub read_only: bool,
@@ -143,8 +146,6 @@ pub struct Definition {
 pub struct Later {
     #[arg(short = 'P', long, hide = true)]
     publish_all: bool,
-    #[arg(short, long, hide = true)]
-    publish: Vec<String>,
     #[arg(long, hide = true)]
     pull: Option<String>,
     #[arg(long, hide = true)]
@@ -155,8 +156,7 @@ impl Later {
     /// The first of these flags that was given, and what to do instead.
     pub fn given(&self) -> Option<(&'static str, &'static str)> {
         let flags = [
-            (self.publish_all, "--publish-all", "use --network host"),
-            (!self.publish.is_empty(), "--publish", "use --network host"),
+            (self.publish_all, "--publish-all", "name the ports: --publish PORT"),
             (self.pull.as_deref().is_some_and(|policy| policy == "always"), "--pull always", ""),
             (self.platform.is_some(), "--platform", "load the image for this platform"),
         ];

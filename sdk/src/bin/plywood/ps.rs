@@ -51,7 +51,7 @@ pub fn list(session: &Session, list: &Ps) -> Outcome<()> {
             format!("{command:?}"),
             human::ago(details.created(), now),
             status(details, now),
-            String::new(),
+            ports(details),
             details.name().to_owned(),
         ]
     };
@@ -87,6 +87,11 @@ fn status(details: &Details, now: Timestamp) -> String {
     }
 }
 
+/// `127.0.0.1:8080->80/tcp`.
+fn ports(details: &Details) -> String {
+    details.ports().iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
 fn document(details: &Details, now: Timestamp) -> Value {
     json!({
         "ID": details.id(),
@@ -103,6 +108,7 @@ fn document(details: &Details, now: Timestamp) -> Value {
         "FinishedAt": details.finished_at(),
         "Labels": details.labels(),
         "Mounts": details.mounts().iter().map(|mount| mount.source()).collect::<Vec<_>>(),
+        "Ports": ports(details),
         "Networks": details.network().to_string(),
     })
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use plywood::container::{Definition, NetworkMode, RestartPolicy, Signal, Stdio};
+use plywood::container::{Definition, NetworkMode, Publish, RestartPolicy, Signal, Stdio};
 use plywood::{ByteSize, Container, Engine, ExitStatus};
 
 use crate::args_run::{self, Create, Later, Run, Start};
@@ -142,6 +142,10 @@ fn definition(flags: &args_run::Definition) -> Outcome<Definition> {
     };
     let mut definition = Container::of(image).network(flags.network.parse::<NetworkMode>()?);
     definition = definition.init(flags.init && !flags.no_init);
+    for port in &flags.publish {
+        let Publish { host, port } = port.parse()?;
+        definition = definition.publish(host, port);
+    }
     // The entrypoint takes the image's command away: it goes first.
     if let Some(entrypoint) = &flags.entrypoint {
         definition = definition.entrypoint(Some(entrypoint).filter(|program| !program.is_empty()));

@@ -9,6 +9,7 @@ mod security;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::environment::Variable;
@@ -23,6 +24,7 @@ use crate::image::{HealthCheck, Image, ImageDefinition, Layers};
 use crate::spec::byte_size::ByteSize;
 use crate::spec::digest::ImageId;
 use crate::spec::mount::Mount;
+use crate::spec::port::ExposedPort;
 use crate::spec::reference::Reference;
 
 pub use device::Device;
@@ -106,6 +108,7 @@ pub(crate) struct Settings {
     /// Whether a kept one is removed at its end.
     pub(crate) auto_remove: bool,
     pub(crate) restart: RestartPolicy,
+    pub(crate) published: Vec<(SocketAddr, ExposedPort)>,
     /// What `start` waits for.
     pub(crate) ready: Option<Condition>,
     /// `None` is that of the image.
