@@ -4,8 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::handle::Handle;
+use super::store::Files;
 use crate::error::Result;
+use crate::logs::json_file::LogConfig;
 use crate::logs::read::{Ending, LogLine, LogOptions, Reader};
+use crate::spec::byte_size::ByteSize;
 use crate::spec::time::Timestamp;
 
 /// Which lines of a container's log to read; made by [`Container::logs`](super::Container::logs). Default: all there are.
@@ -139,4 +142,17 @@ impl Iterator for Lines {
         let read = self.reader.next()?;
         self.line(read)
     }
+}
+
+/// How large a container's log becomes, as its files say.
+pub(super) fn log_config(files: &Files) -> LogConfig {
+    let mut config = LogConfig::default();
+    for (name, value) in files.host.log_config.config.iter().flatten() {
+        match name.as_str() {
+            "max-size" => config.max_size = ByteSize::parse(value).ok().map(ByteSize::as_u64),
+            "max-file" => config.max_file = value.parse().unwrap_or(config.max_file),
+            _ => {}
+        }
+    }
+    config
 }

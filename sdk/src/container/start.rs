@@ -10,6 +10,7 @@ use super::files;
 use super::handle::{Handle, Inner, Phase};
 use super::health;
 use super::host_config::parse_tmpfs_options;
+use super::logs::log_config;
 use super::network::NetworkMode;
 use super::reaper::ProcessToBe;
 use super::record::Run;
@@ -21,10 +22,9 @@ use super::user::{resolve_groups, resolve_user};
 use crate::error::{Attempt, ErrorKind, Fault, Result};
 use crate::layer::WritableLayer;
 use crate::layer::view::View;
-use crate::logs::json_file::{LogConfig, Writer};
+use crate::logs::json_file::Writer;
 use crate::runtime::cgroup::Cgroup;
 use crate::runtime::{self, Bundle, BundleMount, BundleSource, Hooks, Process, ProcessSpec, Rootfs};
-use crate::spec::byte_size::ByteSize;
 use crate::spec::container_path::ContainerPath;
 use crate::spec::exit_status::ExitStatus;
 use crate::spec::id::ContainerId;
@@ -486,16 +486,4 @@ fn through_dangling_links(view: &View, target: &ContainerPath) -> Result<Contain
 /// How large its terminal is at the start.
 pub(super) fn window_size(files: &Files) -> WindowSize {
     files.host.console_size.map(|[rows, columns]| WindowSize { rows, columns }).unwrap_or_default()
-}
-
-pub(super) fn log_config(files: &Files) -> LogConfig {
-    let mut config = LogConfig::default();
-    for (name, value) in files.host.log_config.config.iter().flatten() {
-        match name.as_str() {
-            "max-size" => config.max_size = ByteSize::parse(value).ok().map(ByteSize::as_u64),
-            "max-file" => config.max_file = value.parse().unwrap_or(config.max_file),
-            _ => {}
-        }
-    }
-    config
 }
