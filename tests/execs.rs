@@ -231,3 +231,12 @@ fn a_shell_of_the_host_enters_a_container_whose_image_has_none() {
     let error = container.enter(["no-such-program"]).output().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
 }
+
+#[test]
+fn a_command_runs_in_a_container_that_is_to_stay_since_it_was_started() {
+    let engine = engine();
+    let mut container = sh(&image(&engine), "while :; do sleep 60; done").start(&engine).unwrap();
+    container.persist().unwrap();
+    assert_eq!(text(container.exec(["echo", "here"]).output().unwrap()), "here\n");
+    container.kill_and_remove().unwrap();
+}

@@ -234,8 +234,7 @@ impl Exec {
             return Err(ExecFault::Paused.into());
         }
         if let Some(process) = handle.process().filter(Process::is_running) {
-            let writable = handle.lock().writable.clone().ok_or(ExecFault::NoLayer)?;
-            return work(&Target::from(&process), &writable);
+            return work(&Target::from(&process), &self.writable()?);
         }
         let files = handle.files()?;
         let group = runtime::cgroup::find(handle.id().as_str(), &recorded(&files));
@@ -246,8 +245,19 @@ impl Exec {
         if !run.is_alive() {
             return Err(ExecFault::NotRunning.into());
         }
-        let writable = handle.store().layers().writable(handle.id())?.ok_or(ExecFault::NoLayer)?;
-        work(&target?, &writable)
+        work(&target?, &self.writable()?)
+    }
+
+    /// What it was started with is not known any more once it is to stay.
+    fn writable(&self) -> Result<WritableLayer> {
+        let known = self.handle.lock().writable.clone();
+        match known {
+            Some(writable) => Ok(writable),
+            None => {
+                let found = self.handle.store().layers().writable(self.handle.id())?;
+                Ok(found.ok_or(ExecFault::NoLayer)?)
+            }
+        }
     }
 
     fn join(&self, target: &Target<'_>, writable: &WritableLayer, streams: &Streams) -> Result<(Process, Ends)> {
