@@ -5,12 +5,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use plywood::container::State;
-use plywood::image::Source;
+use plywood::image::{HealthCheck, Source};
 use plywood::{Base, Container, Engine, ErrorKind, Image, Layers, Mount};
 use support::dockerd::{Dockerd, REGISTRY};
 use support::{PROGRAMS, require_program, require_root, run, sh};
+
+/// How long a container may take.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Two data roots side by side: one that plywood has written, and an empty one.
 struct Place {
@@ -66,6 +70,13 @@ fn write(root: &Path) -> Written {
     anonymous.persist().unwrap();
     let mut created = sh(&image, "echo created").name("created").create(&engine).unwrap();
     created.persist().unwrap();
+    // Once: the next one would be an hour later.
+    let (soon, late) = (Duration::from_millis(5), Duration::from_secs(3600));
+    let check = HealthCheck::cmd(["echo", "checked"]).interval(late).start_period(late).start_interval(soon);
+    let mut checked = sh(&image, "while :; do sleep 60; done").name("checked").health(check).start(&engine).unwrap();
+    checked.persist().unwrap();
+    checked.wait_healthy(PATIENCE).unwrap();
+    let _ = checked.stop(PATIENCE).unwrap();
     Written { id: image.id().to_string(), size: image.size(), history: image.history().len(), diff: changes(&ended) }
 }
 
@@ -105,8 +116,14 @@ fn docker_reads(daemons: &Dockerd, place: &Place, written: &Written) {
     let inspected = docker(&["inspect", "ours:1", "--format", "{{.Size}} {{index .Config.Env 1}} {{.Config.Labels}}"]);
     assert_eq!(inspected, format!("{} GREETING=hello map[made-by:plywood]", written.size));
     let all = docker(&["ps", "--all", "--format", "{{.Names}} {{.Image}} {{.State}}"]);
-    assert_eq!(lines(&all), lines("anonymous ours:1 exited\ncreated ours:1 created\nended ours:1 exited"));
+    assert_eq!(
+        lines(&all),
+        lines("anonymous ours:1 exited\nchecked ours:1 exited\ncreated ours:1 created\nended ours:1 exited")
+    );
     assert_eq!(docker(&["inspect", "ended", "--format", "{{.State.ExitCode}}"]), "3");
+    let health = "{{with .State.Health}}{{.Status}} {{.FailingStreak}} {{with index .Log 0}}{{.ExitCode}} {{.Output}}{{end}}{{end}}";
+    assert_eq!(docker(&["inspect", "checked", "--format", health]), "unhealthy 0 0 checked");
+    assert_eq!(docker(&["inspect", "checked", "--format", "{{.Config.Healthcheck.Test}}"]), "[CMD echo checked]");
     let log = daemons.try_docker(&place.ours, &["logs", "ended"]);
     assert_eq!((&log.stdout[..], &log.stderr[..]), (&b"out\n"[..], &b"err\n"[..]));
     assert_eq!(lines(&docker(&["diff", "ended"])), written.diff);
