@@ -115,7 +115,11 @@ impl Error {
             Ok(inner) => return Self::new(inner.kind(), attempt).with_source(inner),
             Err(error) => error,
         };
-        Self::new(kind_of(&error), format_args!("{attempt}: {}", os_text(&error)))
+        let told = Self::new(kind_of(&error), format_args!("{attempt}: {}", os_text(&error)));
+        match error.raw_os_error() {
+            Some(libc::EMFILE) => told.with_hint("raise the limit of open files of this program (`ulimit -n`)"),
+            _ => told,
+        }
     }
 
     /// The same error, with its cause.

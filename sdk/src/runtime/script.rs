@@ -325,9 +325,12 @@ impl Steps {
         let (step, errno) = match failure {
             Failure::Clone(error) => return clone_error(error),
             Failure::Prepare(error) => {
-                return Error::os("map the user of the container", error).with_hint(
-                    "a program that is not dumpable, such as one with file capabilities, cannot prepare user namespaces",
-                );
+                let is_refused = error.kind() == std::io::ErrorKind::PermissionDenied;
+                let error = Error::os("map the user of the container", error);
+                return match is_refused {
+                    true => error.with_hint("a program that is not dumpable, such as one with file capabilities, cannot prepare user namespaces"),
+                    false => error,
+                };
             }
             Failure::Killed => {
                 return Error::new(crate::ErrorKind::Failed, "start a process: it was killed before it could begin");
