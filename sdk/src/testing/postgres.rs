@@ -12,7 +12,7 @@ use crate::container::{Container, Definition, Ready, Seccomp, Signal};
 use crate::engine::Engine;
 use crate::error::{Attempt as _, Error, ErrorKind, Result};
 use crate::image::{Base, Copy, Layers};
-use crate::spec::Mount;
+use crate::spec::{Digest, Mount};
 use crate::sys::userns;
 
 /// Where Debian's packages lie, one directory for each version.
@@ -25,7 +25,8 @@ const PORT: u16 = 5432;
 const SOCKETS: &str = "/run/postgresql";
 const DATA: &str = "/var/lib/postgresql/data";
 
-/// What runs in an image of the host's package. The server refuses to be root; where root is the only user there is, it runs
+/// What runs in an image of the host's package. A fork copies a file of the log when it first writes to it, so they are small.
+/// The server refuses to be root; where root is the only user there is, it runs
 /// in a user namespace in which that user is called otherwise.
 const SCRIPT: &str = r#"#!/bin/sh
 set -eu
@@ -42,7 +43,7 @@ if ! [ -s "$data/PG_VERSION" ]; then
   mkdir -p /run/postgresql
   chown "$owner" "$data" /run/postgresql
   chmod 700 "$data"
-  $as "$BIN/initdb" --pgdata="$data" --username="$POSTGRES_USER" --auth=trust --encoding=UTF8 --locale=C --no-instructions --no-sync
+  $as "$BIN/initdb" --pgdata="$data" --username="$POSTGRES_USER" --auth=trust --encoding=UTF8 --locale=C --wal-segsize=1 --no-instructions --no-sync
 fi
 exec $as "$BIN/postgres" -D "$data" -k /run/postgresql -F "$@"
 "#;
@@ -161,8 +162,9 @@ fn of_package(package: &Path, engine: &Engine) -> Result<Definition> {
     let attempt = || format!("read {package:?}, PostgreSQL of this host");
     let binary = fs::metadata(package.join("bin/postgres")).attempt(attempt)?;
     let version = package.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    // What an upgrade of the package changes: so the image is found without reading the programs.
-    let tag = format!("plywood-host/postgres:{version}-{:x}-{:x}", binary.mtime(), binary.size());
+    // What an upgrade of the package or of plywood changes: so the image is found without reading the programs.
+    let script = Digest::of(SCRIPT.as_bytes());
+    let tag = format!("plywood-host/postgres:{version}-{:x}-{:x}-{}", binary.mtime(), binary.size(), script.short());
     let image = match engine.image(&tag) {
         Err(error) if error.kind() == ErrorKind::NotFound => {
             let programs = ["initdb", "postgres"].map(|name| package.join("bin").join(name).display().to_string());
