@@ -16,12 +16,6 @@ fn open(directory: &Path) -> Engine {
     Engine::open_with(directory.join("root"), Durability::Fast).unwrap()
 }
 
-/// Runs this test once more as a program of its own, and waits for its end.
-fn alone(test: &str) {
-    let directory = victim::Directory::new();
-    assert!(Victim::start(test, directory.path()).wait(), "the program of its own failed");
-}
-
 fn descriptors() -> usize {
     std::fs::read_dir("/proc/self/fd").unwrap().count()
 }
@@ -49,7 +43,7 @@ fn settles(what: &str, before: usize, count: fn() -> usize) {
 #[test]
 fn c11_a_program_that_is_short_of_descriptors_is_told_and_leaks_none() {
     let Some(directory) = victim::directory() else {
-        return alone("c11_a_program_that_is_short_of_descriptors_is_told_and_leaks_none");
+        return victim::alone("c11_a_program_that_is_short_of_descriptors_is_told_and_leaks_none");
     };
     let engine = open(&directory);
     let image = image(&engine);
@@ -101,7 +95,7 @@ extern "C" fn count(_: i32) {
 
 #[test]
 fn c14_no_call_is_lost_to_signals() {
-    let Some(directory) = victim::directory() else { return alone("c14_no_call_is_lost_to_signals") };
+    let Some(directory) = victim::directory() else { return victim::alone("c14_no_call_is_lost_to_signals") };
     // Without SA_RESTART: every call that sleeps is interrupted.
     let action = SigAction::new(SigHandler::Handler(count), SaFlags::empty(), SigSet::empty());
     for signal in [Signal::SIGUSR1, Signal::SIGALRM] {

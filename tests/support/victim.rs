@@ -33,6 +33,18 @@ pub fn wait() -> ! {
     }
 }
 
+/// Runs the test `name` once more as a program of its own, which has [a directory](directory), to its end.
+///
+/// # Panics
+/// With what that program wrote, if it fails.
+pub fn alone(name: &str) {
+    let directory = Directory::new();
+    let mut command = Command::new(env::current_exe().unwrap_or_else(|error| panic!("{error}")));
+    command.args([name, "--exact", "--nocapture"]).env(VARIABLE, directory.path()).env("TMPDIR", directory.path());
+    let output = command.output().unwrap_or_else(|error| panic!("{error}"));
+    assert!(output.status.success(), "{name}, alone: {}", String::from_utf8_lossy(&output.stderr));
+}
+
 /// A temporary directory for a victim; what it leaves there is removed too.
 #[derive(Debug)]
 pub struct Directory(tempfile::TempDir);

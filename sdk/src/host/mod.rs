@@ -28,6 +28,7 @@ use rustix::fs::{AtFlags, CWD, Timespec, Timestamps};
 pub(crate) use self::plan::{HostFile, Plan, plan};
 use crate::error::{Attempt as _, Result};
 use crate::spec::{Digest, Digester};
+use crate::sys::fs::copy_file;
 use crate::sys::userns;
 use crate::sys::within::{ENTER, within};
 
@@ -143,8 +144,10 @@ fn write_file(path: &Path, file: &HostFile, place: &Path, keeps_owners: bool) ->
             Ok(text.len() as u64)
         }
         HostFile::Copy { mode, .. } => {
-            let mut copy = create()?;
-            let bytes = io::copy(&mut File::open(path)?, &mut copy)?;
+            let (source, copy) = (File::open(path)?, create()?);
+            let bytes = source.metadata()?.len();
+            // Unlike std's, it goes on after a signal.
+            copy_file(&source, &copy, bytes)?;
             finish(&copy, *mode)?;
             Ok(bytes)
         }
