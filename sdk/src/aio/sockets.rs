@@ -8,6 +8,7 @@ use tokio::net::{TcpListener, TcpStream, UdpSocket, UnixStream};
 use super::Async;
 use crate::container::{Container, PortOf};
 use crate::error::{Attempt as _, Result};
+use crate::spec::port::Protocol;
 
 impl<D: 'static> Async<Container<D>> {
     /// Connects to a TCP port of the running container, inside its network.
@@ -15,8 +16,8 @@ impl<D: 'static> Async<Container<D>> {
     /// # Errors
     /// As for [`Container::connect`].
     pub async fn connect(&self, port: impl PortOf<D>) -> Result<TcpStream> {
-        let port = port.choose();
-        let stream = self.blocking(move |container| container.connect(port)).await?;
+        let port = port.choose().of(Protocol::Tcp)?;
+        let stream = self.blocking(move |container| container.handle().connect(port)).await?;
         watched(stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream)))
     }
 
@@ -25,8 +26,8 @@ impl<D: 'static> Async<Container<D>> {
     /// # Errors
     /// As for [`Container::connect_udp`].
     pub async fn connect_udp(&self, port: impl PortOf<D>) -> Result<UdpSocket> {
-        let port = port.choose();
-        let socket = self.blocking(move |container| container.connect_udp(port)).await?;
+        let port = port.choose().of(Protocol::Udp)?;
+        let socket = self.blocking(move |container| container.handle().connect_udp(port)).await?;
         watched(socket.set_nonblocking(true).and_then(|()| UdpSocket::from_std(socket)))
     }
 
@@ -35,8 +36,8 @@ impl<D: 'static> Async<Container<D>> {
     /// # Errors
     /// As for [`Container::listen`].
     pub async fn listen(&self, port: impl PortOf<D>) -> Result<TcpListener> {
-        let port = port.choose();
-        let listener = self.blocking(move |container| container.listen(port)).await?;
+        let port = port.choose().of(Protocol::Tcp)?;
+        let listener = self.blocking(move |container| container.handle().listen(port)).await?;
         watched(listener.set_nonblocking(true).and_then(|()| TcpListener::from_std(listener)))
     }
 

@@ -143,7 +143,7 @@ impl<D> Container<D> {
 }
 
 impl Handle {
-    pub(super) fn connect(&self, port: u16) -> Result<TcpStream> {
+    pub(crate) fn connect(&self, port: u16) -> Result<TcpStream> {
         let first = self.first_process("connect to")?;
         let connected = self.try_connect(&first, port);
         connected.map_err(|error| attempted(format!("connect to port {port} of {}", self.title()), error))
@@ -166,7 +166,7 @@ impl Handle {
         Ok(TcpStream::from(stream))
     }
 
-    fn connect_udp(&self, port: u16) -> Result<UdpSocket> {
+    pub(crate) fn connect_udp(&self, port: u16) -> Result<UdpSocket> {
         let first = self.first_process("connect to")?;
         let place = self.network_place(&first)?;
         let connected = place.within(|| {
@@ -177,7 +177,7 @@ impl Handle {
         connected.attempt(|| format!("connect to port {port}/udp of {}", self.title()))
     }
 
-    fn listen(&self, port: u16) -> Result<TcpListener> {
+    pub(crate) fn listen(&self, port: u16) -> Result<TcpListener> {
         let first = self.first_process("listen in")?;
         let listener = match self.network_place(&first)?.within(|| TcpListener::bind((Ipv4Addr::LOCALHOST, port))) {
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => Err(ReachFault::Taken.into()),

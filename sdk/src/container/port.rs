@@ -41,12 +41,6 @@ impl<D> PortOf<D> for ExposedPort {
     }
 }
 
-impl<D> PortOf<D> for ChosenPort {
-    fn choose(self) -> ChosenPort {
-        self
-    }
-}
-
 #[derive(Debug, thiserror::Error)]
 #[error("reach {port} of a container by {wanted}: it is declared for {}", port.protocol())]
 struct WrongProtocol {
@@ -75,7 +69,7 @@ impl ChosenPort {
     }
 
     /// Its number, if it is of this protocol.
-    pub(super) fn of(self, wanted: Protocol) -> Result<u16, Error> {
+    pub(crate) fn of(self, wanted: Protocol) -> Result<u16, Error> {
         match self.protocol {
             Some(protocol) if protocol != wanted => {
                 Err(WrongProtocol { port: ExposedPort::new(self.number, protocol), wanted }.into())
