@@ -117,15 +117,16 @@ fn the_processes_of_a_container_are_listed_by_every_program() {
     let (container, other) = waiting(&engine, &image);
     let beside = container.exec(["sh", "-c", "sleep 2000; :"]).start().unwrap();
     let found = other.container(container.id().as_str()).unwrap();
-    // The second sleep is started by a shell that may not have come that far.
+    // The shells may not have come as far as their sleeps.
+    let expected = ["sleep 1000", "sh -c sleep 2000; :", "sleep 2000"];
     let processes = loop {
         let processes = found.top().unwrap();
-        if processes.iter().any(|process| process.command == "sleep 2000") {
+        if expected.iter().all(|command| processes.iter().any(|process| process.command == *command)) {
             break processes;
         }
     };
     let by_command = |command: &str| processes.iter().find(|process| process.command == command).unwrap();
-    let (first, shell, last) = (by_command("sleep 1000"), by_command("sh -c sleep 2000; :"), by_command("sleep 2000"));
+    let [first, shell, last] = expected.map(by_command);
     assert_eq!((processes[0].pid, processes[0].parent, first.uid), (1, 0, 0));
     assert_eq!((shell.parent, shell.host_pid), (0, beside.pid()));
     assert_eq!((last.parent, last.uid), (shell.pid, 0));

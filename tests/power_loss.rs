@@ -1,4 +1,5 @@
-//! What an operation has reported as done survives a loss of power: by the order of its calls, as recorded.
+//! What an operation has reported as done survives a loss of power: on a disk whose power is cut, and by the order of its
+//! calls, as recorded, which leaves nothing to luck.
 //!
 //! A file's content is synced before the file gets a name by rename, and the directory of that name afterwards, before the
 //! operation returns. syncfs(2) does both for everything before it. What goes takes the opposite way: the name of an image
@@ -11,8 +12,9 @@ use std::path::{Path, PathBuf};
 
 use plywood::image::{ImportOptions, LoadOptions, Source, Target};
 use plywood::{Container, Durability, Engine, Layers};
+use support::left::{assert_sound, visible};
 use support::trace::{self, Call};
-use support::{Tarball, Tmpfs, victim};
+use support::{Ext4, Tarball, Tmpfs, victim};
 
 /// What need not survive: who does what at this moment, what is made or goes, when an image was tagged, and the build
 /// cache, which costs an execution.
@@ -136,6 +138,25 @@ fn check(test: &str, prepare: fn(&Engine, &Path), act: fn(&Engine, &Path)) {
     assert!(trace.calls.iter().any(|call| call.name == "rename"), "{:#?}", trace.calls);
     let faults = Disk::replay(&root, &trace.calls);
     assert!(faults.is_empty(), "{faults:#?} in\n{:#?}", trace.calls);
+    cut(prepare, act);
+}
+
+/// Does `act` on a durable store, and cuts the power when it has returned.
+fn cut(prepare: fn(&Engine, &Path), act: fn(&Engine, &Path)) {
+    let disk = Ext4::new(96);
+    let (root, directory) = (disk.path().join("root"), disk.path());
+    let engine = Engine::open_with(&root, Durability::Full).unwrap();
+    prepare(&engine, &directory);
+    rustix::fs::syncfs(std::fs::File::open(&directory).unwrap()).unwrap();
+    let before = visible(&engine);
+    act(&engine, &directory);
+    let after = visible(&engine);
+    assert_ne!(before, after);
+    let left = disk.after_a_loss_of_power();
+    drop(engine);
+    let engine = Engine::open_with(left.path().join("root"), Durability::Full).unwrap();
+    assert_eq!(visible(&engine), after);
+    assert_sound(&engine, "after a loss of power");
 }
 
 fn nothing(_: &Engine, _: &Path) {}
@@ -147,63 +168,63 @@ fn app(engine: &Engine, directory: &Path) {
 }
 
 #[test]
-fn an_import_survives() {
-    check("an_import_survives", nothing, app);
+fn c04_an_import_survives() {
+    check("c04_an_import_survives", nothing, app);
 }
 
 #[test]
-fn a_load_survives() {
+fn c04_a_load_survives() {
     let prepare = |engine: &Engine, directory: &Path| {
         app(engine, directory);
         engine.save(&["app:1"], Target::path(directory.join("archive.tar"))).unwrap();
         engine.remove_image("app:1").unwrap();
     };
-    check("a_load_survives", prepare, |engine, directory| {
+    check("c04_a_load_survives", prepare, |engine, directory| {
         engine.load_with(directory.join("archive.tar").as_path(), &LoadOptions::new()).unwrap();
     });
 }
 
 #[test]
-fn a_build_survives() {
-    check("a_build_survives", app, |engine, directory| {
+fn c04_a_build_survives() {
+    check("c04_a_build_survives", app, |engine, directory| {
         let layers = Layers::new().from("app:1").context(directory).copy("source", "/first").cmd(["x"]);
         engine.build_with(&layers, &plywood::build::Options::new().tag("new:1")).unwrap();
     });
 }
 
 #[test]
-fn a_tag_survives() {
-    check("a_tag_survives", app, |engine, _| drop(engine.tag("app:1", "new:1").unwrap()));
+fn c04_a_tag_survives() {
+    check("c04_a_tag_survives", app, |engine, _| drop(engine.tag("app:1", "new:1").unwrap()));
 }
 
 #[test]
-fn a_removed_image_stays_away() {
-    check("a_removed_image_stays_away", app, |engine, _| drop(engine.remove_image("app:1").unwrap()));
+fn c04_a_removed_image_stays_away() {
+    check("c04_a_removed_image_stays_away", app, |engine, _| drop(engine.remove_image("app:1").unwrap()));
 }
 
 #[test]
-fn a_volume_survives() {
-    check("a_volume_survives", nothing, |engine, _| {
+fn c04_a_volume_survives() {
+    check("c04_a_volume_survives", nothing, |engine, _| {
         engine.volume("data").unwrap();
         engine.create_volume("other", [("a".into(), "b".into())].into()).unwrap();
     });
 }
 
 #[test]
-fn a_kept_container_survives() {
-    check("a_kept_container_survives", app, |engine, _| {
+fn c04_a_kept_container_survives() {
+    check("c04_a_kept_container_survives", app, |engine, _| {
         drop(Container::of("app:1").cmd(["/file"]).name("one").keep().create(engine).unwrap());
     });
 }
 
 #[test]
-fn a_committed_image_survives() {
+fn c04_a_committed_image_survives() {
     let prepare = |engine: &Engine, directory: &Path| {
         app(engine, directory);
         let container = Container::of("app:1").cmd(["/file"]).name("one").keep().create(engine).unwrap();
         container.copy_in(directory.join("source"), "/copied").unwrap();
     };
-    check("a_committed_image_survives", prepare, |engine, _| {
+    check("c04_a_committed_image_survives", prepare, |engine, _| {
         engine.container("one").unwrap().commit().reference("new:1").run().unwrap();
     });
 }

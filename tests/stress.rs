@@ -89,7 +89,7 @@ fn work(engine: &Engine, directory: &Path, mut random: u32) {
 }
 
 #[test]
-fn many_programs_leave_a_whole_store() {
+fn c05_many_programs_leave_a_whole_store() {
     if let Some(directory) = victim::directory() {
         std::panic::set_hook(Box::new(|info| victim::tell(info.to_string().replace('\n', " "))));
         work(&open(&directory), &directory, std::process::id());
@@ -99,7 +99,7 @@ fn many_programs_leave_a_whole_store() {
     std::fs::write(directory.path().join("source"), "content").unwrap();
     let engine = open(directory.path());
     engine.build_with(&base(), &plywood::build::Options::new().tag("shared:1")).unwrap();
-    let start = |_| Victim::start("many_programs_leave_a_whole_store", directory.path());
+    let start = |_| Victim::start("c05_many_programs_leave_a_whole_store", directory.path());
     let victims: Vec<_> = (0..PROGRAMS).map(start).collect();
     let mut done = 0;
     let mut faults = Vec::new();

@@ -8,6 +8,7 @@ use plywood::container::{Definition, Output};
 use plywood::{Base, Container, Engine, Image, Layers};
 
 pub mod dockerd;
+mod ext4;
 pub mod left;
 pub mod bundle;
 mod tarball;
@@ -16,6 +17,7 @@ pub mod place;
 pub mod trace;
 pub mod victim;
 
+pub use ext4::Ext4;
 pub use tarball::Tarball;
 pub use tmpfs::Tmpfs;
 

@@ -1,0 +1,79 @@
+//! A file system in a file, of which the power can be cut.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use rustix::mount::{UnmountFlags, unmount};
+
+/// How long the children of other tests may take to execute their programs.
+const PATIENCE: Duration = Duration::from_secs(1);
+const PAUSE: Duration = Duration::from_millis(1);
+
+/// An ext4 on a loop device, mounted at a temporary directory; unmounted and removed when dropped, also by a panic.
+#[derive(Debug)]
+pub struct Ext4 {
+    directory: tempfile::TempDir,
+}
+
+impl Ext4 {
+    /// Makes and mounts one of so many MiB; only root may.
+    ///
+    /// # Panics
+    /// If it cannot be made or mounted.
+    pub fn new(mebibytes: u64) -> Self {
+        let directory = tempfile::tempdir().unwrap_or_else(|error| panic!("{error}"));
+        let disk = Self { directory };
+        let file = std::fs::File::create(disk.image()).unwrap_or_else(|error| panic!("{error}"));
+        file.set_len(mebibytes << 20).unwrap_or_else(|error| panic!("{error}"));
+        run(Command::new("mkfs.ext4").args(["-q", "-F"]).arg(disk.image()));
+        disk.mounted()
+    }
+
+    /// What would be there if the power failed now: all that has reached the disk, and nothing that is in memory only.
+    ///
+    /// # Panics
+    /// If the copy cannot be made or mounted.
+    pub fn after_a_loss_of_power(&self) -> Self {
+        let directory = tempfile::tempdir().unwrap_or_else(|error| panic!("{error}"));
+        let disk = Self { directory };
+        run(Command::new("cp").args(["--sparse=always"]).arg(self.image()).arg(disk.image()));
+        disk.mounted()
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> PathBuf {
+        self.directory.path().join("disk")
+    }
+
+    fn image(&self) -> PathBuf {
+        self.directory.path().join("image")
+    }
+
+    fn mounted(self) -> Self {
+        std::fs::create_dir(self.path()).unwrap_or_else(|error| panic!("{error}"));
+        // It writes back nothing by itself: what is not synced stays in memory.
+        run(Command::new("mount").args(["-o", "loop,commit=3600"]).arg(self.image()).arg(self.path()));
+        self
+    }
+}
+
+impl Drop for Ext4 {
+    fn drop(&mut self) {
+        let deadline = Instant::now() + PATIENCE;
+        while let Err(error) = unmount(self.path(), UnmountFlags::empty()) {
+            if Instant::now() < deadline && !std::thread::panicking() {
+                std::thread::sleep(PAUSE);
+                continue;
+            }
+            let _ = unmount(self.path(), UnmountFlags::DETACH);
+            assert!(std::thread::panicking(), "unmount {:?}: {error}", self.path());
+            return;
+        }
+    }
+}
+
+fn run(command: &mut Command) {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+}
