@@ -260,7 +260,7 @@ impl Reader<'_> {
         }
     }
 
-    /// `[[ … ]]`.
+    /// `[[ … ]]`: what stands in it is a language of its own, of which only the end is looked for.
     fn condition(&mut self, word: &Range<usize>) -> Read {
         self.facts.bash.push((word.clone(), "`[[ … ]]`"));
         self.at = word.end;

@@ -7,6 +7,10 @@ use super::{Facts, Problem};
 
 pub(super) type Read<T = ()> = Result<T, Problem>;
 
+/// Commands that give variables values.
+const DECLARES: [&str; 10] =
+    ["export", "readonly", "local", "read", "declare", "typeset", "getopts", "mapfile", "unset", "eval"];
+
 /// How deep commands may be nested.
 const MAX_DEPTH: usize = 200;
 /// Reserved words that end a list.
@@ -256,6 +260,10 @@ impl<'a> Reader<'a> {
         while self.is_word("!") || self.is_word("time") && self.before_command() {
             self.at = self.bare_word().end;
             self.blanks();
+            // bash takes a `!` alone for a command.
+            if matches!(self.peek(0), Some(b'|')) || self.starts("&&") || self.at_closer() {
+                return Err(self.intruder());
+            }
         }
         loop {
             self.command()?;
@@ -270,6 +278,9 @@ impl<'a> Reader<'a> {
             }
             self.facts.pipes.push(range);
             self.operator(operator)?;
+            if self.is_word("!") {
+                return Err(self.intruder());
+            }
         }
     }
 
@@ -319,7 +330,11 @@ impl<'a> Reader<'a> {
                 Some(b'(') => return Err(self.intruder()),
                 _ => {}
             }
-            if words.is_empty() && self.assignment()? {
+            // `local a=(…)`: to a command that declares, an array is an argument.
+            let of_array =
+                self.slice(&self.bare_word()).ends_with('=') && self.bytes.get(self.bare_word().end) == Some(&b'(');
+            let declares = || words.first().is_some_and(|first| DECLARES.contains(&self.slice(first)));
+            if (words.is_empty() || of_array && declares()) && self.assignment()? {
                 continue;
             }
             let word = self.word()?;
@@ -344,6 +359,9 @@ impl<'a> Reader<'a> {
         }
         self.at += 1;
         self.lines()?;
+        if matches!(self.peek(0), None | Some(b';' | b'&' | b'|' | b')' | b'<' | b'>')) || self.at_closer() {
+            return Err(Self::problem(name.start..open + 1, format!("`{}()` has no body", self.slice(&name))));
+        }
         self.command()
     }
 
@@ -400,8 +418,7 @@ impl<'a> Reader<'a> {
     /// Names that a command gives a value: `read a b`, `export A=b`, `getopts … name`.
     fn declares(&mut self, words: &[Range<usize>]) {
         let Some(first) = words.first() else { return };
-        let declares = ["export", "readonly", "local", "read", "declare", "typeset", "getopts", "mapfile", "unset"];
-        if !declares.contains(&self.slice(first)) {
+        if !DECLARES.contains(&self.slice(first)) {
             return;
         }
         for word in &words[1..] {

@@ -1,5 +1,7 @@
 //! What shells accept is accepted, and what is reported is where the mistake is.
 
+mod acceptance;
+
 use super::*;
 
 #[test]
@@ -37,6 +39,7 @@ fn scripts_that_run_are_accepted() {
         // bash
         "[[ $a =~ ^(x|y)$ && -n $b ]] && echo",
         "((i++)); for ((i=0; i<3; i++)); do a; done",
+        "f() { local codes=() n=1; declare -a x=(\"${codes[@]}\" '1'); }",
         "a=(1 2 \"$x\"); a+=(3); echo ${a[0]} ${a[@]} ${a/b/c} ${a^^}",
         "diff <(a) <(b); a &>x; a |& b; cat <<<x; echo $'a\\'b'",
         "function f { a; }; select x in a b; do c; done",
@@ -79,6 +82,10 @@ fn each_mistake_has_its_message_and_place() {
         ("cat <<E", "here-document is never closed: no line holds just `E`", 4),
         ("if a; then b; fi c", "unexpected `c`", 17),
         ("{ a; ) }", "unexpected `)`", 5),
+        ("a | ! b", "unexpected `!`", 4),
+        ("if ! then b; fi", "unexpected `then`", 5),
+        ("f() ; a", "`f()` has no body", 0),
+        ("echo x=(1)", "unexpected `(`", 7),
         ("case x in a) b;; ", "`case` is never closed", 0),
         ("[[ a", "`[[` is never closed", 0),
         ("while a; do b; done; }", "unexpected `}`", 21),
