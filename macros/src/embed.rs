@@ -22,7 +22,7 @@ const MOST_BYTES: u64 = 16 * 1024 * 1024;
 pub(crate) fn read(definition: &mut Definition, files: Option<&PackageFiles>) {
     let Some((files, root)) = files.and_then(|files| Some((files, files.path().canonicalize().ok()?))) else { return };
     let mut findings = Vec::new();
-    let prefix = definition.context.as_ref().map_or_else(String::new, |directory| format!("/{directory}"));
+    let context = definition.context.as_deref();
     for instruction in definition.instructions.iter().filter(|instruction| is_embedding(instruction)) {
         let Body::Copy(transfer) = &instruction.body else { continue };
         let mut tree = quote!(::plywood::image::Embedded::new());
@@ -34,7 +34,7 @@ pub(crate) fn read(definition: &mut Definition, files: Option<&PackageFiles>) {
             };
             for found in matches(files, &clean) {
                 let mut collector =
-                    Collector { files, root: &root, prefix: &prefix, out: TokenStream::new(), count: 0, bytes: 0 };
+                    Collector { files, root: &root, context, out: TokenStream::new(), count: 0, bytes: 0 };
                 match collector.source(&found) {
                     Ok(()) => tree.extend(collector.out),
                     Err(message) => findings.push(finding(source, message)),
@@ -80,8 +80,8 @@ fn join(directory: &str, name: &str) -> String {
 struct Collector<'a> {
     files: &'a PackageFiles,
     root: &'a Path,
-    /// Between the package root and a path of the context.
-    prefix: &'a str,
+    /// What `#![context("…")]` names.
+    context: Option<&'a str>,
     out: TokenStream,
     count: usize,
     bytes: u64,
@@ -135,11 +135,19 @@ impl Collector<'_> {
         }
         // The compiler would say so too, and not where.
         File::open(&path).map_err(about)?;
-        let place = below.to_str().ok_or_else(|| format!("the name of `{name}` is not UTF-8"))?;
-        let place = format!("{}/{place}", self.prefix);
-        self.out.extend(quote! {
-            .file(#name, #mode, ::core::include_bytes!(::core::concat!(::core::env!("CARGO_MANIFEST_DIR"), #place)))
-        });
+        let below = below.to_str().ok_or_else(|| format!("the name of `{name}` is not UTF-8"))?;
+        let place = match self.context {
+            None => quote!(::core::concat!(::core::env!("CARGO_MANIFEST_DIR"), "/", #below)),
+            Some(directory) if directory.starts_with('/') => {
+                let place = format!("{directory}/{below}");
+                quote!(#place)
+            }
+            Some(directory) => {
+                let place = format!("/{directory}/{below}");
+                quote!(::core::concat!(::core::env!("CARGO_MANIFEST_DIR"), #place))
+            }
+        };
+        self.out.extend(quote!(.file(#name, #mode, ::core::include_bytes!(#place))));
         Ok(())
     }
 

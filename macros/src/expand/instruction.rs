@@ -100,9 +100,10 @@ impl Expander<'_> {
                     (name, quote!(#key, #value))
                 }
                 pairs => {
-                    let one_type = pairs.iter().all(|(key, value)| is_literal(key) && is_literal(value));
+                    let keys_are = pairs.iter().all(|(key, _)| is_literal(key));
+                    let values_are = pairs.iter().all(|(_, value)| is_literal(value));
                     let pairs = pairs.iter().map(|(key, value)| {
-                        let (key, value) = (self.element(key, one_type), self.element(value, one_type));
+                        let (key, value) = (self.element(key, keys_are), self.element(value, values_are));
                         quote!((#key, #value))
                     });
                     (if name == "env" { "envs" } else { "labels" }, quote!([#(#pairs),*]))

@@ -131,6 +131,7 @@ fn layers(definition: &Definition, header: Option<&Header>) -> TokenStream {
     if std::env::var_os("CARGO_MANIFEST_DIR").is_some() {
         let root = quote!(::core::env!("CARGO_MANIFEST_DIR"));
         chain.extend(match &definition.context {
+            Some(directory) if directory.starts_with('/') => quote!(.context(#directory)),
             Some(directory) => {
                 let directory = format!("/{directory}");
                 quote!(.context(::core::concat!(#root, #directory)))

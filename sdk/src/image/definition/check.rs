@@ -51,7 +51,7 @@ impl Layers {
         Mistake { at, message: finding.message, help: finding.help }
     }
 
-    fn to_ast(&self) -> Vec<ast::Instruction> {
+    pub(super) fn to_ast(&self) -> Vec<ast::Instruction> {
         let places = (0..).map(Place);
         self.instructions
             .iter()

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod corpus;
+
 use std::time::Duration;
 
 use super::*;
