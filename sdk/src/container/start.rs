@@ -263,7 +263,11 @@ impl Handle {
             record.guard = record.auto_remove;
         }
         let recorded = self.record_start(inner, process, started_at, Some(undecided));
-        let recorded = recorded.and_then(|()| self.store().sync(self.id()));
+        let recorded = match recorded.and_then(|()| self.store().sync(self.id())) {
+            // It has ended already, and its supervisor was faster to remove it.
+            Err(_) if inner.is_guard() && !self.store().root().container_dir(self.id()).exists() => Ok(()),
+            recorded => recorded,
+        };
         inner.reaper.has_none();
         match &recorded {
             Ok(()) => {
