@@ -8,7 +8,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use plywood::aio::{Async, Engine};
-use plywood::container::{Action, Signal, State, Stdio};
+use plywood::container::{Action, Ready, Signal, State, Stdio};
 use plywood::{Base, Container, ErrorKind, Image, Layers, Timestamp};
 use support::{PROGRAMS, image, sh};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -102,6 +102,10 @@ async fn a_container_and_its_program_reach_each_other() {
     let container = sh(&image, "read -r forever").stdin(Stdio::piped()).aio().start(&engine).await.unwrap();
     let listener = container.listen(0).await.unwrap();
     let port = listener.local_addr().unwrap().port();
+    container.wait_ready(Ready::port(port)).await.unwrap();
+    let never = Ready::port(9).timeout(Duration::from_millis(20));
+    assert_eq!(container.wait_ready(never).await.unwrap_err().kind(), ErrorKind::Timeout);
+    assert_eq!(container.wait_healthy(PATIENCE).await.unwrap_err().kind(), ErrorKind::InvalidArgument);
     // The container's process reaches us.
     let script = format!("exec 3<>/dev/tcp/127.0.0.1/{port}; echo ping >&3; read -r line <&3; echo $line");
     let asks = container.exec(["bash", "-c", &script]).aio();

@@ -7,7 +7,7 @@ use tokio::net::unix::pipe::{Receiver, Sender};
 
 use super::{Async, elsewhere, readable};
 use crate::container::remove::Force;
-use crate::container::{Container, CopyOptions, Definition, Output, Signal, State, Stats};
+use crate::container::{Container, CopyOptions, Definition, Output, Ready, Signal, State, Stats};
 use crate::engine::Engine;
 use crate::error::{Attempt as _, Result};
 use crate::image::Image;
@@ -30,7 +30,7 @@ impl<D: 'static> Async<Definition<D>> {
         self.blocking(move |definition| definition.create(&engine)).await.map(Container::aio)
     }
 
-    /// Creates and starts the container.
+    /// Creates and starts the container. If it is to be [ready](Definition::ready), that takes a thread as long as it lasts.
     ///
     /// # Errors
     /// As for [`Definition::start`].
@@ -95,6 +95,25 @@ impl<D: 'static> Async<Container<D>> {
         ended(self).await?;
         // Its log is to be complete, and its end recorded.
         self.blocking(Container::wait).await
+    }
+
+    /// Waits until the running container is ready. It takes a thread as long as that lasts, and goes on to the end of its
+    /// time if this future is dropped.
+    ///
+    /// # Errors
+    /// As for [`Container::wait_ready`].
+    pub async fn wait_ready(&self, ready: impl Into<Ready<D>>) -> Result<()> {
+        let ready = ready.into();
+        self.blocking(move |container| container.wait_ready(ready)).await
+    }
+
+    /// Waits until its health check says that it works. It takes a thread as long as that lasts, and goes on to the end of
+    /// its time if this future is dropped.
+    ///
+    /// # Errors
+    /// As for [`Container::wait_healthy`].
+    pub async fn wait_healthy(&self, timeout: Duration) -> Result<()> {
+        self.blocking(move |container| container.wait_healthy(timeout)).await
     }
 
     /// Sends its process a signal.
