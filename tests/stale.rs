@@ -98,6 +98,17 @@ impl Left {
         Self { engine, web, record, directory }
     }
 
+    /// One that was started later, by the clock that the record has: no number is given out twice within its tick.
+    fn stranger(&self) -> Stranger {
+        let record: Value = serde_json::from_slice(&fs::read(&self.record).unwrap()).unwrap();
+        loop {
+            let stranger = Stranger::new();
+            if stranger.start_time() > record["run"]["start_time"].as_u64().unwrap() {
+                return stranger;
+            }
+        }
+    }
+
     /// Changes the recorded run.
     fn forge(&self, change: impl FnOnce(&mut Value)) {
         let mut record: Value = serde_json::from_slice(&fs::read(&self.record).unwrap()).unwrap();
@@ -145,7 +156,8 @@ fn c10_a_stranger_with_the_number_of_a_dead_process_gets_no_signal() {
     }
     let name = "c10_a_stranger_with_the_number_of_a_dead_process_gets_no_signal";
     for finish in [Left::leaves_alone, Left::goes_without] {
-        let (left, stranger) = (Left::by(name), Stranger::new());
+        let left = Left::by(name);
+        let stranger = left.stranger();
         left.forge(|run| run["pid"] = json!(stranger.0.id()));
         finish(left, stranger);
     }
@@ -158,7 +170,8 @@ fn c10_a_stranger_with_the_number_of_a_kept_process_gets_no_signal() {
     }
     let name = "c10_a_stranger_with_the_number_of_a_kept_process_gets_no_signal";
     for finish in [Left::leaves_alone, Left::goes_without] {
-        let (left, stranger) = (Left::by(name), Stranger::new());
+        let left = Left::by(name);
+        let stranger = left.stranger();
         left.forge(|run| run["pid"] = json!(stranger.0.id()));
         finish(left, stranger);
     }
