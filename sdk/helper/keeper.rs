@@ -29,7 +29,7 @@ use crate::numbers::*;
 use crate::orders::{self, Orders};
 use crate::policy::Policy;
 use crate::report::{self, Exit, Report, Run};
-use crate::{reaper, restart, tree};
+use crate::{cgroup, reaper, restart, tree};
 
 const LINE: i32 = 3;
 const PROCESS: i32 = 4;
@@ -49,8 +49,6 @@ const SOCKET: &[u8] = b"plywood.sock\0";
 const BLOCK: usize = 8 * 1024;
 /// How much an ended container may have left in a pipe, in blocks: what a pipe holds by default at most.
 const LEFT: usize = (1024 * 1024) / BLOCK;
-/// How often a cgroup is tried: the kernel may take a moment to count the last process out.
-const PATIENCE: usize = 100;
 
 pub fn run() -> ! {
     kernel::block_signals();
@@ -82,7 +80,7 @@ pub fn run() -> ! {
         began: kernel::uptime(),
     };
     keeper.serve();
-    remove_groups(&orders);
+    cgroup::remove(|letter, remove| orders.each(letter).for_each(|path| remove(path.as_ptr().expose_provenance() as u64)));
     keeper.report.restarting = false;
     keeper.report.write(DIRECTORY, &orders);
     let _ = kernel::unlink(DIRECTORY, SOCKET.as_ptr().expose_provenance() as u64, 0);
@@ -266,19 +264,6 @@ fn out_of_memory(orders: &Orders) -> u64 {
     kernel::close(file);
     let mut lines = buffer.get(..read).unwrap_or_default().split(|byte| *byte == b'\n');
     lines.find_map(|line| line.strip_prefix(b"oom_kill ")).map_or(0, kernel::parse)
-}
-
-fn remove_groups(orders: &Orders) {
-    let remove = |path: &[u8]| kernel::unlink(AT_FDCWD, path.as_ptr().expose_provenance() as u64, AT_REMOVEDIR);
-    for _ in 0..PATIENCE {
-        let mut is_busy = false;
-        orders.each(orders::GROUP).for_each(|path| is_busy |= remove(path) == Err(EBUSY));
-        if !is_busy {
-            break;
-        }
-        kernel::pause();
-    }
-    orders.each(orders::ABOVE).for_each(|path| drop(remove(path)));
 }
 
 /// Removes the container, as the reaper does it for a program. What is left the next program removes that opens the data

@@ -18,6 +18,7 @@
 
 extern crate self as libc;
 
+mod cgroup;
 mod chunk;
 mod control;
 mod health;

@@ -1,7 +1,7 @@
 //! What the SDK tells the supervisor of a kept container, in a file in memory: `sdk/src/runtime/keep.rs` writes it.
 //!
 //! Numbers of eight bytes, in the order of the constants here, then texts that end with a zero byte: the name of the log,
-//! and orders of a letter and a text each.
+//! and orders of a letter and a text each; those of cgroups are in `cgroup.rs`.
 
 use crate::kernel;
 
@@ -39,10 +39,6 @@ pub const ON_FAILURE: u64 = 2;
 
 /// `memory.events` or `memory.oom_control` of the container's cgroup.
 pub const MEMORY: u8 = b'M';
-/// Cgroup that goes.
-pub const GROUP: u8 = b'G';
-/// Cgroup above it, which goes with the last below it.
-pub const ABOVE: u8 = b'P';
 /// `cgroup.procs` of a cgroup that the container's process joins.
 pub const JOIN: u8 = b'J';
 /// What is written to `gid_map` and `uid_map` of a process in a user namespace of its own.

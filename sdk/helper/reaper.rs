@@ -9,14 +9,16 @@
 //! | `?` | to be answered with `.`: what came before is done, and no descriptor of a forgotten key is held |
 //!
 //! A message with a key begins with its letter and seven bytes of nothing, then the key in eight bytes. Orders are a letter and a
-//! text each, and end with a zero byte. The first descriptor is a process for [`KILL`], else the data root, to which all
-//! paths but those of cgroups are relative; a second one is merely held: the lock that tells others that somebody cares for the container.
+//! text each (those of cgroups are in `cgroup.rs`), and end with a zero byte. The first descriptor is a process for [`KILL`],
+//! else the data root, to which all paths but those of cgroups are relative; a second one is merely held: the lock that
+//! tells others that somebody cares for the container.
 //!
 //! Trees are moved to the trash by one rename before they are deleted, as the SDK does it: what is left if the reaper is
 //! killed too, the next program that opens the store deletes.
 
-use crate::kernel;
+use crate::cgroup;
 use crate::chunk;
+use crate::kernel;
 use crate::numbers::*;
 use crate::report;
 use crate::socket::{self, Message};
@@ -32,8 +34,6 @@ const UNDECIDED: u8 = b'U';
 const KILL: u8 = b'K';
 /// `freezer.state` of a cgroup of version 1, where one is: a process that stands still is not killed.
 const THAW: u8 = b'Z';
-/// Cgroup that goes when the processes have ended, or the one above it with the last of them.
-const GROUP: u8 = b'G';
 /// Where trees are moved to.
 const TRASH: u8 = b'B';
 /// Lock of the names of containers, to be held while it is decided whether a volume is used.
@@ -126,12 +126,19 @@ fn reap(kept: &chunk::List) {
             }
         });
     });
-    remove_groups(kept);
+    // A process may be in one that nobody has told of: it was being started, and ends with its parent.
+    cgroup::remove(|wanted, remove| {
+        kept.each(|chunk| {
+            chunk.orders(|letter, path| {
+                if letter == wanted {
+                    remove(path);
+                }
+            });
+        });
+    });
     let mut trash = tree::Trash::new();
     kept.each(|chunk| discard(chunk.first, |work| chunk.orders(work), &mut trash));
     trash.empty();
-    // Once more: the kernel may take a moment to count an ended process out.
-    remove_groups(kept);
     // The ends first: the chunks stand in another order.
     kept.each(|chunk| tell(chunk, true));
     kept.each(|chunk| tell(chunk, false));
@@ -163,17 +170,6 @@ fn tell(chunk: &chunk::Chunk, is_end: bool) {
         let (action, attribute): (&[u8], _) = if is_end { (b"die", killed) } else { (b"destroy", None) };
         report::tell_in(events, kernel::text(event), action, attribute);
     }
-}
-
-/// Removes cgroups; those that are used by others, and that were never made, are no failure.
-fn remove_groups(kept: &chunk::List) {
-    kept.each(|chunk| {
-        chunk.orders(|letter, path| {
-            if letter == GROUP {
-                let _ = kernel::unlink(AT_FDCWD, path, AT_REMOVEDIR);
-            }
-        });
-    });
 }
 
 /// Moves what belongs to a container out of sight, in the order in which the SDK does it: what remains if this ends in

@@ -68,6 +68,11 @@ impl Reaper {
         self.process = None;
         let registration = heard(Registration::new().attempt(|| "start the reaper"))?;
         let cgroups = self.cgroups.get_or_insert_with(|| Group::candidates(id.as_str()).into());
+        if self.files.is_none() {
+            // Of a guard that is told already. The group is made before the process.
+            let orders: Vec<_> = undecided.map(of_undecided).into_iter().chain(removals(cgroups)).collect();
+            heard(registration.add(&borrowed(&orders), &[]).attempt(|| "tell the reaper of a cgroup"));
+        }
         let others = undecided.map(of_undecided).into_iter().chain(told(store, id, config)).collect();
         Some(ProcessToBe { registration, cgroups: Arc::clone(cgroups), others })
     }
@@ -103,9 +108,7 @@ impl ProcessToBe {
     pub(super) fn tell(&self, pidfd: BorrowedFd<'_>) {
         let mut orders: Vec<_> = self.others.iter().cloned().chain([(b'K', PathBuf::new())]).collect();
         orders.extend(self.cgroups.iter().map(|group| (b'Z', group.join("freezer.state"))));
-        orders.extend(removals(&self.cgroups));
-        let orders: Vec<_> = orders.iter().map(|(letter, path)| (*letter, path.as_os_str().as_bytes())).collect();
-        heard(self.registration.add(&orders, &[pidfd]).attempt(|| "tell the reaper of a process"));
+        heard(self.registration.add(&borrowed(&orders), &[pidfd]).attempt(|| "tell the reaper of a process"));
     }
 }
 
@@ -124,9 +127,13 @@ fn tell_of_files(
     // The group is made before the process that is told of.
     let orders = undecided.map(of_undecided).into_iter().chain(files).chain(removals(cgroups));
     let orders: Vec<_> = orders.chain(told(store, id, config)).collect();
-    let orders: Vec<_> = orders.iter().map(|(letter, path)| (*letter, path.as_os_str().as_bytes())).collect();
-    registration.add(&orders, &[root.as_fd(), owner.lock()]).attempt(|| "tell the reaper of a container")?;
+    registration.add(&borrowed(&orders), &[root.as_fd(), owner.lock()]).attempt(|| "tell the reaper of a container")?;
     Ok(registration)
+}
+
+/// Orders as the line takes them.
+fn borrowed(orders: &[(u8, PathBuf)]) -> Vec<(u8, &[u8])> {
+    orders.iter().map(|(letter, path)| (*letter, path.as_os_str().as_bytes())).collect()
 }
 
 /// Where and in what words its events are told.
@@ -155,7 +162,7 @@ pub(super) fn removal(
 
 /// Of each cgroup, and of the one above it with the last of them.
 fn removals(cgroups: &[PathBuf]) -> impl Iterator<Item = (u8, PathBuf)> {
-    cgroups.iter().flat_map(|group| group.ancestors().take(2)).map(|group| (b'G', group.to_owned()))
+    cgroups.iter().flat_map(|group| [b'G', b'P'].into_iter().zip(group.ancestors().map(Path::to_owned)))
 }
 
 fn heard<T>(told: Result<T>) -> Option<T> {
