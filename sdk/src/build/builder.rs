@@ -259,6 +259,7 @@ impl<'a> Builder<'a> {
         let found = within(|| Found::new(tree, work)).attempt(|| ENTER)??;
         let keeps_owners = origin.stack.is_some();
         let mut keys = Vec::new();
+        let mut seen = Vec::new();
         if let Some(stack) = &origin.stack {
             // Files of a known stack need not be read to know that they are the same.
             let mut key = work.key("copy from stack", draft.top());
@@ -267,7 +268,7 @@ impl<'a> Builder<'a> {
         }
         if !keys.iter().any(|key| self.cache.get(key).is_some()) {
             let mut key = work.key("copy", draft.top());
-            within(|| found.digest(tree, keeps_owners, key.digester())).attempt(|| ENTER)??;
+            seen = within(|| found.digest(tree, keeps_owners, key.digester())).attempt(|| ENTER)??;
             keys.push(key.finish());
         }
         self.layer(draft, text, &keys, |top, staged| {
@@ -280,7 +281,12 @@ impl<'a> Builder<'a> {
             let options = self.layers().apply_options(Default::default());
             let unpacker = Unpacker { layers: self.layers(), options };
             let mut writer = self.writer(top, staged)?;
-            found.copy(tree, work, &attributes, &mut writer, &unpacker)?;
+            let copied = found.copy(tree, work, &attributes, &mut writer, &unpacker);
+            // Files of a stage or image stay as they are.
+            if origin.stack.is_none() {
+                found.check_unchanged(tree, work.keyword, seen)?;
+            }
+            copied?;
             writer.finish()
         })
     }

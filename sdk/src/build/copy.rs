@@ -11,7 +11,7 @@ use crate::image::CopySource;
 use crate::spec::Digester;
 
 use super::state::{CopyWork, Destination};
-use super::tree::{self, Entry, Source, Tree, field};
+use super::tree::{self, Entry, Seen, Source, Tree, field};
 use super::unpack::Unpacker;
 use super::writer::{Attributes, Writer};
 
@@ -34,6 +34,8 @@ enum CopyFault {
     Url { keyword: &'static str, source_path: String },
     #[error("{keyword}: several sources need a directory to go into (write {destination:?})")]
     NeedsDirectory { keyword: &'static str, destination: String },
+    #[error("{keyword} {path:?}: it changed while it was copied from {tree} (build again when nothing writes to it)")]
+    Changed { keyword: &'static str, path: PathBuf, tree: String },
     #[error("{keyword}: inline content needs a file name to go to, and {destination:?} is a directory")]
     InlineDirectory { keyword: &'static str, destination: String },
 }
@@ -42,6 +44,7 @@ impl Fault for CopyFault {
     fn kind(&self) -> ErrorKind {
         match self {
             Self::Url { .. } => ErrorKind::Unsupported,
+            Self::Changed { .. } => ErrorKind::InUse,
             _ => ErrorKind::InvalidArgument,
         }
     }
@@ -72,19 +75,35 @@ impl Found {
         Ok(Self { origins, exclude: Ignore::parse(&work.exclude.join("\n")) })
     }
 
-    /// Adds to a cache key what would be copied.
-    pub(super) fn digest(&self, tree: &dyn Tree, keeps_owners: bool, into: &mut Digester) -> Result<()> {
+    /// Adds to a cache key what would be copied. Gives the files of each source as they were then.
+    pub(super) fn digest(&self, tree: &dyn Tree, keeps_owners: bool, into: &mut Digester) -> Result<Vec<Seen>> {
+        let mut seen = Vec::new();
         for origin in &self.origins {
             match origin {
                 Origin::Source(source) => {
                     field(into, b"source");
-                    tree::digest(tree, source, &self.exclude, keeps_owners, into)?;
+                    seen.push(tree::digest(tree, source, &self.exclude, keeps_owners, into)?);
                 }
                 Origin::Text { name, text } => {
                     field(into, b"text");
                     field(into, name.as_deref().unwrap_or_default().as_bytes());
                     field(into, text.as_bytes());
                 }
+            }
+        }
+        Ok(seen)
+    }
+
+    /// Refuses what was copied if it is no longer what [`digest`](Self::digest) read: the cache would have it under the
+    /// key of other content.
+    pub(super) fn check_unchanged(&self, tree: &dyn Tree, keyword: &'static str, seen: Vec<Seen>) -> Result<()> {
+        let sources = self.origins.iter().filter_map(|origin| match origin {
+            Origin::Source(source) => Some(source),
+            Origin::Text { .. } => None,
+        });
+        for (source, seen) in sources.zip(seen) {
+            if let Some(path) = tree::changed(tree, source, &self.exclude, seen)? {
+                return Err(CopyFault::Changed { keyword, path, tree: tree.title() }.into());
             }
         }
         Ok(())

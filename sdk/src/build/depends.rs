@@ -63,8 +63,10 @@ impl Layers {
         let mut digester = Digester::new();
         field(&mut digester, self.to_string().as_bytes());
         self.visit(&mut |part| match part {
-            Part::Copied(context, found) => found.digest(context, false, &mut digester),
-            Part::Mounted(context, source) => tree::digest(context, source, &Default::default(), false, &mut digester),
+            Part::Copied(context, found) => found.digest(context, false, &mut digester).map(drop),
+            Part::Mounted(context, source) => {
+                tree::digest(context, source, &Default::default(), false, &mut digester).map(drop)
+            }
             Part::Host(programs) => {
                 field(&mut digester, host::plan(programs)?.fingerprint()?.as_str().as_bytes());
                 Ok(())

@@ -1,6 +1,7 @@
 //! Builds on a store of their own: files here, programs in `tests/run.rs`.
 #![allow(clippy::unwrap_used)]
 
+mod changing;
 mod embedded;
 mod run;
 

@@ -1,6 +1,6 @@
 //! What is copied from: the build context, or the files of a stage or image.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::ffi::OsString;
 use std::fs::File;
 use std::path::{Component, Path, PathBuf};
@@ -303,6 +303,9 @@ pub(super) fn walk(
     Ok(())
 }
 
+/// The files of a source as they were when they were read: what [`changed`] compares.
+pub(super) type Seen = HashMap<PathBuf, Metadata>;
+
 /// Adds to a cache key what a source holds: names, kinds, modes, owners, link targets, bytes; never times.
 pub(super) fn digest(
     tree: &dyn Tree,
@@ -310,13 +313,15 @@ pub(super) fn digest(
     exclude: &Ignore,
     keeps_owners: bool,
     into: &mut Digester,
-) -> Result<()> {
+) -> Result<Seen> {
     use std::os::unix::ffi::OsStrExt as _;
+    let mut seen = Seen::new();
     field(into, source.path.as_os_str().as_bytes());
     field(into, &[u8::from(source.entry.is_directory())]);
     walk(tree, &source.entry, exclude, &mut |below, entry| {
         field(into, below.as_os_str().as_bytes());
         let metadata = &entry.metadata;
+        seen.insert(entry.path.clone(), *metadata);
         let (uid, gid) = if keeps_owners { (metadata.uid, metadata.gid) } else { (0, 0) };
         let facts = format!("{:?} {:o} {uid} {gid} {:?}", metadata.kind, metadata.mode, metadata.device);
         field(into, facts.as_bytes());
@@ -336,7 +341,29 @@ pub(super) fn digest(
             into.update(&size.to_le_bytes());
         }
         Ok(())
-    })
+    })?;
+    Ok(seen)
+}
+
+/// A file of a source that is not what it was when it was seen, was added, or is gone.
+pub(super) fn changed(tree: &dyn Tree, source: &Source, exclude: &Ignore, mut seen: Seen) -> Result<Option<PathBuf>> {
+    let path = &source.entry.path;
+    let Some(root) = tree.resolve(path)?.filter(|root| root.path == *path) else { return Ok(Some(path.clone())) };
+    let mut changed = None;
+    walk(tree, &root, exclude, &mut |_, entry| {
+        if !seen.remove(&entry.path).is_some_and(|before| is_same(&before, &entry.metadata)) {
+            changed.get_or_insert_with(|| entry.path.clone());
+        }
+        Ok(())
+    })?;
+    Ok(changed.or_else(|| seen.into_keys().min()))
+}
+
+/// Whether a file is as it was. The size and time of a directory are those of what is in it, and that may be excluded.
+fn is_same(before: &Metadata, now: &Metadata) -> bool {
+    let content = |file: &Metadata| (file.size, file.identity, file.modified);
+    let is_directory = now.kind == FileKind::Directory;
+    (before.kind, before.mode) == (now.kind, now.mode) && (is_directory || content(before) == content(now))
 }
 
 /// Adds one value of any length to a key, so that no two lists of values give the same bytes.
