@@ -18,7 +18,7 @@ fn plain(bytes: &[u8], limits: &Limits) -> Result<Vec<u8>, Error> {
 }
 
 #[test]
-fn the_first_bytes_tell_the_format() {
+fn x13_the_first_bytes_tell_the_format() {
     let limits = Limits::default();
     assert_eq!(plain(b"plain bytes", &limits).unwrap(), b"plain bytes");
     assert_eq!(plain(b"", &limits).unwrap(), b"");
@@ -33,21 +33,22 @@ fn the_first_bytes_tell_the_format() {
 }
 
 #[test]
-fn damaged_gzip_is_corrupt() {
+fn x13_damaged_gzip_is_corrupt() {
     let limits = Limits::default();
     let good = gzip(&b"some content ".repeat(1000));
     let mut wrong_sum = good.clone();
     let at = wrong_sum.len() - 6;
     wrong_sum[at] ^= 1;
-    let cases =
-        [&good[..good.len() - 1], &good[..good.len() / 2], &good[..5], &wrong_sum, &[&good[..], b"garbage"].concat()];
+    let garbage = [&good[..], b"garbage"].concat();
+    // Cut short, with nothing but its header, with a wrong sum, with something after it.
+    let cases = [&good[..good.len() - 1], &good[..good.len() / 2], &good[..5], &good[..10], &wrong_sum, &garbage];
     for (index, bytes) in cases.into_iter().enumerate() {
         assert_eq!(plain(bytes, &limits).unwrap_err().kind(), ErrorKind::Corrupt, "case {index}");
     }
 }
 
 #[test]
-fn a_bomb_hits_the_limit() {
+fn r25_a_bomb_hits_the_limit() {
     let bomb = gzip(&vec![0; 8 << 20]);
     let mut small = Limits::default().uncompressed((1u64 << 20).into());
     assert_eq!(plain(&bomb, &small).unwrap_err().kind(), ErrorKind::LimitExceeded);
@@ -58,7 +59,7 @@ fn a_bomb_hits_the_limit() {
 
 #[cfg(feature = "zstd")]
 #[test]
-fn zstd_is_read_and_its_window_limited() {
+fn x13_r25_zstd_is_read_and_its_window_limited() {
     let limits = Limits::default();
     let content = b"some content ".repeat(1000);
     let compressed = zstd::encode_all(&content[..], 3).unwrap();
@@ -69,6 +70,9 @@ fn zstd_is_read_and_its_window_limited() {
     // A frame that claims a window of 2 GiB: exponent 21 above 1 KiB.
     let huge = [0x28, 0xb5, 0x2f, 0xfd, 0x00, 21 << 3, 1, 0, 0];
     assert!(plain(&huge, &limits).is_err());
+    // A frame that needs a dictionary, which nobody has: number 7 in one byte.
+    let error = plain(&[0x28, 0xb5, 0x2f, 0xfd, 0x01, 0x58, 7, 1, 0, 0], &limits).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Corrupt, "{error:?}");
 }
 
 #[cfg(not(feature = "zstd"))]

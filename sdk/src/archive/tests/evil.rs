@@ -11,7 +11,7 @@ use crate::archive::*;
 use crate::error::ErrorKind;
 
 #[test]
-fn a_path_that_leads_out_is_refused_and_an_absolute_one_lands_inside() {
+fn r16_a_path_that_leads_out_is_refused_and_an_absolute_one_lands_inside() {
     let error = refused(&Tar::default().file(&format!("{}tmp/x", "../".repeat(12)), "x").end());
     assert_eq!(error.kind(), ErrorKind::Corrupt);
     assert!(error.to_string().contains("the path leads out of the layer"), "{error}");
@@ -19,7 +19,7 @@ fn a_path_that_leads_out_is_refused_and_an_absolute_one_lands_inside() {
 }
 
 #[test]
-fn a_file_below_a_symbolic_link_lands_inside_or_is_refused() {
+fn x02_r16_a_file_below_a_symbolic_link_lands_inside_or_is_refused() {
     let mut layer = Layer::empty();
     let outside = layer.outside();
     let target = outside.to_str().unwrap();
@@ -47,7 +47,7 @@ fn a_file_below_a_symbolic_link_lands_inside_or_is_refused() {
 }
 
 #[test]
-fn a_hard_link_reaches_nothing_but_this_layer() {
+fn r16_r37_a_hard_link_reaches_nothing_but_this_layer() {
     for target in ["../../outside/secret", "/etc/passwd", "missing", "", ".", "d"] {
         let tar = Tar::default().directory("d/", 0o755).hard_link("h", target).end();
         assert_eq!(refused(&tar).kind(), ErrorKind::Corrupt, "{target:?}");
@@ -60,7 +60,7 @@ fn a_hard_link_reaches_nothing_but_this_layer() {
 }
 
 #[test]
-fn rewriting_a_name_leaves_its_hard_links_and_targets_alone() {
+fn r16_rewriting_a_name_leaves_its_hard_links_and_targets_alone() {
     let layer = imported(&Tar::default().file("a", "first").hard_link("b", "a").file("a", "second").end());
     assert_eq!((layer.text("a"), layer.text("b")), ("second".into(), "first".into()));
     let mut layer = Layer::empty();
@@ -76,7 +76,7 @@ fn rewriting_a_name_leaves_its_hard_links_and_targets_alone() {
 }
 
 #[test]
-fn a_directory_over_a_link_changes_nothing_behind_the_link() {
+fn x03_r15_r16_a_directory_over_a_link_changes_nothing_behind_the_link() {
     let mut layer = Layer::empty();
     let outside = layer.outside();
     let before = manifest(&outside);
@@ -93,7 +93,7 @@ fn a_directory_over_a_link_changes_nothing_behind_the_link() {
 }
 
 #[test]
-fn attributes_never_pass_a_link() {
+fn r15_attributes_never_pass_a_link() {
     let mut layer = Layer::empty();
     let outside = layer.outside();
     let before = manifest(&outside);
@@ -105,7 +105,7 @@ fn attributes_never_pass_a_link() {
 }
 
 #[test]
-fn whiteouts_below_links_stay_inside() {
+fn r16_r18_whiteouts_below_links_stay_inside() {
     let layer = imported(
         &Tar::default()
             .directory("real/", 0o755)
@@ -124,7 +124,7 @@ fn whiteouts_below_links_stay_inside() {
 }
 
 #[test]
-fn odd_whiteout_names_are_refused_or_ignored() {
+fn x10_r18_odd_whiteout_names_are_refused_or_ignored() {
     for name in [".wh.", ".wh..", ".wh...", "d/.wh."] {
         assert!(refused(&Tar::default().file(name, "").end()).to_string().contains("a whiteout of nothing"), "{name}");
     }
@@ -134,7 +134,7 @@ fn odd_whiteout_names_are_refused_or_ignored() {
 }
 
 #[test]
-fn overlay_state_in_an_archive_is_stripped() {
+fn r38_overlay_state_in_an_archive_is_stripped() {
     let overlay =
         ["trusted.overlay.opaque", "trusted.overlay.redirect", "user.overlay.opaque", "user.overlay.metacopy"];
     let mut xattrs: Vec<_> = overlay.iter().map(|name| (name.as_bytes().to_vec(), b"y".to_vec())).collect();
@@ -150,7 +150,7 @@ fn overlay_state_in_an_archive_is_stripped() {
 }
 
 #[test]
-fn the_root_can_only_be_a_directory() {
+fn r18_the_root_can_only_be_a_directory() {
     for name in [".", "./", "/", "a/.."] {
         let bad = [
             Tar::default().symlink(name.trim_end_matches('/'), "/tmp"),
@@ -176,7 +176,7 @@ fn imported_closed(tar: &[u8]) -> Layer {
 }
 
 #[test]
-fn device_nodes_need_root_and_owners_must_fit() {
+fn x08_device_nodes_need_root_and_owners_must_fit() {
     let entry = Header { device: (1, 3), ..header("null", Kind::CharDevice) };
     let tar = Tar::default().entry(entry, b"").end();
     let flat = ApplyOptions { ownership: Ownership::Flatten, ..options() };
@@ -203,7 +203,7 @@ fn device_nodes_need_root_and_owners_must_fit() {
 }
 
 #[test]
-fn zero_bytes_and_malformed_headers_are_refused() {
+fn r17_zero_bytes_and_malformed_headers_are_refused() {
     refused(&Tar::default().pax(&record("path", b"a\0b")).file("f", "").end());
     refused(&Tar::default().pax(&record("linkpath", b"a\0b")).symlink("f", "x").end());
     refused(&Tar::default().pax(b"7 path=\n").file("f", "").end());
@@ -227,7 +227,7 @@ fn zero_bytes_and_malformed_headers_are_refused() {
 }
 
 #[test]
-fn the_size_in_an_extended_header_counts() {
+fn x04_r16_r17_the_size_in_an_extended_header_counts() {
     let inner = Tar::default().file("smuggled", "evil").end();
     let size = inner.len().to_string();
     for stated in [0u64, 512] {
@@ -265,7 +265,7 @@ fn set_user_id_is_kept() {
 }
 
 #[test]
-fn every_prefix_of_an_archive_is_refused_and_the_whole_then_passes() {
+fn x05_every_prefix_of_an_archive_is_refused_and_the_whole_then_passes() {
     let mut tar = Tar::default().directory("d/", 0o755);
     for index in 0..12 {
         let name = format!("d/{}{index}", "long-name-".repeat(12 * (index % 3)));
@@ -284,7 +284,7 @@ fn every_prefix_of_an_archive_is_refused_and_the_whole_then_passes() {
 }
 
 #[test]
-fn limits_are_errors_that_say_so() {
+fn r25_limits_are_errors_that_say_so() {
     let limited = |limits: Limits, tar: &[u8]| {
         let error = Layer::empty().import(tar, &ApplyOptions { limits, ..options() }).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::LimitExceeded, "{error}");

@@ -41,7 +41,7 @@ fn entries_without_content_have_none_whatever_their_size_says() {
 }
 
 #[test]
-fn nine_gigabytes_of_holes_take_no_room() {
+fn x09_nine_gigabytes_of_holes_take_no_room() {
     let data = vec![5; 4096];
     let records = [
         record("GNU.sparse.map", format!("{},4096", 9u64 << 30).as_bytes()),
@@ -88,7 +88,7 @@ fn sparse_maps_that_contradict_themselves_are_refused() {
 }
 
 #[test]
-fn random_damage_never_panics_nor_escapes() {
+fn c19_random_damage_never_panics_nor_escapes() {
     let whole = Tar::default()
         .directory("d/", 0o755)
         .file("d/f", "content")

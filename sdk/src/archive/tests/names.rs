@@ -5,7 +5,7 @@ use crate::archive::*;
 use crate::error::ErrorKind;
 
 #[test]
-fn names_of_every_length_and_alphabet_pass_or_are_refused_by_name() {
+fn x07_names_of_every_length_and_alphabet_pass_or_are_refused_by_name() {
     for name in ["-", "--help", "new\nline", " ", "\\", "\u{1f41f}", "a:b", "*", &"x".repeat(255)] {
         assert_eq!(imported(&Tar::default().file(name, "x").end()).text(name), "x", "{name:?}");
     }
@@ -21,7 +21,7 @@ fn names_of_every_length_and_alphabet_pass_or_are_refused_by_name() {
 }
 
 #[test]
-fn names_that_are_no_utf8_pass() {
+fn x07_names_that_are_no_utf8_pass() {
     for name in [&b"\xff\xfe"[..], &[b"\xff".repeat(90), b"/".to_vec(), b"\xfe".repeat(90)].concat()] {
         let entry = crate::archive::write::Header { path: name, size: 1, ..header("", entry::Kind::File) };
         let layer = imported(&Tar::default().entry(entry, b"x").end());
@@ -30,7 +30,7 @@ fn names_that_are_no_utf8_pass() {
 }
 
 #[test]
-fn the_longest_path_passes_and_one_more_byte_does_not() {
+fn x07_the_longest_path_passes_and_one_more_byte_does_not() {
     let path = |length: usize| {
         let mut path = "d23456789/".repeat(410);
         path.truncate(length - 1);
@@ -58,7 +58,7 @@ fn imported_by_descriptor(tar: &[u8]) -> Layer {
 }
 
 #[test]
-fn two_thousand_directories_deep_needs_little_stack() {
+fn x07_two_thousand_directories_deep_needs_little_stack() {
     let work = || {
         let mut tar = Tar::default();
         let mut path = String::new();

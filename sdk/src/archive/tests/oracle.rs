@@ -73,7 +73,7 @@ fn release(directory: &Path) {
 }
 
 #[test]
-fn every_format_of_gnu_tar_extracts_to_the_same_tree() {
+fn x09_every_format_of_gnu_tar_extracts_to_the_same_tree() {
     let base = tempfile::tempdir().unwrap();
     let from = base.path().join("from");
     fs::create_dir(&from).unwrap();
@@ -147,7 +147,7 @@ fn gnu_tar_reads_the_canonical_archive() {
 }
 
 #[test]
-fn a_directory_digested_twice_and_rebuilt_gives_the_same_archive() {
+fn x09_a_directory_digested_twice_and_rebuilt_gives_the_same_archive() {
     let base = tempfile::tempdir().unwrap();
     let from = base.path().join("from");
     fs::create_dir(&from).unwrap();
@@ -167,6 +167,59 @@ fn a_directory_digested_twice_and_rebuilt_gives_the_same_archive() {
     }
     release(&from);
     release(&copy.diff());
+}
+
+#[test]
+fn x09_what_a_file_can_have_is_there_again_after_an_export() {
+    const CAPABILITY: &str = "security.capability";
+    // Two versions of cap_net_raw=ep; the second belongs to a user namespace whose root is 100000.
+    let second = [1, 0, 0, 2, 0, 0x20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    let third = [&[1, 0, 0, 3][..], &second[4..], &100_000u32.to_le_bytes()].concat();
+    // user::rw-, user:1000:r--, group::r--, mask::r--, other::---.
+    let entry = |tag: u16, may: u16, id: u32| [&tag.to_le_bytes()[..], &may.to_le_bytes(), &id.to_le_bytes()].concat();
+    let nobody = u32::MAX;
+    let list =
+        [entry(1, 6, nobody), entry(2, 4, 1000), entry(4, 4, nobody), entry(16, 4, nobody), entry(32, 0, nobody)];
+    let list = [&[2, 0, 0, 0][..], &list.concat()].concat();
+    let base = tempfile::tempdir().unwrap();
+    let from = base.path().join("from");
+    fs::create_dir(&from).unwrap();
+    source(&from);
+    fs::create_dir(from.join("sticky")).unwrap();
+    fs::set_permissions(from.join("sticky"), fs::Permissions::from_mode(0o1777)).unwrap();
+    let handle = sysfs::open_directory(&from).unwrap();
+    let set = |name: &str, key: &str, value: &[u8]| {
+        fs::write(from.join(name), name).unwrap();
+        sysfs::set_xattr_at(&handle, name.as_ref(), key, value)
+    };
+    let mut expected = vec!["sticky"];
+    for (name, key, value) in [
+        ("second", CAPABILITY, &second[..]),
+        ("third", CAPABILITY, &third),
+        ("listed", "system.posix_acl_access", &list),
+        ("noted", "user.note", b"text"),
+    ] {
+        match set(name, key, value) {
+            Ok(()) => expected.push(name),
+            // An ordinary user gives no capabilities, and not every file system has lists or notes.
+            Err(error) => assert!(key != CAPABILITY || !is_root(), "{name}: {error}"),
+        }
+    }
+    fs::write(from.join("noted"), "text").unwrap();
+    let mut archive = Vec::new();
+    digest_layer(&from, &mut Vec::new(), Some(&mut archive), &options()).unwrap();
+    let first = imported(&archive);
+    let mut again = Vec::new();
+    digest_layer(&first.diff(), &mut Vec::new(), Some(&mut again), &options()).unwrap();
+    let second = imported(&again);
+    let (original, first_tree, second_tree) = (manifest(&from), manifest(&first.diff()), manifest(&second.diff()));
+    for name in expected {
+        assert_eq!(first_tree.get(name), original.get(name), "{name}");
+    }
+    assert_eq!(first_tree, second_tree);
+    for tree in [&from, &first.diff(), &second.diff()] {
+        release(tree);
+    }
 }
 
 /// Docker's rule, counted independently.

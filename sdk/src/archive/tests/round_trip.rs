@@ -7,7 +7,7 @@ use crate::archive::*;
 use crate::error::ErrorKind;
 
 #[test]
-fn the_last_entry_of_a_name_stays_and_all_are_rebuilt() {
+fn x06_the_last_entry_of_a_name_stays_and_all_are_rebuilt() {
     let file = |tar: Tar| tar.file("x", "a file");
     let directory = |tar: Tar| tar.directory("x/", 0o755).file("x/in", "inside").file("x/deep/er", "deeper");
     let link = |tar: Tar| tar.symlink("x", "elsewhere");

@@ -4,7 +4,7 @@ use super::support::*;
 use crate::archive::*;
 
 #[test]
-fn whiteouts_become_devices_and_attributes_and_come_back() {
+fn x10_whiteouts_become_devices_and_attributes_and_come_back() {
     let tar = Tar::default()
         .directory("d/", 0o755)
         .file("d/.wh..wh..opq", "")
@@ -24,7 +24,7 @@ fn whiteouts_become_devices_and_attributes_and_come_back() {
 }
 
 #[test]
-fn a_whiteout_hides_lower_layers_only() {
+fn x10_a_whiteout_hides_lower_layers_only() {
     // Of a file of the same layer: the file stays, before and after.
     for tar in
         [Tar::default().file("f", "x").file(".wh.f", "").end(), Tar::default().file(".wh.f", "").file("f", "x").end()]
@@ -44,7 +44,7 @@ fn a_whiteout_hides_lower_layers_only() {
 }
 
 #[test]
-fn an_opaque_whiteout_may_stand_anywhere_in_its_layer() {
+fn x10_an_opaque_whiteout_may_stand_anywhere_in_its_layer() {
     for position in 0..3 {
         let mut tar = Tar::default().directory("d/", 0o755);
         for step in 0..3 {

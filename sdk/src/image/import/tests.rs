@@ -75,7 +75,7 @@ fn a_name_that_another_image_has_is_refused_and_nothing_stays() {
 }
 
 #[test]
-fn every_prefix_of_an_archive_is_refused_and_nothing_stays() {
+fn x05_every_prefix_of_an_archive_is_refused_and_nothing_stays() {
     let store = Store::new();
     let before = store.tree();
     let tar = rootfs(FILES);

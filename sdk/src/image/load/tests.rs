@@ -203,7 +203,7 @@ fn layers_that_are_there_are_not_read() {
 }
 
 #[test]
-fn blobs_that_are_not_what_they_claim_are_refused() {
+fn r24_blobs_that_are_not_what_they_claim_are_refused() {
     let path = |bytes: &[u8]| format!("blobs/sha256/{}", crate::spec::digest::Digest::of(bytes).hex());
     let (gzipped, plain) = (path(&layers()[0].0), path(&layers()[1].0));
     for blob in [&gzipped, &plain] {
@@ -226,7 +226,33 @@ fn blobs_that_are_not_what_they_claim_are_refused() {
 }
 
 #[test]
-fn another_layer_of_the_right_digest_is_refused_by_its_diff_id() {
+fn x13_r24_a_layer_with_more_than_its_diff_id_says_is_refused() {
+    let (tar, more) = (rootfs(&[("a", "1")]), rootfs(&[("more", "2")]));
+    let tail = |mut bytes: Vec<u8>, tail: &[u8]| {
+        bytes.extend_from_slice(tail);
+        bytes
+    };
+    // Their descriptors are right: of what is in them, only the digest of the content tells.
+    let cases = [tail(gzip(&tar), &gzip(&more)), tail(gzip(&tar), b"garbage"), tail(tar.clone(), &[0; 512]), gzip(b"")];
+    for blob in cases {
+        let mut archive = Archive::default();
+        let image = archive.image(&[(blob, tar.clone())], "amd64");
+        archive.index(vec![image]);
+        refused(&archive, ErrorKind::Corrupt, "");
+    }
+    // A layer in two members is one stream, and one that is labelled gzip and is none is what it is.
+    let (first, second) = tar.split_at(700);
+    for blob in [tail(gzip(first), &gzip(second)), tar.clone()] {
+        let mut archive = Archive::default();
+        let image = archive.image(&[(blob, tar.clone())], "amd64");
+        archive.index(vec![image]);
+        let store = Store::new();
+        assert_eq!(try_load(&store, &archive).unwrap()[0].image().chain_id(), Some(&chain_of(&tar)));
+    }
+}
+
+#[test]
+fn r24_another_layer_of_the_right_digest_is_refused_by_its_diff_id() {
     refused(&with_manifest(|manifest| manifest["layers"].as_array_mut().unwrap().reverse()), ErrorKind::Corrupt, "");
     let twice = |manifest: &mut Value| manifest["layers"][1] = manifest["layers"][0].clone();
     refused(&with_manifest(twice), ErrorKind::Corrupt, "");
@@ -235,7 +261,7 @@ fn another_layer_of_the_right_digest_is_refused_by_its_diff_id() {
 }
 
 #[test]
-fn ambiguous_and_unknown_documents_are_refused() {
+fn x12_r23_r25_ambiguous_and_unknown_documents_are_refused() {
     let both = |document: &mut Value| document["manifests"] = json!([]);
     refused(&with_manifest(both), ErrorKind::Corrupt, "both an index and a manifest");
     refused(&with_index(|index| index["layers"] = json!([])), ErrorKind::Corrupt, "both an index and a manifest");
@@ -247,7 +273,8 @@ fn ambiguous_and_unknown_documents_are_refused() {
     refused(&with_manifest(artifact), ErrorKind::Unsupported, "empty");
     refused(&with_index(|index| index["manifests"][0]["mediaType"] = json!("x/y")), ErrorKind::Unsupported, "x/y");
     refused(&with_index(|index| index["schemaVersion"] = json!(1)), ErrorKind::Corrupt, "schemaVersion");
-    for digest in ["md5:d41d8cd98f00b204e9800998ecf8427e", "sha256:../../x"] {
+    let upper = format!("sha256:{}", "AB".repeat(32));
+    for digest in ["md5:d41d8cd98f00b204e9800998ecf8427e", "sha256:../../x", "sha256:ab", &upper] {
         refused(&with_index(|index| index["manifests"][0]["digest"] = json!(digest)), ErrorKind::Corrupt, "digest");
     }
     let mut archive = layout();
@@ -289,7 +316,7 @@ fn two_descriptions_of_different_images_are_refused() {
 }
 
 #[test]
-fn history_that_tells_of_more_layers_than_there_are_is_refused() {
+fn x12_history_that_tells_of_more_layers_than_there_are_is_refused() {
     let tar = rootfs(&[("a", "1")]);
     let mut config = config([&tar[..]], "amd64");
     config["history"] = json!([{"created_by": "a"}, {"created_by": "b"}, {"empty_layer": true}]);
@@ -331,7 +358,7 @@ fn only_the_names_asked_for_are_taken() {
 }
 
 #[test]
-fn every_prefix_of_an_archive_is_refused() {
+fn x05_every_prefix_of_an_archive_is_refused() {
     let store = Store::new();
     let before = store.tree();
     for whole in [layout().tar(), docker().tar()] {
@@ -344,7 +371,7 @@ fn every_prefix_of_an_archive_is_refused() {
 }
 
 #[test]
-fn labels_of_an_image_are_text() {
+fn r13_labels_of_an_image_are_text() {
     let tar = rootfs(&[("a", "1")]);
     let mut config = config([&tar[..]], "amd64");
     let labels = json!({"plywood.logger": "binary:///bin/sh", "io.containerd.x": "/etc", "com.docker.y": "../.."});
