@@ -77,7 +77,7 @@ pub(super) fn root(script: &mut Script, rootfs: &Rootfs, as_user: bool) -> Resul
             let mut options = vec![("redirect_dir", "nofollow"), ("metacopy", "off"), ("index", "off")];
             options.extend(as_user.then_some(("userxattr", "")));
             options.extend(volatile.then_some(("volatile", "")));
-            script.step(format!("mount {} layers below {upper:?}", lowers.len()));
+            script.step(format!("mount {} layers below {upper:?}", lowers.len())).hint = Some(LAYERS_HINT);
             match probe::overlay_takes_single_lowers() {
                 true => overlay(script, lowers, upper, work, &options)?,
                 false => overlay_at_once(script, lowers, upper, work, &options)?,
@@ -97,6 +97,10 @@ fn directory(script: &mut Script, path: &Path) -> Result<Register> {
     script.set_attributes(root, ATTR_NODEV, AT_RECURSIVE);
     Ok(root)
 }
+
+/// The kernel says no more than "invalid argument" of a file system that cannot hold what an overlay writes.
+const LAYERS_HINT: &str = "the data root must lie on ext4, xfs, btrfs or tmpfs, not on another overlay or a network file system: \
+     `plywood doctor` tries it";
 
 /// Attaches the root over `/`; paths of the host still lead below it.
 pub(super) fn cover(script: &mut Script, root: Register) -> Result<()> {
