@@ -8,7 +8,7 @@ use std::io::Write;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use plywood::image::{ImportOptions, Limits, Source};
+use plywood::image::{Copy, ImportOptions, Limits, Source};
 use plywood::{Base, ByteSize, Engine, ErrorKind, Image, Layers, Result};
 use support::{Tarball, engine};
 
@@ -22,13 +22,20 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-/// Everything below a directory: mode, size and time of change.
-fn census(directory: &Path) -> BTreeMap<String, (u32, u64, i64)> {
+/// What a census tells of a file: mode, owners, size, time of change, and extended attributes.
+type Entry = (u32, (u32, u32), u64, (i64, i64), Vec<u8>);
+
+/// Everything below a directory.
+fn census(directory: &Path) -> BTreeMap<String, Entry> {
     let mut found = BTreeMap::new();
     let mut open = vec![directory.to_owned()];
     while let Some(path) = open.pop() {
         let metadata = fs::symlink_metadata(&path).unwrap();
-        found.insert(path.display().to_string(), (metadata.mode(), metadata.size(), metadata.mtime()));
+        let mut attributes = vec![0; 4096];
+        let length = rustix::fs::llistxattr(&path, &mut attributes[..]).unwrap();
+        attributes.truncate(length);
+        let (owner, time) = ((metadata.uid(), metadata.gid()), (metadata.mtime(), metadata.mtime_nsec()));
+        found.insert(path.display().to_string(), (metadata.mode(), owner, metadata.size(), time, attributes));
         if metadata.is_dir() {
             open.extend(fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
         }
@@ -47,7 +54,7 @@ fn is_empty(engine: &Engine) -> bool {
 }
 
 #[test]
-fn names_that_lead_out_of_the_layer_never_reach_the_host() {
+fn x01_r16_names_that_lead_out_of_the_layer_never_reach_the_host() {
     let parent = tempfile::tempdir().unwrap();
     let canary = parent.path().join("canary");
     fs::create_dir(&canary).unwrap();
@@ -80,6 +87,11 @@ fn names_that_lead_out_of_the_layer_never_reach_the_host() {
             "a hard link through a link",
             Tarball::new().symlink("out", outside).hard_link("got", "out/file").file("got", "dead"),
         ),
+        ("a chain of links", Tarball::new().symlink("b", outside).symlink("a", "b").file("a/file", "dead")),
+        ("a file over a link", Tarball::new().symlink("out", target).file("out", "dead")),
+        ("a whiteout below a link", Tarball::new().symlink("out", outside).file("out/.wh.file", "")),
+        ("an opaque whiteout below a link", Tarball::new().symlink("out", outside).file("out/.wh..wh..opq", "")),
+        ("a whiteout of what is above", Tarball::new().file(".wh...", "").file(".wh.", "")),
     ] {
         match import(&engine, &tar.bytes()) {
             // Sanitised: it is in the layer, and nowhere else.
@@ -92,6 +104,26 @@ fn names_that_lead_out_of_the_layer_never_reach_the_host() {
         assert_eq!(census(parent.path()), before, "{what}");
         assert!(is_empty(&engine), "{what}");
     }
+}
+
+#[test]
+fn x02_a_link_that_climbs_out_of_a_layer_stays_inside_when_it_runs() {
+    let engine = engine();
+    // A name that is new on the host and in the layer.
+    let outside = tempfile::tempdir().unwrap();
+    let name = outside.path().to_str().unwrap().trim_start_matches('/').to_owned();
+    let link = format!("../../../../{name}");
+    let climbing = Tarball::new().symlink("a", &link).file("a/f", "inside\n");
+    assert_eq!(import(&engine, &climbing.bytes()).unwrap_err().kind(), ErrorKind::Corrupt, "it leads nowhere");
+    let inside = Tarball::new().directory("tmp/").directory(&format!("{name}/")).symlink("a", &link);
+    let options = ImportOptions::new().reference("climbing:1");
+    engine.import_with(Source::reader(&inside.file("a/f", "inside\n").bytes()[..]), &options).unwrap();
+    let programs = support::base().stage("programs").from("climbing:1");
+    let definition = programs.instruction(Copy::of("/").to("/").from_stage("programs"));
+    let image = engine.build(&definition).unwrap();
+    let script = format!("cat /a/f /{name}/f; echo more >/a/g; ls /{name}");
+    assert_eq!(support::run(&engine, &image, &script), "inside\ninside\nf\ng\n");
+    assert_eq!(fs::read_dir(outside.path()).unwrap().count(), 0);
 }
 
 #[test]
@@ -126,7 +158,7 @@ fn device_nodes_need_root() {
 }
 
 #[test]
-fn every_part_of_a_broken_archive_is_refused_and_the_whole_comes_in_afterwards() {
+fn x05_every_part_of_a_broken_archive_is_refused_and_the_whole_comes_in_afterwards() {
     let tar = Tarball::new().directory("etc/").file("etc/a", vec![b'a'; 2000]).file("b", vec![b'b'; 600]).bytes();
     let packed = gzip(&tar);
     let engine = engine();
@@ -148,7 +180,7 @@ fn every_part_of_a_broken_archive_is_refused_and_the_whole_comes_in_afterwards()
 }
 
 #[test]
-fn a_bomb_is_stopped_at_the_limit_that_was_set() {
+fn r25_a_bomb_is_stopped_at_the_limit_that_was_set() {
     let engine = engine();
     let zeros = Tarball::new().file("zeros", vec![0; 32 << 20]).bytes();
     let packed = gzip(&zeros);

@@ -234,7 +234,7 @@ fn a_data_root_of_somebody_else_or_without_write_permission_is_refused() {
 }
 
 #[test]
-fn a_host_without_user_namespaces_is_told_with_the_way_out() {
+fn c18_a_host_without_user_namespaces_is_told_with_the_way_out() {
     if let Some(directory) = victim::directory() {
         // In the user namespace of the victim no further one is allowed.
         let engine = Engine::open(directory.join("root")).unwrap();
@@ -252,7 +252,7 @@ fn a_host_without_user_namespaces_is_told_with_the_way_out() {
     within.args(["--user", "--map-root-user", "sh", "-c", forbid, "sh"]).arg(std::env::current_exe().unwrap());
     let directory = victim::Directory::new();
     let mut victim =
-        Victim::start_by(within, "a_host_without_user_namespaces_is_told_with_the_way_out", directory.path());
+        Victim::start_by(within, "c18_a_host_without_user_namespaces_is_told_with_the_way_out", directory.path());
     assert_eq!(victim.hear().as_deref(), Some("done"));
     assert!(victim.wait());
 }

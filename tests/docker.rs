@@ -90,7 +90,7 @@ fn lines(text: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn docker_and_plywood_use_each_others_data_roots() {
+fn x11_docker_and_plywood_use_each_others_data_roots() {
     require_root!();
     for program in Dockerd::PROGRAMS {
         require_program!(program);

@@ -125,7 +125,7 @@ fn a_sound_root_has_no_findings_and_a_check_changes_nothing() {
 }
 
 #[test]
-fn names_that_docker_mounts_by_are_made_again() {
+fn c17_names_that_docker_mounts_by_are_made_again() {
     let (_, finding, _) = only_damage(|place| {
         let link = fs::read_to_string(place.directory_of(&place.upper()).join("link")).unwrap();
         fs::remove_file(place.path("overlay2/l").join(link)).unwrap();
@@ -135,7 +135,7 @@ fn names_that_docker_mounts_by_are_made_again() {
 }
 
 #[test]
-fn a_name_that_leads_elsewhere_is_given_up_for_another() {
+fn c17_a_name_that_leads_elsewhere_is_given_up_for_another() {
     let place = Place::new();
     let directory = place.directory_of(&place.upper());
     let links = place.path("overlay2/l");
@@ -171,7 +171,7 @@ fn a_changed_file_of_a_layer_is_found_by_its_digest() {
 }
 
 #[test]
-fn records_that_contradict_themselves_are_damage() {
+fn c17_records_that_contradict_themselves_are_damage() {
     for (file, text) in [("diff", "sha256:0"), ("diff", ""), ("cache-id", "../../../etc"), ("size", "many")] {
         let (_, report) = spoilt(|place| fs::write(place.upper().join(file), text).unwrap());
         let found = |finding: &&Finding| finding.object() == Object::Layer;
@@ -226,7 +226,7 @@ fn links_in_place_of_directories_and_files_are_found_and_not_followed() {
 }
 
 #[test]
-fn truncated_documents_are_damage_and_cost_nothing_else() {
+fn c17_truncated_documents_are_damage_and_cost_nothing_else() {
     for (object, find) in [
         (Object::Tag, (|place| place.path("image/overlay2/repositories.json")) as fn(&Place) -> PathBuf),
         (Object::Image, |place| place.only("image/overlay2/imagedb/content/sha256", |_| true)),

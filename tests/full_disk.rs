@@ -32,7 +32,7 @@ fn layer_directories(engine: &Engine) -> usize {
 }
 
 #[test]
-fn an_import_that_finds_the_disk_full_leaves_no_trace() {
+fn c03_an_import_that_finds_the_disk_full_leaves_no_trace() {
     support::require_root!();
     let disk = Tmpfs::new(DISK);
     let (engine, image) = engine_on(&disk);
@@ -178,7 +178,7 @@ const OPERATIONS: &[(&str, Operation)] = &[
 ];
 
 #[test]
-fn a_disk_that_is_full_at_any_point_leaves_a_whole_store() {
+fn c03_a_disk_that_is_full_at_any_point_leaves_a_whole_store() {
     support::require_root!();
     let (disk, outside) = (Tmpfs::new(DISK), tempfile::tempdir().unwrap());
     let root = disk.path().join("root");

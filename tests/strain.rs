@@ -172,3 +172,49 @@ fn c06_who_waits_for_a_lock_gets_it_when_its_holder_is_killed() {
     });
     support::left::assert_sound(&engine, "after its holder");
 }
+
+/// A program that waits for any child, all the time, as a shell or a supervisor does.
+#[test]
+fn c13_a_program_that_reaps_all_children_sees_every_exit_code() {
+    let Some(directory) = victim::directory() else {
+        return victim::alone("c13_a_program_that_reaps_all_children_sees_every_exit_code");
+    };
+    let (reaped, done) = (AtomicUsize::new(0), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                match nix::sys::wait::wait() {
+                    Ok(_) => _ = reaped.fetch_add(1, Ordering::Relaxed),
+                    Err(_) => std::thread::yield_now(),
+                }
+            }
+        });
+        let work = std::panic::catch_unwind(|| {
+            let engine = open(&directory);
+            let image = image(&engine);
+            let service = sh(&image, "read -r forever").stdin(plywood::container::Stdio::piped());
+            let service = service.start(&engine).unwrap();
+            for code in 0..100 {
+                let ended = sh(&image, &format!("exit {code}")).status(&engine).unwrap();
+                assert_eq!(ended.code(), code);
+                let ended = service.exec(["sh", "-c", &format!("exit {code}")]).status().unwrap();
+                assert_eq!(ended.code(), code);
+            }
+            assert_eq!(service.stop(Duration::ZERO).unwrap().signal(), Some(libc::SIGKILL));
+            drop(service);
+            // It does take what is for it.
+            let before = reaped.load(Ordering::Relaxed);
+            let mut other = std::process::Command::new("sleep").arg("0").spawn().unwrap();
+            let end = Instant::now() + Duration::from_secs(20);
+            while reaped.load(Ordering::Relaxed) == before {
+                assert!(Instant::now() < end, "nobody has waited for {}", other.id());
+                std::thread::yield_now();
+            }
+            assert_eq!(other.wait().unwrap_err().raw_os_error(), Some(libc::ECHILD));
+            support::left::assert_sound(&engine, "among waits");
+        });
+        done.store(true, Ordering::Relaxed);
+        work.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    });
+    settles("zombies", 0, zombies);
+}

@@ -22,11 +22,19 @@ impl Ext4 {
     /// # Panics
     /// If it cannot be made or mounted.
     pub fn new(mebibytes: u64) -> Self {
+        Self::with(mebibytes, &[])
+    }
+
+    /// The same, made with further options of `mkfs.ext4`.
+    ///
+    /// # Panics
+    /// If it cannot be made or mounted.
+    pub fn with(mebibytes: u64, options: &[&str]) -> Self {
         let directory = tempfile::tempdir().unwrap_or_else(|error| panic!("{error}"));
         let disk = Self { directory };
         let file = std::fs::File::create(disk.image()).unwrap_or_else(|error| panic!("{error}"));
         file.set_len(mebibytes << 20).unwrap_or_else(|error| panic!("{error}"));
-        run(Command::new("mkfs.ext4").args(["-q", "-F"]).arg(disk.image()));
+        run(Command::new("mkfs.ext4").args(["-q", "-F"]).args(options).arg(disk.image()));
         disk.mounted()
     }
 
@@ -44,6 +52,14 @@ impl Ext4 {
     /// Where it is.
     pub fn path(&self) -> PathBuf {
         self.directory.path().join("disk")
+    }
+
+    /// Mounts it anew with these flags, as `mount -o remount,…` has them.
+    ///
+    /// # Panics
+    /// If it cannot be.
+    pub fn remount(&self, flags: &str) {
+        run(Command::new("mount").args(["-o", &format!("remount,{flags}")]).arg(self.path()));
     }
 
     fn image(&self) -> PathBuf {

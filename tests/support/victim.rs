@@ -38,8 +38,15 @@ pub fn wait() -> ! {
 /// # Panics
 /// With what that program wrote, if it fails.
 pub fn alone(name: &str) {
-    let directory = Directory::new();
-    let mut command = Command::new(env::current_exe().unwrap_or_else(|error| panic!("{error}")));
+    let program = env::current_exe().unwrap_or_else(|error| panic!("{error}"));
+    alone_by(Command::new(program), name, &Directory::new());
+}
+
+/// As [`alone`], by a command that takes the program's arguments, with this directory.
+///
+/// # Panics
+/// With what that program wrote, if it fails.
+pub fn alone_by(mut command: Command, name: &str, directory: &Directory) {
     command.args([name, "--exact", "--nocapture"]).env(VARIABLE, directory.path()).env("TMPDIR", directory.path());
     let output = command.output().unwrap_or_else(|error| panic!("{error}"));
     assert!(output.status.success(), "{name}, alone: {}", String::from_utf8_lossy(&output.stderr));

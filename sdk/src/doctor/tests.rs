@@ -45,7 +45,7 @@ fn a_good_host_has_nothing_to_complain_of() {
 }
 
 #[test]
-fn each_lack_has_its_state_cause_and_remedy() {
+fn c18_each_lack_has_its_state_cause_and_remedy() {
     use State::{Limited, Missing};
     let user = || good(Privilege::User);
     let table = [

@@ -118,21 +118,83 @@ fn bind_mounts_of_stages_are_copies_when_written_to() {
     assert!(error.to_string().contains("out of"), "{error}");
 }
 
+/// Files below a directory that contain this text.
+fn files_with(root: &Path, text: &str) -> Vec<PathBuf> {
+    let (mut found, mut pending) = (Vec::new(), vec![root.to_owned()]);
+    while let Some(path) = pending.pop() {
+        let kind = path.symlink_metadata().unwrap().file_type();
+        if kind.is_dir() {
+            pending.extend(std::fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+        } else if kind.is_file() {
+            let bytes = std::fs::read(&path).unwrap();
+            if bytes.windows(text.len()).any(|part| part == text.as_bytes()) {
+                found.push(path);
+            }
+        }
+    }
+    found
+}
+
 #[test]
-fn secrets_reach_the_program_and_nothing_else() {
+fn r27_secrets_reach_the_program_and_nothing_else() {
     let Some(store) = store() else { return };
     let secret = store.directory.path().join("secret");
     std::fs::write(&secret, "s3cret").unwrap();
-    let run = Run::shell("cat /run/secrets/token; echo $TOKEN")
-        .mount(RunMount::secret("token"))
-        .mount(RunMount::secret("token").env("TOKEN").target("/t"));
-    let definition = busybox(&store).instruction(run);
-    let built = store.build_with(&definition, store.options().secret("token", &secret)).unwrap();
+    let mounted = |script: &str| {
+        let run = Run::shell(script).mount(RunMount::secret("token"));
+        busybox(&store).instruction(run.mount(RunMount::secret("token").env("TOKEN").target("/t")))
+    };
+    let options = || store.options().secret("token", &secret);
+    let built = store.build_with(&mounted("cat /run/secrets/token; echo $TOKEN"), options()).unwrap();
     assert_eq!(output(&built), ["s3crets3cret"]);
     assert_eq!(built.names("/"), ["bin"]);
+    // Nor do a program that fails, its error, or what the options say of themselves tell it.
+    let error = store.build_with(&mounted("test -n $TOKEN && exit 3"), options()).unwrap_err();
+    assert_eq!(error.kind(), crate::ErrorKind::Failed);
+    assert!(!format!("{error:?} {error} {:?}", options()).contains("s3cret"), "{error:?}");
+    let root = store.images.layers().root().path().to_owned();
+    assert!(files_with(&root, "s3cret").is_empty());
+    assert_eq!(files_with(store.directory.path(), "s3cret"), [secret], "where it is looked for it is found");
     let required = Run::shell("true").mount(RunMount::secret("other").required());
     let error = store.refusal(&busybox(&store).instruction(required));
     assert_eq!(error.to_string(), "RUN --mount=type=secret: no secret \"other\" was given to this build");
+}
+
+#[test]
+fn r20_mount_points_that_a_program_swaps_for_links_lead_nowhere() {
+    let Some(store) = store() else { return };
+    // What a clean-up by path would remove: an empty directory and empty files.
+    let canary = tempfile::tempdir().unwrap();
+    for name in ["hosts", "resolv.conf", "file"] {
+        std::fs::write(canary.path().join(name), "").unwrap();
+    }
+    std::fs::create_dir(canary.path().join("directory")).unwrap();
+    let names = || {
+        let names = std::fs::read_dir(canary.path()).unwrap().map(|it| it.unwrap().file_name().into_string().unwrap());
+        names.collect::<std::collections::BTreeSet<_>>()
+    };
+    let before = names();
+    let extra = tempfile::tempdir().unwrap();
+    std::fs::write(extra.path().join("file"), "").unwrap();
+    let outside = canary.path().display();
+    let script = format!("for d in /etc /mnt; do mv $d $d.away; rm -r $d; ln -s {outside} $d; done; echo tried");
+    let run = Run::shell(script)
+        .mount(RunMount::cache("/mnt/directory"))
+        .mount(RunMount::tmpfs("/mnt/directory/deep"))
+        .network(NetworkMode::Host.docker_name());
+    let options = || store.options().mount(Mount::bind(extra.path().join("file"), "/mnt/file"));
+    let definition = busybox(&store).instruction(run);
+    let error = store.build_with(&definition, options()).unwrap_err();
+    assert!(error.to_string().contains("not granted"), "what a definition wants is not what it gets: {error}");
+    let options = options().network(NetworkMode::Host);
+    // Directories with mount points are of a layer below, which an overlay does not rename: it copies, or is refused.
+    let built = store.build_with(&definition, options).unwrap();
+    assert_eq!(output(&built).last().unwrap(), "tried");
+    assert_eq!(names(), before);
+    store.assert_clean();
+    let weak = Run::shell("grep Seccomp: /proc/self/status").security("insecure");
+    let error = store.refusal(&busybox(&store).instruction(weak));
+    assert!(error.to_string().contains("security"), "{error}");
 }
 
 #[test]

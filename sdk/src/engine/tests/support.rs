@@ -46,9 +46,15 @@ pub(super) fn engine() -> (Engine, Image) {
 
 /// Stores an image of one layer with this `config`.
 pub(super) fn image(engine: &Engine, reference: &str, config: Value) -> Image {
+    image_with(engine, reference, config, |_| {})
+}
+
+/// The same, with what this puts into the layer too.
+pub(super) fn image_with(engine: &Engine, reference: &str, config: Value, more: impl FnOnce(&Path)) -> Image {
     let layers = engine.store().layers();
     let staged = layers.stage(None).unwrap();
     fill(staged.diff());
+    more(staged.diff());
     let layer = layers.commit(staged).unwrap();
     publish(engine, reference, &config, &[layer.diff_id().clone()])
 }

@@ -2,7 +2,9 @@
 
 use serde_json::json;
 
-use super::support::{engine, image, require_containers};
+use std::os::unix::fs::symlink;
+
+use super::support::{engine, image, image_with, require_containers};
 use crate::{Container, ErrorKind, Mount};
 
 #[test]
@@ -83,4 +85,32 @@ fn two_containers_fill_one_volume_at_the_same_time() {
             });
         }
     });
+}
+
+#[test]
+fn i09_r15_volumes_are_filled_from_the_image_wherever_its_paths_and_links_lead() {
+    require_containers!();
+    let engine = crate::Engine::temp().unwrap();
+    // A directory of the host at which a link of the image points: the image has no such one.
+    let host = tempfile::tempdir().unwrap();
+    std::fs::write(host.path().join("secret"), "of the host").unwrap();
+    // With the files that every container has there, as in Docker.
+    let etc = "group hostname hosts mtab passwd resolv.conf";
+    for (at, filled) in
+        [("/a/../../etc", etc), ("/link", etc), ("/up", "seed"), ("/link/../srv/data", "seed"), ("/out", "")]
+    {
+        let image = image_with(&engine, "evil", json!({ "Cmd": ["true"], "Volumes": { at: {} } }), |root| {
+            symlink("/etc", root.join("link")).unwrap();
+            symlink("../../../../../../srv/data", root.join("up")).unwrap();
+            symlink(host.path(), root.join("out")).unwrap();
+        });
+        let container = Container::of(&image).start(&engine).unwrap();
+        assert!(container.wait().unwrap().success(), "{at}");
+        let [volume] = &engine.volumes().unwrap()[..] else { panic!("{at}: not one volume") };
+        let entries = std::fs::read_dir(volume.path()).unwrap();
+        let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        assert_eq!(names.join(" "), filled, "{at}");
+    }
+    assert_eq!(std::fs::read_dir(host.path()).unwrap().count(), 1);
 }
