@@ -200,7 +200,8 @@ fn c13_a_program_that_reaps_all_children_sees_every_exit_code() {
                 let ended = service.exec(["sh", "-c", &format!("exit {code}")]).status().unwrap();
                 assert_eq!(ended.code(), code);
             }
-            assert_eq!(service.stop(Duration::ZERO).unwrap().signal(), Some(libc::SIGKILL));
+            service.kill(plywood::container::Signal::KILL).unwrap();
+            assert_eq!(service.wait().unwrap().signal(), Some(libc::SIGKILL));
             drop(service);
             // It does take what is for it.
             let before = reaped.load(Ordering::Relaxed);
