@@ -1,4 +1,4 @@
-//! `COPY --embed`: files of the package become part of the program.
+//! `COPY --embed` and `ADD --embed`: files of the package become part of the program.
 
 use std::fs::{self, File};
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
@@ -18,13 +18,13 @@ use crate::parse::Definition;
 const MOST_FILES: usize = 1_000;
 const MOST_BYTES: u64 = 16 * 1024 * 1024;
 
-/// Finds what each `COPY --embed` names, and notes it for the expansion.
+/// Finds what each `--embed` is for, and notes it for the expansion.
 pub(crate) fn read(definition: &mut Definition, files: Option<&PackageFiles>) {
     let Some((files, root)) = files.and_then(|files| Some((files, files.path().canonicalize().ok()?))) else { return };
     let mut findings = Vec::new();
     let context = definition.context.as_deref();
     for instruction in definition.instructions.iter().filter(|instruction| is_embedding(instruction)) {
-        let Body::Copy(transfer) = &instruction.body else { continue };
+        let (Body::Copy(transfer) | Body::Add(transfer)) = &instruction.body else { continue };
         let mut tree = quote!(::plywood::image::Embedded::new());
         for source in &transfer.sources {
             // What is no path in the context was reported.

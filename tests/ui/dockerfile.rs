@@ -16,6 +16,12 @@ dockerfile! {
 }
 
 dockerfile! {
+    #![context("../../../../tests/fixtures/embedded")]
+    struct Text;
+    "../../../../tests/fixtures/text.Dockerfile";
+}
+
+dockerfile! {
     struct NotText;
     "../../../../tests/fixtures/latin1.Dockerfile";
 }

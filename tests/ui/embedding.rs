@@ -16,7 +16,7 @@ layers! {
     COPY --embed --from=build "/app" => "/app";
     COPY --embed << "x = 1\n" => "/etc/app.toml";
     COPY --embed=maybe "conf/app.toml" => "/etc/";
-    ADD --embed "conf/app.toml" => "/etc/";
+    ADD --embed "https://example.com/a.tar" => "/opt/";
     ONBUILD COPY --embed "conf/app.toml" => "/etc/";
 }
 

@@ -34,7 +34,7 @@ pub(crate) struct Definition {
     pub(crate) names: Vec<Instruction>,
     /// Files whose change makes the compiler run again.
     pub(crate) rebuild_for: Vec<std::path::PathBuf>,
-    /// What each `COPY --embed` holds, by the place of the instruction.
+    /// What each `--embed` is for, by the place of the instruction.
     pub(crate) embedded: Vec<(Place, TokenStream)>,
 }
 

@@ -27,7 +27,11 @@ impl Scene {
 
     /// What is embedded for a source, and what is wrong with it.
     fn embed(&self, source: &str) -> (String, Vec<String>) {
-        let input = format!("#![context({:?})] FROM scratch; COPY --embed {source:?} => \"/x/\";", self.0);
+        self.embed_by("COPY", source)
+    }
+
+    fn embed_by(&self, keyword: &str, source: &str) -> (String, Vec<String>) {
+        let input = format!("#![context({:?})] FROM scratch; {keyword} --embed {source:?} => \"/x/\";", self.0);
         let mut definition = crate::parse::definition(input.parse().unwrap(), false);
         let files = PackageFiles::open(definition.context.as_deref(), None);
         crate::embed::read(&mut definition, files.as_ref());
@@ -73,6 +77,7 @@ fn trees_are_embedded_with_their_modes() {
     let (tree, _) = scene.embed("src/*.sh");
     assert!(tree.contains("src/run.sh") && !tree.contains("again"), "{tree}");
     assert_eq!(scene.embed("src/b.log").1, [""; 0]);
+    assert_eq!(scene.embed_by("ADD", "src"), scene.embed("src"));
 }
 
 #[test]

@@ -55,6 +55,7 @@ pub fn flags(keyword: &str) -> &'static [(&'static str, Takes)] {
         "ADD" => &[
             ("chown", Value),
             ("chmod", Value),
+            ("embed", Switch),
             ("link", Switch),
             ("checksum", Value),
             ("keep-git-dir", Switch),

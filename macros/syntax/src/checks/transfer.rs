@@ -75,8 +75,18 @@ impl Checker<'_> {
         if !transfer.inline.is_empty() {
             refuse(place, "inline content is part of the program already", "remove `--embed`");
         }
-        for source in transfer.sources.iter().filter(|source| source.plain().is_none()) {
-            refuse(source.place, "what is embedded is known when the program is compiled", "write the path itself");
+        for source in &transfer.sources {
+            match source.plain() {
+                None => refuse(
+                    source.place,
+                    "what is embedded is known when the program is compiled",
+                    "write the path itself",
+                ),
+                Some(value) if path::is_url(value) || path::is_git(value) => {
+                    refuse(source.place, "what is downloaded cannot be embedded", "remove `--embed`");
+                }
+                Some(_) => {}
+            }
         }
     }
 

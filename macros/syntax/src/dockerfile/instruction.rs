@@ -117,8 +117,9 @@ impl Reader {
             let name = Text { form: Form::Bare, ..self.text(&name) };
             // Only a program can embed files.
             if name.value == "embed" {
-                let message = format!("`{keyword}` has no flag `--embed`");
-                self.report(Finding::error("unknown_flag", name.place, message));
+                let message = format!("`{keyword}` has no flag `--embed` in a Dockerfile");
+                let help = format!("layers! {{ … {keyword} --embed \"app.py\" => \"/app/\"; }}");
+                self.report(Finding::error("unknown_flag", name.place, message).help(help));
                 continue;
             }
             let value = match (equals, grammar::takes(keyword, &name.value)) {

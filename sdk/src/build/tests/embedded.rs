@@ -39,6 +39,19 @@ fn embedded_files_need_no_context() {
 }
 
 #[test]
+fn an_embedded_archive_is_unpacked() {
+    let store = Store::new();
+    let mut tar = tar::Builder::new(Vec::new());
+    let mut header = tar::Header::new_gnu();
+    header.set_size(2);
+    header.set_mode(0o644);
+    tar.append_data(&mut header, "x/y", &b"in"[..]).unwrap();
+    let files = Embedded::new().file("a.tar", 0o644, tar.into_inner().unwrap());
+    let built = store.build(&scratch().instruction(Add::of("a.tar").to("/opt/").embedded(files)));
+    assert_eq!((built.names("/opt"), built.text("/opt/x/y").unwrap().as_str()), (vec!["x".to_owned()], "in"));
+}
+
+#[test]
 fn a_source_that_has_gone_or_changed_since_is_named() {
     let store = Store::new();
     store.file("conf/app.toml", "a");

@@ -294,6 +294,13 @@ impl Add {
         self
     }
 
+    /// Adds these files, which are part of the program, instead of those of the build context.
+    #[must_use]
+    #[doc(alias = "--embed")]
+    pub fn embedded(self, files: Embedded) -> Self {
+        Self { copy: self.copy.embedded(files), ..self }
+    }
+
     /// What it shares with `COPY`: sources, destination, owner, mode.
     pub fn as_copy(&self) -> &Copy {
         &self.copy

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-/// Files with their modes, held by the program: what `COPY --embed` copies from.
+/// Files with their modes, held by the program: what `COPY --embed` and `ADD --embed` copy from.
 ///
 /// `layers!` makes one while the program is compiled, so that the program needs none of the files when it runs. Paths are
 /// relative, with `/` between their parts; directories above a file need not be named, and have mode 0755 then. Owners

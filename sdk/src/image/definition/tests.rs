@@ -90,6 +90,7 @@ fn what_a_dockerfile_cannot_say_reads_back() {
         .stage("Build")
         .instruction(Copy::of("app.py").to("/app/").embedded(files))
         .instruction(Copy::of("x").to("/x").embedded(Embedded::new()))
+        .instruction(Add::of("a.tar").to("/opt/").embedded(Embedded::new().file("a.tar", 0o644, b"\xff")))
         .instruction(Copy::of("x").to("/x").from_image("0"))
         .from(Base::stage("BUILD"))
         .stage("other")
