@@ -103,10 +103,55 @@ fn x11_docker_and_plywood_use_each_others_data_roots() {
     docker_runs(&daemons, &place);
     docker_moves(&daemons, &place, &written);
     docker_builds_and_removes(&daemons, &place);
-    docker_writes(&daemons, &place);
+    let before = docker_writes(&daemons, &place);
     daemons.stop();
     plywood_finds_its_root_in_order(&place.ours, &written);
+    let layers = layers(&place.theirs);
+    plywood_sees_what_docker_shows(&place.theirs, &before);
+    assert_eq!(self::layers(&place.theirs), layers, "looking changes nothing");
     plywood_uses_dockers(&place.theirs, &written);
+    let with_ours = self::layers(&place.theirs);
+    assert!(layers.iter().all(|(chain, cache)| with_ours.get(chain) == Some(cache)), "{with_ours:#?}");
+    docker_goes_on(&place, &before);
+}
+
+/// The directories of a root's layers, by their chain ids.
+fn layers(root: &Path) -> BTreeMap<String, String> {
+    let records = fs::read_dir(root.join("image/overlay2/layerdb/sha256")).unwrap().map(|entry| entry.unwrap());
+    let read = |entry: fs::DirEntry| {
+        (entry.file_name().into_string().unwrap(), fs::read_to_string(entry.path().join("cache-id")).unwrap())
+    };
+    records.map(read).collect()
+}
+
+fn plywood_sees_what_docker_shows(root: &Path, [images, containers]: &[BTreeSet<String>; 2]) {
+    let engine = Engine::open(root).unwrap();
+    let mut ours = BTreeSet::new();
+    for image in engine.images().unwrap() {
+        let tags = image.references().iter().filter(|reference| reference.digest().is_none());
+        let familiar = |name: String| name.trim_start_matches("docker.io/library/").to_owned();
+        ours.extend(tags.map(|tag| format!("{} {}", familiar(tag.to_string()), image.id())));
+        let chains = image.layers().iter().map(|layer| layer.chain_id().digest().hex().to_owned());
+        let known = layers(root);
+        chains.for_each(|chain| assert!(known.contains_key(&chain), "{chain}"));
+    }
+    assert_eq!(&ours, images);
+    let seen = engine.containers().unwrap();
+    let line = |it: &Container| format!("{} {} {}", it.id(), it.name(), it.state().unwrap());
+    assert_eq!(&seen.iter().map(line).collect::<BTreeSet<_>>(), containers);
+    assert_eq!((images.len(), containers.len()), (4, 2), "three images, one of them by two names");
+}
+
+/// After all that plywood has done.
+fn docker_goes_on(place: &Place, [images, containers]: &[BTreeSet<String>; 2]) {
+    let daemons = Dockerd::start(&place.directory, &[&place.theirs]);
+    let docker = |arguments: &[&str]| daemons.docker(&place.theirs, arguments);
+    let [now, there] = shown(&daemons, &place.theirs);
+    assert!(now.is_superset(images) && now.len() == images.len() + 1, "{now:?}");
+    assert_eq!(&there, containers);
+    assert_eq!(docker(&["run", "--rm", "made:2"]), "changed");
+    assert_eq!(docker(&["run", "--rm", "stopped:1", "cat", "/file"]), "changed");
+    daemons.stop();
 }
 
 fn docker_reads(daemons: &Dockerd, place: &Place, written: &Written) {
@@ -197,8 +242,15 @@ fn docker_builds_and_removes(daemons: &Dockerd, place: &Place) {
     docker(&["create", "--name", "after", "ours:1", "true"]);
 }
 
-/// What Docker has made in a data root of its own, for plywood to find.
-fn docker_writes(daemons: &Dockerd, place: &Place) {
+/// What Docker shows of its images and of its containers.
+fn shown(daemons: &Dockerd, root: &Path) -> [BTreeSet<String>; 2] {
+    let images = ["images", "--no-trunc", "--format", "{{.Repository}}:{{.Tag}} {{.ID}}"];
+    let containers = ["ps", "--all", "--no-trunc", "--format", "{{.ID}} {{.Names}} {{.State}}"];
+    [&images[..], &containers[..]].map(|arguments| lines(&daemons.docker(root, arguments)))
+}
+
+/// What Docker has made in a data root of its own, for plywood to find: three images and two stopped containers.
+fn docker_writes(daemons: &Dockerd, place: &Place) -> [BTreeSet<String>; 2] {
     let docker = |arguments: &[&str]| daemons.docker(&place.theirs, arguments);
     let remote = format!("{REGISTRY}/ours:1");
     docker(&["volume", "create", "--label", "by=docker", "theirs"]);
@@ -206,6 +258,10 @@ fn docker_writes(daemons: &Dockerd, place: &Place) {
     let run = ["run", "--name", "stopped", "--volume", "theirs:/v", "--label", "k=v", &remote, "sh", "-c", script];
     assert_eq!(daemons.try_docker(&place.theirs, &run).status.code(), Some(5));
     docker(&["tag", &remote, "theirs:1"]);
+    docker(&["commit", "stopped", "made:1"]);
+    docker(&["run", "--name", "second", "made:1", "true"]);
+    docker(&["commit", "--change", "CMD cat /file", "second", "made:2"]);
+    shown(daemons, &place.theirs)
 }
 
 fn plywood_finds_its_root_in_order(root: &Path, written: &Written) {

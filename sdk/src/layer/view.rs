@@ -116,10 +116,8 @@ impl View {
         for index in 0..self.stack.layers.len() {
             let root = self.stack.root(index)?;
             metadata.get_or_insert(fs::stat(root).attempt(|| self.stack.say("stat", index, b""))?);
+            // All of them: overlayfs merges the roots whatever their attributes say, and so does Docker.
             layers.push(index);
-            if self.stack.is_opaque(root, index, b"")? {
-                break;
-            }
         }
         metadata.map(|metadata| Node::new(&self.stack, Vec::new(), &metadata, layers)).transpose()
     }
