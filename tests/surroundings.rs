@@ -247,3 +247,87 @@ impl Drop for Overlay {
         let _ = rustix::mount::unmount(self.0.path(), rustix::mount::UnmountFlags::DETACH);
     }
 }
+
+/// Capabilities that root may lack, in the words of `setpriv`.
+#[rustfmt::skip]
+const LACKS: [&str; 11] = [
+    "sys_admin", "net_admin", "sys_chroot", "setuid", "setgid", "chown", "dac_override", "fowner", "mknod", "setpcap",
+    "kill",
+];
+
+#[test]
+fn c18_without_a_capability_a_container_is_whole_or_the_lack_is_named() {
+    const NAME: &str = "c18_without_a_capability_a_container_is_whole_or_the_lack_is_named";
+    require_root!();
+    let Some(directory) = victim::directory() else {
+        support::require_program!("setpriv");
+        for lack in LACKS {
+            let mut program = Command::new("setpriv");
+            program.args(["--bounding-set", &format!("-{lack}")]).arg(std::env::current_exe().unwrap());
+            program.env("PLYWOOD_TEST_LACKS", lack);
+            victim::alone_by(program, NAME, &victim::Directory::new());
+        }
+        return;
+    };
+    let capability = format!("CAP_{}", std::env::var("PLYWOOD_TEST_LACKS").unwrap().to_uppercase());
+    let report = plywood::doctor::doctor_at(directory.join("new"));
+    assert!(report.to_string().contains(&capability), "{capability}: {report}");
+    if let Err(error) = whole(&directory) {
+        assert_eq!(error.kind(), ErrorKind::PermissionDenied, "{error:?}");
+        assert!(error.hint().is_some_and(|hint| hint.contains(&capability)), "{error:?}");
+        let engine = Engine::open_with(directory.join("root"), Durability::Fast).unwrap();
+        assert!(engine.containers().unwrap().is_empty());
+    }
+}
+
+/// Runs a container, which must have everything that keeps it apart.
+fn whole(directory: &Path) -> plywood::Result<()> {
+    const NAMESPACES: [&str; 6] = ["cgroup", "ipc", "mnt", "net", "pid", "uts"];
+    let engine = Engine::open_with(directory.join("root"), Durability::Fast)?;
+    let image = engine.build(&support::base())?;
+    let script = "cd /proc/self/ns; stat -c '%N' cgroup ipc mnt net pid uts; cd /; \
+                  while read k v; do case $k in CapBnd:|NoNewPrivs:|Seccomp:) echo $k $v;; esac; done </proc/self/status; \
+                  cat /proc/sysrq-trigger; echo >/proc/sys/kernel/core_pattern";
+    let output = sh(&image, script).output(&engine)?;
+    let said = String::from_utf8(output.stdout).unwrap();
+    for name in NAMESPACES {
+        let host = fs::read_link(format!("/proc/self/ns/{name}")).unwrap();
+        assert!(said.contains(&format!("'{name}'")) && !said.contains(host.to_str().unwrap()), "{name}: {said}");
+    }
+    let bounding = said.lines().find_map(|line| line.strip_prefix("CapBnd: ")).unwrap();
+    assert_eq!(u64::from_str_radix(bounding, 16).unwrap() & !0x8004_05fb, 0, "{said}");
+    assert!(said.contains("NoNewPrivs: 1\nSeccomp: 2\n"), "{said}");
+    assert!(!output.status.success(), "it may write to the host's settings");
+    assert_sound(&engine, "with less");
+    Ok(())
+}
+
+#[test]
+fn c18_a_filter_on_mounts_is_told_by_the_start_and_by_the_doctor() {
+    let Some(directory) = victim::directory() else {
+        return victim::alone("c18_a_filter_on_mounts_is_told_by_the_start_and_by_the_doctor");
+    };
+    use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
+    let engine = Engine::open_with(directory.join("root"), Durability::Fast).unwrap();
+    let image = image(&engine);
+    let mounts = [
+        libc::SYS_mount,
+        libc::SYS_fsopen,
+        libc::SYS_fsmount,
+        libc::SYS_move_mount,
+        libc::SYS_open_tree,
+        libc::SYS_mount_setattr,
+    ];
+    let rules = mounts.map(|number| (number, Vec::new())).into();
+    let arch = std::env::consts::ARCH.try_into().unwrap();
+    let refuse = SeccompAction::Errno(libc::EPERM as u32);
+    let filter: BpfProgram = SeccompFilter::new(rules, SeccompAction::Allow, refuse, arch).unwrap().try_into().unwrap();
+    seccompiler::apply_filter_all_threads(&filter).unwrap();
+    let error = sh(&image, "echo runs").output(&engine).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::PermissionDenied, "{error:?}");
+    assert!(error.to_string().contains("start container"), "{error:?}");
+    assert!(engine.containers().unwrap().is_empty());
+    let report = plywood::doctor::doctor_at(directory.join("new"));
+    assert!(!report.can_run(), "{report}");
+    assert_sound(&engine, "without mounts");
+}

@@ -24,6 +24,7 @@ pub(super) struct Facts {
     pub(super) cgroups: probe::CgroupVersion,
     /// A cgroup with limits, tried.
     pub(super) limits: Result<(), Error>,
+    /// Those that root lacks.
     pub(super) lacking: Vec<&'static str>,
     pub(super) seccomp_actions: Option<String>,
     pub(super) container: Option<String>,
@@ -56,7 +57,10 @@ impl Facts {
             ids: ids(),
             cgroups: probe::cgroups(),
             limits: runtime::cgroup::try_limits(),
-            lacking: probe::lacking_capabilities(),
+            lacking: match rustix::process::geteuid().is_root() {
+                true => probe::lacking_capabilities(),
+                false => Vec::new(),
+            },
             seccomp_actions: probe::seccomp_actions(),
             container: probe::surroundings(),
         }
@@ -137,6 +141,11 @@ impl Facts {
 
     fn capabilities(&self) -> Finding {
         let subject = "capabilities";
+        if !self.is_root() && self.lacking.contains(&"SYS_ADMIN") {
+            return Finding::limited(subject, "root lacks CAP_SYS_ADMIN")
+                .because("containers have users of their own, as those of an ordinary user")
+                .remedied("start the program with it: in a container, run that with --cap-add");
+        }
         if !self.is_root() {
             return Finding::ok(subject, "none are needed by an ordinary user");
         }

@@ -89,6 +89,20 @@ fn c18_each_lack_has_its_state_cause_and_remedy() {
             "hard limits",
             "--cap-add",
         ),
+        (
+            Facts { lacking: vec!["SYS_ADMIN", "SYS_RESOURCE"], ..user() },
+            "capabilities",
+            Limited,
+            "users of their own",
+            "--cap-add",
+        ),
+        (
+            Facts { lacking: vec!["NET_ADMIN"], ..good(Privilege::Root) },
+            "capabilities",
+            Limited,
+            "fails in starting",
+            "--cap-add",
+        ),
         (Facts { seccomp_actions: None, ..user() }, "seccomp", Missing, "no filters", "CONFIG_SECCOMP_FILTER"),
         (
             Facts { container: Some("inside a Docker container".into()), ..user() },

@@ -12,6 +12,7 @@ use crate::sys::mount::{
     RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS, mount_attr, open_how,
 };
 use crate::sys::plan::{ANY, Argument, Blob, Label, Offset, Plan, Register};
+use crate::sys::probe::{self, Privilege};
 
 /// What an error says about a step.
 #[derive(Debug, Default)]
@@ -340,14 +341,26 @@ impl Steps {
         let cause = io::Error::from_raw_os_error(errno);
         let Some(step) = self.0.get(usize::from(step)) else { return Error::os("start a process", cause) };
         let mut error = Error::os(&step.attempt, cause);
-        if let Some(hint) = step.hint {
-            error = error.with_hint(hint);
+        match lacking(errno) {
+            Some(hint) => error = error.with_hint(hint),
+            None => error = step.hint.into_iter().fold(error, |error, hint| error.with_hint(hint)),
         }
         if let Some(words) = step.explanation.and_then(|at| explanation(&blob.read(at, EXPLANATION))) {
             error = error.with_source(words);
         }
         error
     }
+}
+
+/// What a root of less than all capabilities does about a refusal: the kernel does not say which one it was.
+fn lacking(errno: i32) -> Option<String> {
+    let list = match (errno, probe::privilege()) {
+        (libc::EPERM | libc::EACCES, Privilege::Root) => probe::lacking_capabilities(),
+        _ => return None,
+    };
+    // Without it only limits fail, which say so.
+    let list: Vec<_> = list.into_iter().filter(|name| *name != "SYS_RESOURCE").map(|it| format!("CAP_{it}")).collect();
+    (!list.is_empty()).then(|| format!("this root lacks {}: start the program with them", list.join(", ")))
 }
 
 /// The kernel's words: `e overlay: ...`, one per line.

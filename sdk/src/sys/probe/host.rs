@@ -7,7 +7,7 @@ use std::path::Path;
 use crate::sys::capability::{self, CapabilitySet};
 
 /// Capabilities that root uses, by number; losing one of them loses something.
-const NEEDED: [(u32, &str); 13] = [
+const NEEDED: [(u32, &str); 15] = [
     (0, "CHOWN"),
     (1, "DAC_OVERRIDE"),
     (3, "FOWNER"),
@@ -16,7 +16,9 @@ const NEEDED: [(u32, &str); 13] = [
     (6, "SETGID"),
     (7, "SETUID"),
     (8, "SETPCAP"),
+    (10, "NET_BIND_SERVICE"),
     (12, "NET_ADMIN"),
+    (18, "SYS_CHROOT"),
     (21, "SYS_ADMIN"),
     (24, "SYS_RESOURCE"),
     (27, "MKNOD"),
