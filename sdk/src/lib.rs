@@ -99,6 +99,7 @@ pub use engine::Engine;
 pub use error::{Error, ErrorKind, Result};
 pub use image::{Base, Image, ImageDefinition, Layers};
 pub use layer::Layer;
+pub use network::Network;
 pub use plywood_macros::{dockerfile, layers, template, test};
 pub use runtime::oci;
 pub use spec::{

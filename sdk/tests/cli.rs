@@ -431,8 +431,9 @@ fn a_detached_container_is_there_for_the_commands_that_follow() {
     let script = "trap 'echo bye; exit 3' TERM; echo ready; while :; do sleep 60 & wait; done";
     let id = bench.ok(&["run", "-d", "--name", "served", "box:1", "sh", "-c", script]);
     let mut log = bench.start(&["logs", "-f", "served"]);
-    let ended = || bench.fails(&["rm", "served"]).0;
-    assert_eq!((id.trim().len(), ended()), (64, 125));
+    assert_eq!((id.trim().len(), bench.fails(&["rm", "served"]).0), (64, 125));
+    let net = |who: &[&str]| bench.ok(&[who, &["busybox", "stat", "-Lc%i", "/proc/self/ns/net"]].concat());
+    assert_eq!(net(&["run", "--rm", "--network", "container:served", "box:1"]), net(&["exec", "served"]));
     assert_eq!(bench.ok(&["ps", "-q", "--no-trunc"]), id);
     assert_eq!(bench.ok(&["exec", "served", "echo", "here"]), "here\n");
     assert_eq!(log.read_line(), "ready");

@@ -54,6 +54,12 @@ enum ComposeFault {
     RestartUsers,
     #[error("give a privileged container a user namespace: what it is privileged to do takes the host's")]
     PrivilegedUsers,
+    #[error("keep it in a network that ends with this program")]
+    KeptNetwork,
+    #[error("start it again when it has ended: its supervisor cannot join the network of others")]
+    RestartNetwork,
+    #[error("set {0}: the container has the network of others")]
+    SharedParameter(String),
     #[error("set its {0}: it has that of the host")]
     HostNames(&'static str),
     #[error("use the device {0:?}: it is none of this host's")]
@@ -72,7 +78,12 @@ impl Fault for ComposeFault {
     fn kind(&self) -> ErrorKind {
         match self {
             Self::NoSource { .. } | Self::NoDevice(_) => ErrorKind::NotFound,
-            Self::Encoding(_) | Self::HostUsers | Self::RestartUsers | Self::DeviceRules(_) => ErrorKind::Unsupported,
+            Self::Encoding(_)
+            | Self::HostUsers
+            | Self::RestartUsers
+            | Self::KeptNetwork
+            | Self::RestartNetwork
+            | Self::DeviceRules(_) => ErrorKind::Unsupported,
             _ => ErrorKind::InvalidArgument,
         }
     }
@@ -90,6 +101,7 @@ impl Fault for ComposeFault {
             Self::NoCommand => Some("give one with .cmd([…])".to_owned()),
             Self::Restart => Some("a restart policy takes .keep() (--detach), and no .auto_remove() (--rm)".to_owned()),
             Self::HostNames(_) => Some("leave it out, or choose NamespaceMode::Private (--uts private)".to_owned()),
+            Self::KeptNetwork => Some("share the network of a container that is kept: .network(&container)".to_owned()),
             Self::PrivilegedUsers => Some("choose UserNamespace::Host for it".to_owned()),
             Self::NoSource { .. } => {
                 Some("create it first; a relative path is one in the current directory".to_owned())
@@ -116,6 +128,7 @@ pub(super) fn compose<D>(
     if let Some(argument) = argv.iter().find(|argument| argument.contains('\0')) {
         return Err(ComposeFault::Argument(argument.clone()).into());
     }
+    check_network(settings)?;
     settings.resources.check(settings.mistake.as_deref())?;
     let mut mounts = Mounts::default();
     for mount in &settings.mounts {
@@ -166,7 +179,7 @@ pub(super) fn compose<D>(
         args: arguments.to_vec(),
         config: process,
         image: image.id().as_str().to_owned(),
-        network_settings: NetworkSettings::only(settings.network.docker_name()),
+        network_settings: NetworkSettings::only(settings.network.mode.docker_name()),
         log_path: String::new(),
         name: format!("/{name}"),
         driver: driver.to_owned(),
@@ -179,7 +192,7 @@ pub(super) fn compose<D>(
     };
     let mut host = HostConfig {
         binds: Some(mounts.binds).filter(|binds| !binds.is_empty()),
-        network_mode: settings.network.docker_name().to_owned(),
+        network_mode: settings.network.docker_name(),
         cgroupns_mode: settings.cgroup_namespace.to_string(),
         ipc_mode: settings.ipc_namespace.to_string(),
         // Docker has no other word than this one.
@@ -188,7 +201,7 @@ pub(super) fn compose<D>(
             .user_namespace
             .filter(|it| *it == UserNamespace::Host)
             .map_or_else(String::new, |it| it.to_string()),
-        port_bindings: Some(publish::record(&settings.published, settings.network, settings.kept)?),
+        port_bindings: Some(publish::record(&settings.published, settings.network.mode, settings.kept)?),
         privileged: settings.privileged,
         devices: devices(settings)?,
         init: Some(settings.init.unwrap_or(true)),
@@ -218,9 +231,26 @@ pub(super) fn compose<D>(
         kept: settings.kept,
         auto_remove: settings.auto_remove,
         user_namespace: user_namespace(settings)?,
-        ..Record::new(settings.network)
+        shares_network: settings.network.network.is_some(),
+        ..Record::new(settings.network.mode)
     };
     Ok(Files { config, host, record: Some(record) })
+}
+
+/// Whether what it shall have goes together with a network of others.
+fn check_network(settings: &Settings) -> Result<()> {
+    let network = &settings.network;
+    if network.network.is_some() && settings.kept {
+        return Err(ComposeFault::KeptNetwork.into());
+    }
+    if network.is_shared() && settings.restart != RestartPolicy::No {
+        return Err(ComposeFault::RestartNetwork.into());
+    }
+    let parameter = settings.security.sysctls.keys().find(|name| name.starts_with("net."));
+    match parameter {
+        Some(name) if network.is_shared() => Err(ComposeFault::SharedParameter(name.clone()).into()),
+        _ => Ok(()),
+    }
 }
 
 /// The shell of the image, which runs its health check.
@@ -288,7 +318,7 @@ fn env(settings: &Settings, image: &[String]) -> Result<Vec<String>> {
 fn hostname(id: &ContainerId, settings: &Settings) -> Result<String> {
     let shares_names = settings.uts_namespace == NamespaceMode::Host;
     let Some(hostname) = &settings.hostname else {
-        let of_host = (shares_names || settings.network == NetworkMode::Host).then(hostname_of_host).flatten();
+        let of_host = (shares_names || settings.network.mode == NetworkMode::Host).then(hostname_of_host).flatten();
         return Ok(of_host.unwrap_or_else(|| default_hostname(id)));
     };
     if shares_names {

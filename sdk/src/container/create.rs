@@ -108,7 +108,12 @@ pub(crate) fn create<D>(store: &Store, image: &Image<D>, reference: &str, settin
         hold_image(store, image, &files.config.config.image)?;
         store.layers().create_writable(id, image.chain_id(), owner)
     };
-    prepare().and_then(|prepared| make(store, prepared, layer)).map_err(|error| attempted(title, error))
+    let handle =
+        prepare().and_then(|prepared| make(store, prepared, layer)).map_err(|error| attempted(title, error))?;
+    if let Some(network) = &settings.network.network {
+        let _ = handle.sockets.network.set(network.clone());
+    }
+    Ok(handle)
 }
 
 /// Everything about a container of this image that does not differ from one to the next, as text.

@@ -9,22 +9,39 @@ use super::network::NetworkMode;
 /// Nobody's `hosts` or `resolv.conf` is larger; what is, is cut.
 const MAX_HOST_FILE: u64 = 1 << 20;
 
+pub(crate) const HOSTS: &str = "hosts";
+
+/// How each `hosts` begins.
+const LOOPBACK: &str = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\nfe00::0\tip6-localnet\n\
+    ff00::0\tip6-mcastprefix\nff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n";
+
 /// Which they are, by name in the container's directory, and where they are mounted.
 pub(crate) const MOUNTED: [(&str, &str); 3] =
-    [("hostname", "/etc/hostname"), ("hosts", "/etc/hosts"), ("resolv.conf", "/etc/resolv.conf")];
+    [("hostname", "/etc/hostname"), (HOSTS, "/etc/hosts"), ("resolv.conf", "/etc/resolv.conf")];
 
 /// The content of each, in the order of [`MOUNTED`].
 pub(crate) fn contents(network: NetworkMode, hostname: &str, host: &HostConfig) -> [String; 3] {
-    let (hosts, resolver) = match network {
+    let (of_host, resolver) = match network {
         NetworkMode::Host => (of_host("/etc/hosts"), of_host("/etc/resolv.conf")),
         // Without a name server in the file, libraries ask 127.0.0.1, which refuses at once: no waiting for a time limit.
         _ => (None, Some("# This container's network reaches no name server.\n".to_owned())),
     };
-    let mut hosts = hosts.unwrap_or_else(|| own_hosts(hostname));
-    for (name, address) in host.extra_hosts.iter().flatten().filter_map(|entry| entry.split_once(':')) {
-        hosts.push_str(&format!("{address}\t{name}\n"));
-    }
+    let hosts = match of_host {
+        Some(text) => text + &extra_hosts(host),
+        None => hosts(Some(hostname), host),
+    };
     [format!("{hostname}\n"), hosts, own_resolver(resolver.unwrap_or_default(), host)]
+}
+
+/// `hosts` of a network that is not the host's, where the container itself may have a name.
+pub(crate) fn hosts(own: Option<&str>, host: &HostConfig) -> String {
+    let own = own.map_or_else(String::new, |hostname| format!("127.0.0.1\t{hostname}\n"));
+    format!("{LOOPBACK}{own}{}", extra_hosts(host))
+}
+
+fn extra_hosts(host: &HostConfig) -> String {
+    let entries = host.extra_hosts.iter().flatten().filter_map(|entry| entry.split_once(':'));
+    entries.map(|(name, address)| format!("{address}\t{name}\n")).collect()
 }
 
 /// Replaces the lines of each kind that the definition has.
@@ -43,13 +60,6 @@ fn own_resolver(text: String, host: &HostConfig) -> String {
         lines.extend(values.as_ref().map(|values| format!("{kind} {}", values.join(" "))));
     }
     lines.iter().map(|line| format!("{line}\n")).collect()
-}
-
-fn own_hosts(hostname: &str) -> String {
-    format!(
-        "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\nfe00::0\tip6-localnet\nff00::0\tip6-mcastprefix\n\
-         ff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n127.0.0.1\t{hostname}\n"
-    )
 }
 
 fn of_host(path: &str) -> Option<String> {

@@ -85,7 +85,7 @@ pub use health::{Health, HealthResult, HealthStatus};
 pub use inspect::{Details, Mounted};
 pub use logs::{Lines, Logs};
 pub use namespaces::{NamespaceMode, UserNamespace};
-pub use network::NetworkMode;
+pub use network::{NetworkChoice, NetworkMode};
 pub use port::PortOf;
 pub use publish::{HostAddress, Publish, PublishedPort};
 pub use ready::{HttpReady, LogReady, Ready};

@@ -36,6 +36,9 @@ pub(crate) struct Record {
     pub(crate) auto_remove: bool,
     #[serde(default)]
     pub(crate) network: NetworkMode,
+    /// Whether it joins a network of the program that made it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) shares_network: bool,
     /// Whether root has given it a user namespace.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) user_namespace: bool,
@@ -87,6 +90,7 @@ impl Record {
             kept: false,
             auto_remove: false,
             network,
+            shares_network: false,
             user_namespace: false,
             frozen: false,
             statistics: false,

@@ -255,7 +255,7 @@ impl Handle {
 
 /// The files of a container that goes on from a frozen one.
 fn continued(frozen: Files, id: &ContainerId, name: &ContainerName) -> Files {
-    let Files { mut config, host, record } = frozen;
+    let Files { mut config, mut host, record } = frozen;
     if ContainerId::parse(&config.id).is_ok_and(|old| old.short() == config.config.hostname) {
         config.config.hostname = id.short().to_owned();
     }
@@ -265,6 +265,10 @@ fn continued(frozen: Files, id: &ContainerId, name: &ContainerName) -> Files {
     config.name = format!("/{name}");
     config.log_path.clear();
     (config.restart_count, config.has_been_started_before, config.has_been_manually_stopped) = (0, false, false);
+    if let Some(frozen) = &record {
+        // It joins no network of others.
+        host.network_mode = frozen.network.docker_name().to_owned();
+    }
     let record = record.map(|frozen| Record { statistics: frozen.statistics, ..Record::new(frozen.network) });
     Files { config, host, record }
 }

@@ -5,7 +5,7 @@
 
 use std::fs::File;
 use std::os::fd::OwnedFd;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use rustix::net::{AddressFamily, SocketType};
 
@@ -13,6 +13,7 @@ use super::handle::{Handle, HandleFault};
 use super::publish::Ports;
 use super::record::Run;
 use crate::error::{Attempt, Result};
+use crate::network::{Network, Seat};
 use crate::runtime::Process;
 use crate::sys::inside::{NetworkPlace, socket};
 use crate::sys::namespace;
@@ -26,6 +27,9 @@ const MOST: usize = 16;
 pub(super) struct Sockets {
     spares: Spares,
     pub(super) ports: Ports,
+    /// That it joins at every start.
+    pub(super) network: OnceLock<Network>,
+    pub(super) seat: Mutex<Option<Seat>>,
 }
 
 impl Sockets {
@@ -33,6 +37,7 @@ impl Sockets {
     pub(super) fn clear(&self) {
         self.spares.lock().sockets.clear();
         self.ports.clear();
+        self.seat.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 }
 
@@ -101,14 +106,16 @@ impl Handle {
     /// Where its processes have their network.
     pub(super) fn network_place(&self, first: &First) -> Result<NetworkPlace> {
         let pid = first.pid();
-        let open = |name: &str| File::open(format!("/proc/{pid}/ns/{name}")).map(OwnedFd::from);
+        let open = || File::open(format!("/proc/{pid}/ns/net")).map(OwnedFd::from);
         let foreign = namespace::foreign(pid).and_then(|foreign| {
             if foreign & namespace::NETWORK == 0 {
                 return Ok(NetworkPlace::Here);
             }
+            let network = open()?;
             let joins = foreign & namespace::USER != 0 && privilege() == Privilege::User;
-            let user = if joins { Some(open("user")?) } else { None };
-            Ok(NetworkPlace::Namespace { network: open("net")?, user })
+            // It need not be that of the container, which may have joined a network.
+            let user = if joins { Some(namespace::owner(&network)?) } else { None };
+            Ok(NetworkPlace::Namespace { network, user })
         });
         if !first.is_alive() {
             return Err(HandleFault::NotRunningTo { verb: "reach", title: self.title() }.into());

@@ -11,7 +11,6 @@ use super::handle::{Handle, Inner, Phase};
 use super::health;
 use super::host_config::parse_tmpfs_options;
 use super::logs::log_config;
-use super::network::NetworkMode;
 use super::reaper::ProcessToBe;
 use super::record::Run;
 use super::security;
@@ -218,6 +217,7 @@ impl Handle {
         lifetime: Lifetime,
     ) -> Result<(Process, Ends)> {
         let mut bundle = bundle(self.store(), self.id(), files, writable)?;
+        self.join_network(files, &mut bundle)?;
         let created = doomed.map(|doomed| -> runtime::Hook<'_> {
             Box::new(|_, pidfd| {
                 doomed.tell(pidfd);
@@ -355,7 +355,6 @@ fn bundle(store: &Store, id: &ContainerId, files: &Files, writable: &WritableLay
         // What stays may be mounted by Docker, which does not take what such a mount has used.
         volatile: is_guard,
     };
-    let network = record.map_or_else(|| NetworkMode::of_docker(&files.host.network_mode), |record| record.network);
     let mut bundle = Bundle::new(rootfs);
     bundle.host_namespaces = security::host_namespaces(&files.host);
     if bundle.host_namespaces & namespace::UTS == 0 {
@@ -369,11 +368,6 @@ fn bundle(store: &Store, id: &ContainerId, files: &Files, writable: &WritableLay
         // Read-only keeps the owner and mode of the host's node; the device can be written to.
         bundle.mounts.push(BundleMount { source: BundleSource::Bind(source), target, read_only: true });
     }
-    bundle.network = match network {
-        NetworkMode::Private => runtime::NetworkMode::Private,
-        NetworkMode::Host => runtime::NetworkMode::Host,
-        NetworkMode::None => runtime::NetworkMode::None,
-    };
     bundle.read_only_rootfs = files.host.readonly_rootfs;
     bundle.privileged = files.host.privileged;
     if record.is_some_and(|record| record.user_namespace) {

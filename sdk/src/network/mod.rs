@@ -1,6 +1,7 @@
-//! Published ports: what comes to a port of the host is forwarded into a network that the host cannot reach.
+//! Networks that containers have in common ([`shared`]), and published ports: what comes to a port of the host is forwarded
+//! into a network that the host cannot reach.
 //!
-//! No firewall rule, no bridge and no process takes part. One thread of this program, begun with its first published port,
+//! Of publishing: no firewall rule, no bridge and no process takes part. One thread of this program, begun with its first published port,
 //! accepts, makes a socket where the [`Upstream`] has its network, and moves the bytes between the two with
 //! [`splice(2)`](https://man7.org/linux/man-pages/man2/splice.2.html): they stay in the kernel. It sleeps while there is
 //! nothing to move.
@@ -15,6 +16,7 @@
 
 mod bind;
 mod forward;
+mod shared;
 mod tcp;
 mod udp;
 
@@ -24,6 +26,8 @@ use std::os::fd::OwnedFd;
 
 pub(crate) use bind::{Bound, bind};
 pub(crate) use forward::Forwarded;
+pub use shared::Network;
+pub(crate) use shared::Seat;
 
 /// Makes sockets in the network where connections go to.
 pub(crate) trait Upstream: Send + Sync {

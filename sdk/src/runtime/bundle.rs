@@ -7,6 +7,7 @@ use super::cgroup::Cgroup;
 use super::seccomp::SeccompProfile;
 use crate::spec::container_path::ContainerPath;
 use crate::sys::capability::CapabilitySet;
+use crate::sys::shared::SharedNetwork;
 use crate::sys::userns::Namespace;
 
 /// `PATH` of a process that has none of its own, as in Docker.
@@ -27,6 +28,8 @@ pub(crate) struct Bundle {
     pub process: ProcessSpec,
     /// Which network it sees.
     pub network: NetworkMode,
+    /// The network that it joins instead of having one of its own.
+    pub joined: Option<Arc<SharedNetwork>>,
     /// Refuses writes to the root file system; mounts stay as they are.
     pub read_only_rootfs: bool,
     /// All capabilities, nothing masked, `/proc` and `/sys` writable.
@@ -54,6 +57,7 @@ impl Bundle {
             devices: Vec::new(),
             process: ProcessSpec::new(["sh"]),
             network: NetworkMode::Private,
+            joined: None,
             read_only_rootfs: false,
             privileged: false,
             user_namespace: None,

@@ -7,9 +7,10 @@
 
 use std::path::Path;
 
-use super::bundle::{Bundle, NetworkMode};
+use super::bundle::Bundle;
 use super::mounts::{CLOSED, attach_default};
 use super::script::Script;
+use super::users::Users;
 use crate::error::Result;
 use crate::sys::cgroup::Group;
 use crate::sys::mount::{AT_RECURSIVE, ATTR_RDONLY};
@@ -19,7 +20,13 @@ use crate::sys::plan::{ANY, Register};
 const TARGET: &str = "sys/fs/cgroup";
 
 /// Mounts it over what `/sys` shows there. The child is in its cgroup and in a cgroup namespace by then.
-pub(super) fn mount(script: &mut Script, root: Register, bundle: &Bundle, group: Option<&Group>) -> Result<()> {
+pub(super) fn mount(
+    script: &mut Script,
+    root: Register,
+    bundle: &Bundle,
+    group: Option<&Group>,
+    users: Users<'_>,
+) -> Result<()> {
     // A kernel without cgroups has no such directory, and /sys takes no new one.
     if !Path::new("/").join(TARGET).is_dir() {
         return Ok(());
@@ -33,9 +40,7 @@ pub(super) fn mount(script: &mut Script, root: Register, bundle: &Bundle, group:
         Some(group) if legacy.is_empty() && group.has_unified() => unified(script, root, read_only),
         Some(_) => hierarchies(script, root, &legacy, read_only),
         // A new sysfs has an empty directory there; the host's has the host's cgroups.
-        None if bundle.network == NetworkMode::Host => {
-            empty(script, root, ATTR_RDONLY).map(|mount| script.close(mount))
-        }
+        None if !users.own_network(bundle) => empty(script, root, ATTR_RDONLY).map(|mount| script.close(mount)),
         None => Ok(()),
     }
 }

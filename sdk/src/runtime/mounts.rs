@@ -8,7 +8,7 @@ use std::fs::FileType;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
-use super::bundle::{Bundle, BundleMount, BundleSource, Isolation, NetworkMode, Rootfs};
+use super::bundle::{Bundle, BundleMount, BundleSource, Isolation, Rootfs};
 use super::masks;
 use super::script::{Lookup, Script};
 use super::users::Users;
@@ -200,12 +200,12 @@ pub(super) fn defaults(script: &mut Script, root: Register, bundle: &Bundle, use
     script.step("mount /proc").hint = Some(PROC_HINT);
     let proc = script.file_system("proc", &[], CLOSED)?;
     attach_default(script, root, "proc", proc)?;
-    if bundle.network != NetworkMode::Host {
+    if users.own_network(bundle) {
         network_settings(script, proc, bundle, users)?;
     }
     sysctls(script, proc, &bundle.isolation)?;
     script.close(proc);
-    sys(script, root, bundle)?;
+    sys(script, root, bundle, users)?;
     let dev = dev(script, root, users.are_mapped())?;
     if !bundle.privileged {
         masks::hide(script, root, dev, &bundle.isolation)?;
@@ -237,7 +237,7 @@ fn network_settings(script: &mut Script, proc: Register, bundle: &Bundle, users:
     // The kernel takes none but groups that exist.
     let last = match users {
         Users::Host | Users::Joined => "0 2147483647".to_owned(),
-        Users::One => format!("{0} {0}", bundle.process.user.gid),
+        Users::One | Users::Below { .. } => format!("{0} {0}", bundle.process.user.gid),
         Users::Many(_) => format!("0 {}", userns::last_gid()),
         Users::Shifted(namespace) => format!("0 {}", namespace.map.last_gid()),
     };
@@ -271,18 +271,18 @@ pub(super) fn sysctls(script: &mut Script, proc: Register, isolation: &Isolation
     Ok(())
 }
 
-fn sys(script: &mut Script, root: Register, bundle: &Bundle) -> Result<()> {
+fn sys(script: &mut Script, root: Register, bundle: &Bundle, users: Users<'_>) -> Result<()> {
     script.step("mount /sys").hint = Some(PROC_HINT);
     let read_only = if bundle.privileged { 0 } else { ATTR_RDONLY };
-    let sys = match bundle.network {
+    let sys = match users.own_network(bundle) {
         // sysfs shows the network namespace, which must be ours to mount it.
-        NetworkMode::Host => {
+        false => {
             let path = script.text("/sys")?;
             let sys = script.copy_tree(libc::AT_FDCWD, path, AT_RECURSIVE);
             script.set_attributes(sys, CLOSED | read_only, AT_RECURSIVE);
             sys
         }
-        NetworkMode::Private | NetworkMode::None => script.file_system("sysfs", &[], CLOSED | read_only)?,
+        true => script.file_system("sysfs", &[], CLOSED | read_only)?,
     };
     attach_default(script, root, "sys", sys)?;
     script.close(sys);

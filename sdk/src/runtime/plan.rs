@@ -82,7 +82,7 @@ const INIT: &str = "/sbin/plywood-init";
 pub(super) struct Namespaces<'a> {
     /// Those of its own, as `CLONE_NEW*` bits.
     pub own: u64,
-    /// The network, if that was made ahead.
+    /// The network, if that is there already.
     pub network: Option<&'a OwnedFd>,
 }
 
@@ -98,7 +98,7 @@ pub(super) fn start(
 ) -> Result<Prepared> {
     let mut script = Script::new();
     hand_over_streams(&mut script, streams, users, namespaces.own)?;
-    if let Some(network) = namespaces.network {
+    if let (Some(network), false) = (namespaces.network, matches!(users, Users::Below { .. })) {
         script.step("join a network namespace");
         script.plan.call(libc::SYS_setns, &[network.as_raw_fd().into(), namespace::NETWORK.into()]);
     }
@@ -128,7 +128,7 @@ pub(super) fn start(
     };
     mounts::cover(&mut script, root)?;
     let dev = mounts::defaults(&mut script, root, bundle, users)?;
-    cgroup_mounts::mount(&mut script, root, bundle, group)?;
+    cgroup_mounts::mount(&mut script, root, bundle, group, users)?;
     // Before anything else is mounted: what leads to the devpts is ours so far.
     let peer = terminal.map(|wish| terminal::make(&mut script, root, wish)).transpose()?;
     if let Some(peer) = peer {
@@ -263,12 +263,35 @@ pub(super) fn hand_over_streams(
         // The one that joins has no capabilities over the namespaces it was made with: a second child makes its own.
         fork_into(script, namespaces);
     }
-    if !matches!(users, Users::One) {
+    if let Users::Below { owner, network, uid, gid } = users {
+        script.step("join the user namespace of the network");
+        script.plan.call(libc::SYS_setns, &[owner.namespace.as_raw_fd().into(), namespace::USER.into()]);
+        script.step("join a network namespace");
+        script.plan.call(libc::SYS_setns, &[network.as_raw_fd().into(), namespace::NETWORK.into()]);
+        // Nobody else may write the maps of what comes next, and nobody at all while it is invisible.
+        script.plan.call(libc::SYS_prctl, &[libc::PR_SET_DUMPABLE.into(), 1.into()]);
+        fork_into(script, namespaces | namespace::USER);
+        map_itself(script, [("gid_map", gid, owner.gid), ("uid_map", uid, owner.uid)])?;
+    } else if !matches!(users, Users::One) {
         become_root(script);
     }
     script.step("begin a session");
     script.plan.call(libc::SYS_setsid, &[]);
     standard_streams(script, streams)
+}
+
+/// Writes the maps of this child's own user namespace: who it is in there, and who outside.
+fn map_itself(script: &mut Script, maps: [(&str, u32, u32); 2]) -> Result<()> {
+    script.step("map the user of the container");
+    let maps = maps.map(|(name, inside, outside)| (name, format!("{inside} {outside} 1")));
+    for (name, text) in [("setgroups", "deny".to_owned())].into_iter().chain(maps) {
+        let (path, length, text) = (script.text(format!("/proc/self/{name}"))?, text.len() as u64, script.text(text)?);
+        let flags = libc::O_WRONLY | libc::O_CLOEXEC;
+        let file = script.get(libc::SYS_openat, &[libc::AT_FDCWD.into(), path.into(), flags.into()]);
+        script.plan.call(libc::SYS_write, &[file.into(), text.into(), length.into()]);
+        script.close(file);
+    }
+    Ok(())
 }
 
 /// Goes on in a second child, which has these namespaces.

@@ -58,7 +58,7 @@ impl Replay {
         let (namespace, maps) = match users {
             Users::Many(namespace) => (number(namespace.as_raw_fd()), None),
             Users::One => (NOWHERE, Some(clone::single_maps(bundle.process.user.uid, bundle.process.user.gid))),
-            Users::Host | Users::Shifted(_) | Users::Joined => (NOWHERE, None),
+            Users::Host | Users::Below { .. } | Users::Shifted(_) | Users::Joined => (NOWHERE, None),
         };
         let [line, plan, program] = [handover.socket, handover.plan, handover.program].map(number);
         let steps = [start, payload].map(|prepared| prepared.steps.attempts().map(in_json).collect());

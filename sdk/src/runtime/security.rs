@@ -113,7 +113,9 @@ fn user(script: &mut Script, spec: &ProcessSpec, users: Users<'_>) {
     let user = &spec.user;
     let hint = match users {
         Users::Host => None,
-        Users::One => Some("in a container of an ordinary user without subordinate ids one user and one group exist"),
+        Users::One | Users::Below { .. } => {
+            Some("in a container of an ordinary user without subordinate ids one user and one group exist")
+        }
         Users::Many(_) => Some("the subordinate ids of this user (/etc/subuid, /etc/subgid) do not reach that far"),
         Users::Shifted(_) | Users::Joined => Some("the ids of the container's user namespace do not reach that far"),
     };

@@ -85,10 +85,14 @@ fn start_in(
     }
     // A kept one makes its own, since it may be started again.
     let made_ahead = match users {
-        Users::Host if bundle.network != NetworkMode::Host && hooks.kept.is_none() => network::take(),
+        Users::Host if bundle.network != NetworkMode::Host && bundle.joined.is_none() && hooks.kept.is_none() => {
+            network::take()
+        }
         _ => None,
     };
-    let all = Namespaces { own: namespaces, network: made_ahead.as_ref() };
+    let joined = bundle.joined.as_ref().map(|network| &network.namespace).or(made_ahead.as_ref());
+    let fresh = if joined.is_some() { namespaces & !namespace::NETWORK } else { namespaces };
+    let all = Namespaces { own: fresh, network: joined };
     let mut prepared = plan::start(bundle, &streams, wish, users, all, handover, group)?;
     let directory = open_group(group)?;
     let cgroup = directory.as_ref().map(AsFd::as_fd);
@@ -98,15 +102,13 @@ fn start_in(
         _ => Gate::Closed,
     };
     let options = match users {
-        Users::Host => {
-            let namespaces = if made_ahead.is_some() { namespaces & !namespace::NETWORK } else { namespaces };
-            Options { namespaces, forks: false, visibility: Visibility::Hidden, cgroup, gate }
-        }
+        Users::Host => Options { namespaces: fresh, forks: false, visibility: Visibility::Hidden, cgroup, gate },
         // Its maps are written from outside, which wants it visible.
         Users::One => {
-            let namespaces = namespaces | namespace::USER;
+            let namespaces = fresh | namespace::USER;
             Options { namespaces, forks: false, visibility: Visibility::Kept, cgroup, gate }
         }
+        Users::Below { .. } => Options { namespaces: 0, forks: true, visibility: Visibility::Own, cgroup, gate },
         Users::Many(_) | Users::Joined => {
             Options { namespaces: 0, forks: true, visibility: Visibility::Hidden, cgroup, gate }
         }

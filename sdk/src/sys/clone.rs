@@ -53,6 +53,17 @@ pub(crate) enum Failure {
     Killed,
 }
 
+impl Failure {
+    /// For whom the step says nothing.
+    pub(crate) fn into_io(self) -> io::Error {
+        match self {
+            Self::Clone(error) | Self::Prepare(error) => error,
+            Self::Step { errno, .. } => io::Error::from_raw_os_error(errno),
+            Self::Killed => io::Error::other("it did not last"),
+        }
+    }
+}
+
 /// How a child is started.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Options<'a> {

@@ -32,21 +32,25 @@ impl NetworkPlace {
             Self::Here => return work(),
             Self::Namespace { network, user } => (network, user),
         };
-        let joined = || {
+        visit(user.as_ref(), || {
             move_into_link_name_space(std::os::fd::AsFd::as_fd(network), Some(LinkNameSpaceType::Network))?;
             work()
-        };
-        match user {
-            Some(user) => {
-                // What is root of the container could look into the child otherwise, which has this program's memory.
-                let _visibility = hold(Visibility::Hidden);
-                within::run(user, joined)?
-            }
-            None => thread::scope(|scope| {
-                let visitor = thread::Builder::new().name("plywood-visit".into()).spawn_scoped(scope, joined)?;
-                visitor.join().unwrap_or_else(|panic| resume_unwind(panic))
-            }),
+        })
+    }
+}
+
+/// Does `work` where it may change the network it is in, which is nobody else's: in this user namespace, if it takes one.
+pub(super) fn visit<T: Send>(user: Option<&OwnedFd>, work: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
+    match user {
+        Some(user) => {
+            // What is root of the container could look into the child otherwise, which has this program's memory.
+            let _visibility = hold(Visibility::Hidden);
+            within::run(user, work)?
         }
+        None => thread::scope(|scope| {
+            let visitor = thread::Builder::new().name("plywood-visit".into()).spawn_scoped(scope, work)?;
+            visitor.join().unwrap_or_else(|panic| resume_unwind(panic))
+        }),
     }
 }
 

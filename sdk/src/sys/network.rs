@@ -86,8 +86,7 @@ fn make_all() -> io::Result<()> {
         return Err(io::Error::last_os_error());
     }
     loop {
-        // SAFETY: only the network of this thread changes, and it uses none.
-        unsafe { unshare_unsafe(UnshareFlags::NEWNET) }?;
+        leave()?;
         bring_up_loopback()?;
         let mut state = state();
         state.stage = Stage::Ready(gettid().as_raw_nonzero().get());
@@ -98,7 +97,13 @@ fn make_all() -> io::Result<()> {
     }
 }
 
-fn bring_up_loopback() -> io::Result<()> {
+/// Gives the calling thread a network namespace of its own.
+pub(super) fn leave() -> io::Result<()> {
+    // SAFETY: only the network of this thread changes; sockets that it has stay where they were made.
+    Ok(unsafe { unshare_unsafe(UnshareFlags::NEWNET) }?)
+}
+
+pub(super) fn bring_up_loopback() -> io::Result<()> {
     // SAFETY: opens a socket.
     let socket = unsafe { libc::socket(libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0) };
     if socket < 0 {

@@ -313,11 +313,7 @@ pub(crate) fn mapped(map: &Map) -> Result<OwnedFd, clone::Failure> {
 
 /// The same of root's, to be kept.
 pub(crate) fn create_shifted(map: Map) -> io::Result<Namespace> {
-    let fd = mapped(&map).map_err(|failure| match failure {
-        clone::Failure::Clone(error) | clone::Failure::Prepare(error) => error,
-        clone::Failure::Step { errno, .. } => io::Error::from_raw_os_error(errno),
-        clone::Failure::Killed => io::Error::other("it did not last"),
-    })?;
+    let fd = mapped(&map).map_err(clone::Failure::into_io)?;
     Ok(Namespace { fd: super::helper::high(fd)?, map })
 }
 

@@ -17,6 +17,8 @@ pub(crate) enum Visibility {
     /// Nobody but root may look.
     #[doc(alias = "PR_SET_DUMPABLE")]
     Hidden,
+    /// The one child sets it as it needs it: there is no other beside it.
+    Own,
 }
 
 struct State {
@@ -36,7 +38,7 @@ pub(super) struct Held(());
 /// Waits until no child needs the opposite, and sets the flag.
 pub(super) fn hold(visibility: Visibility) -> Held {
     let mut state = STATE.lock().unwrap_or_else(PoisonError::into_inner);
-    while state.children > 0 && state.visibility != visibility {
+    while state.children > 0 && (state.visibility != visibility || visibility == Visibility::Own) {
         state = CHANGED.wait(state).unwrap_or_else(PoisonError::into_inner);
     }
     if state.children == 0 {

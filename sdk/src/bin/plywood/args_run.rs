@@ -91,7 +91,7 @@ pub struct Definition {
     /// Mount memory, with size=64m, mode=1777 or ro
     #[arg(long, value_name = "TARGET[:OPTIONS]")]
     pub tmpfs: Vec<String>,
-    /// `private`, `none` or `host`
+    /// `private`, `none`, `host`, or that of another one: `container:NAME`
     #[arg(long, visible_alias = "net", default_value = "private")]
     pub network: String,
     /// Forward a port of the host, 127.0.0.1 unless told otherwise, to one of the container; not with --detach

@@ -21,7 +21,7 @@ pub fn run(session: &Session, run: Run) -> Outcome<ExitCode> {
     if run.detach {
         return detached(session, &run).map(|()| ExitCode::SUCCESS);
     }
-    let definition = definition(&run.definition)?;
+    let definition = definition(&run.definition, session)?;
     let signals = Pending::hold()?;
     let engine = session.engine()?;
     let cid_file = run.cidfile.as_deref().map(CidFile::make).transpose()?;
@@ -53,7 +53,7 @@ pub fn run(session: &Session, run: Run) -> Outcome<ExitCode> {
 
 /// A container that outlives this program.
 fn detached(session: &Session, run: &Run) -> Outcome<()> {
-    let mut definition = kept(&run.definition)?;
+    let mut definition = kept(&run.definition, session)?;
     if run.rm {
         definition = definition.auto_remove();
     }
@@ -70,8 +70,8 @@ fn detached(session: &Session, run: &Run) -> Outcome<()> {
 pub fn create(session: &Session, create: Create) -> Outcome<()> {
     refuse_later(&create.later)?;
     let definition = match create.definition.restart.as_str() {
-        "no" => definition(&create.definition)?,
-        _ => kept(&create.definition)?,
+        "no" => definition(&create.definition, session)?,
+        _ => kept(&create.definition, session)?,
     };
     let engine = session.engine()?;
     let cid_file = create.cidfile.as_deref().map(CidFile::make).transpose()?;
@@ -131,16 +131,19 @@ fn refuse_later(later: &Later) -> Outcome<()> {
 }
 
 /// One that outlives this program.
-fn kept(flags: &args_run::Definition) -> Outcome<Definition> {
-    let definition = definition(flags)?.keep();
+fn kept(flags: &args_run::Definition, session: &Session) -> Outcome<Definition> {
+    let definition = definition(flags, session)?.keep();
     Ok(if flags.interactive { definition.stdin(Stdio::piped()) } else { definition })
 }
 
-fn definition(flags: &args_run::Definition) -> Outcome<Definition> {
+fn definition(flags: &args_run::Definition, session: &Session) -> Outcome<Definition> {
     let [image, command @ ..] = flags.words.as_slice() else {
         return Err(Failure::usage("an image is missing"));
     };
-    let mut definition = Container::of(image).network(flags.network.parse::<NetworkMode>()?);
+    let mut definition = match flags.network.strip_prefix("container:") {
+        Some(name) => Container::of(image).network(&session.engine()?.container(name)?),
+        None => Container::of(image).network(flags.network.parse::<NetworkMode>()?),
+    };
     definition = definition.init(flags.init && !flags.no_init);
     for port in &flags.publish {
         let Publish { host, port } = port.parse()?;

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use super::environment::Variable;
 use super::namespaces::{NamespaceMode, UserNamespace};
-use super::network::NetworkMode;
+use super::network::{NetworkChoice, NetworkSetting};
 use super::ready::Condition;
 use super::resources::Resources;
 use super::restart::RestartPolicy;
@@ -78,7 +78,7 @@ pub(crate) struct Settings {
     pub(crate) hostname: Option<String>,
     pub(crate) mounts: Vec<Mount>,
     pub(crate) devices: Vec<Device>,
-    pub(crate) network: NetworkMode,
+    pub(crate) network: NetworkSetting,
     pub(crate) read_only: bool,
     pub(crate) privileged: bool,
     /// `None` is the default, an init.
@@ -230,10 +230,15 @@ impl<D> Definition<D> {
         self
     }
 
-    /// The network it sees. Default: [`NetworkMode::Private`].
+    /// The network it sees: a [`NetworkMode`](super::NetworkMode), a [`Network`](crate::Network) that containers of this
+    /// program have in common, or another container, which must run when this one starts and whose network it shares.
+    /// Default: [`NetworkMode::Private`](super::NetworkMode::Private).
+    ///
+    /// In a network of others [parameters](Self::sysctl) of the network cannot be set, and the container cannot have a
+    /// restart policy. In a [`Network`](crate::Network) it cannot be [kept](Self::keep).
     #[doc(alias = "--network")]
-    pub fn network(mut self, network: NetworkMode) -> Self {
-        self.settings.network = network;
+    pub fn network(mut self, network: impl Into<NetworkChoice>) -> Self {
+        self.settings.network = network.into().into();
         self
     }
 
