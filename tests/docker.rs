@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use plywood::container::State;
 use plywood::image::{HealthCheck, Source};
-use plywood::{Base, Container, Engine, ErrorKind, Image, Layers, Mount};
+use plywood::{Base, Container, Engine, EngineOptions, ErrorKind, Image, Layers, Mount, StorageDriver};
 use support::dockerd::{Dockerd, REGISTRY};
 use support::{PROGRAMS, require_program, require_root, run, sh};
 
@@ -41,8 +41,8 @@ struct Written {
 }
 
 /// Two layers above programs of the host, with all that a layer can say; containers and volumes of every kind.
-fn write(root: &Path) -> Written {
-    let engine = Engine::open(root).unwrap();
+fn write(root: &Path, driver: StorageDriver) -> Written {
+    let engine = Engine::open_with(root, EngineOptions::new().driver(driver)).unwrap();
     let programs: Vec<_> = PROGRAMS.into_iter().chain(["chown"]).collect();
     let definition = Layers::new()
         .from(Base::host(programs))
@@ -95,9 +95,22 @@ fn x11_docker_and_plywood_use_each_others_data_roots() {
     for program in Dockerd::PROGRAMS {
         require_program!(program);
     }
+    use_each_others(StorageDriver::Overlay2);
+}
+
+#[test]
+fn docker_and_plywood_use_each_others_data_roots_without_overlay() {
+    require_root!();
+    for program in Dockerd::PROGRAMS {
+        require_program!(program);
+    }
+    use_each_others(StorageDriver::Vfs);
+}
+
+fn use_each_others(driver: StorageDriver) {
     let place = Place::new();
-    let written = write(&place.ours);
-    let daemons = Dockerd::start(&place.directory, &[&place.ours, &place.theirs]);
+    let written = write(&place.ours, driver);
+    let daemons = Dockerd::start(&place.directory, &[&place.ours, &place.theirs], driver.name());
     assert_eq!(Engine::open(&place.ours).unwrap_err().kind(), ErrorKind::InUse);
     docker_reads(&daemons, &place, &written);
     docker_runs(&daemons, &place);
@@ -106,18 +119,23 @@ fn x11_docker_and_plywood_use_each_others_data_roots() {
     let before = docker_writes(&daemons, &place);
     daemons.stop();
     plywood_finds_its_root_in_order(&place.ours, &written);
-    let layers = layers(&place.theirs);
+    let layers = layers(&place.theirs, driver);
     plywood_sees_what_docker_shows(&place.theirs, &before);
-    assert_eq!(self::layers(&place.theirs), layers, "looking changes nothing");
+    assert_eq!(self::layers(&place.theirs, driver), layers, "looking changes nothing");
     plywood_uses_dockers(&place.theirs, &written);
-    let with_ours = self::layers(&place.theirs);
+    let with_ours = self::layers(&place.theirs, driver);
     assert!(layers.iter().all(|(chain, cache)| with_ours.get(chain) == Some(cache)), "{with_ours:#?}");
-    docker_goes_on(&place, &before);
+    docker_goes_on(&place, &before, driver);
+    for root in [&place.ours, &place.theirs] {
+        assert_eq!(Engine::open(root).unwrap().driver().driver(), driver);
+    }
 }
 
 /// The directories of a root's layers, by their chain ids.
-fn layers(root: &Path) -> BTreeMap<String, String> {
-    let records = fs::read_dir(root.join("image/overlay2/layerdb/sha256")).unwrap().map(|entry| entry.unwrap());
+fn layers(root: &Path, driver: StorageDriver) -> BTreeMap<String, String> {
+    let records = fs::read_dir(root.join("image").join(driver.name()).join("layerdb/sha256"))
+        .unwrap()
+        .map(|entry| entry.unwrap());
     let read = |entry: fs::DirEntry| {
         (entry.file_name().into_string().unwrap(), fs::read_to_string(entry.path().join("cache-id")).unwrap())
     };
@@ -132,7 +150,7 @@ fn plywood_sees_what_docker_shows(root: &Path, [images, containers]: &[BTreeSet<
         let familiar = |name: String| name.trim_start_matches("docker.io/library/").to_owned();
         ours.extend(tags.map(|tag| format!("{} {}", familiar(tag.to_string()), image.id())));
         let chains = image.layers().iter().map(|layer| layer.chain_id().digest().hex().to_owned());
-        let known = layers(root);
+        let known = layers(root, engine.driver().driver());
         chains.for_each(|chain| assert!(known.contains_key(&chain), "{chain}"));
     }
     assert_eq!(&ours, images);
@@ -143,8 +161,8 @@ fn plywood_sees_what_docker_shows(root: &Path, [images, containers]: &[BTreeSet<
 }
 
 /// After all that plywood has done.
-fn docker_goes_on(place: &Place, [images, containers]: &[BTreeSet<String>; 2]) {
-    let daemons = Dockerd::start(&place.directory, &[&place.theirs]);
+fn docker_goes_on(place: &Place, [images, containers]: &[BTreeSet<String>; 2], driver: StorageDriver) {
+    let daemons = Dockerd::start(&place.directory, &[&place.theirs], driver.name());
     let docker = |arguments: &[&str]| daemons.docker(&place.theirs, arguments);
     let [now, there] = shown(&daemons, &place.theirs);
     assert!(now.is_superset(images) && now.len() == images.len() + 1, "{now:?}");

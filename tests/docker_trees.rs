@@ -8,7 +8,7 @@ use std::io::Read;
 use std::path::Path;
 
 use plywood::image::Source;
-use plywood::{Container, Durability, Engine};
+use plywood::{Container, Durability, Engine, EngineOptions, StorageDriver};
 use support::dockerd::Dockerd;
 use support::{Tarball, require_program, require_root};
 
@@ -56,8 +56,15 @@ fn tree(exported: &[u8]) -> BTreeMap<String, String> {
 }
 
 fn by_plywood(archive: &[u8]) -> plywood::Result<BTreeMap<String, String>> {
+    let stacked = by_driver(StorageDriver::Overlay2, archive)?;
+    assert_eq!(by_driver(StorageDriver::Vfs, archive)?, stacked, "the same with every driver");
+    Ok(stacked)
+}
+
+fn by_driver(driver: StorageDriver, archive: &[u8]) -> plywood::Result<BTreeMap<String, String>> {
     let root = tempfile::tempdir().unwrap();
-    let engine = Engine::open_with(root.path().join("root"), Durability::Fast)?;
+    let options = EngineOptions::new().durability(Durability::Fast).driver(driver);
+    let engine = Engine::open_with(root.path().join("root"), options)?;
     let loaded = engine.load(Source::reader(archive))?;
     let container = Container::of(loaded[0].image()).create(&engine)?;
     let mut exported = Vec::new();
@@ -107,7 +114,7 @@ fn x10_layers_with_whiteouts_become_the_tree_that_docker_makes_of_them() {
     }
     let directory = tempfile::Builder::new().prefix("plywood-docker").tempdir().unwrap();
     let root = directory.path().join("root");
-    let daemon = Dockerd::start(directory.path(), &[&root]);
+    let daemon = Dockerd::start(directory.path(), &[&root], "overlay2");
     let whole = archive("whole:1", &layers());
     let theirs = by_docker(&daemon, &root, "whole:1", &whole).unwrap();
     assert_eq!(theirs["dir"], "Directory 755 0:0 ");

@@ -223,7 +223,7 @@ fn docker_sees_containers_that_do_not_run_and_reads_a_fork_that_stays() {
     fork.persist().unwrap();
     fork.rename("fork").unwrap();
     drop((fork, snapshot, engine));
-    let docker = Dockerd::start(&directory.path().join("docker"), &[&root]);
+    let docker = Dockerd::start(&directory.path().join("docker"), &[&root], "overlay2");
     let listed = docker.docker(&root, &["ps", "-a", "--format", "{{.Names}}"]);
     assert_eq!(listed.lines().collect::<BTreeSet<_>>(), ["base", "fork"].into());
     let copy = directory.path().join("copy");

@@ -64,7 +64,8 @@
 //!
 //! # Environment variables
 //!
-//! `PLYWOOD_ROOT` is the data root of [`Engine::open_default`].
+//! `PLYWOOD_ROOT` is the data root of [`Engine::open_default`], and `PLYWOOD_DRIVER` the [storage driver](driver) of data
+//! roots that are new.
 
 extern crate self as plywood;
 
@@ -76,7 +77,7 @@ mod logs;
 mod runtime;
 mod data_root;
 mod archive;
-mod driver;
+pub mod driver;
 mod layer;
 pub mod image;
 pub mod volume;
@@ -95,7 +96,8 @@ pub mod doctor;
 pub use container::Container;
 pub use data_root::Durability;
 pub use doctor::doctor;
-pub use engine::Engine;
+pub use driver::StorageDriver;
+pub use engine::{Engine, EngineOptions};
 pub use error::{Error, ErrorKind, Result};
 pub use image::{Base, Image, ImageDefinition, Layers};
 pub use layer::Layer;

@@ -15,11 +15,11 @@ pub const REGISTRY: &str = "localhost:5000";
 const SCRIPT: &str = r#"
 ip link set lo up
 docker-registry serve "$1/registry.yml" >"$1/registry.log" 2>&1 &
-cgroup=$2 settings=$1/none.json daemons=
-shift 2
+cgroup=$2 settings=$1/none.json driver=$3 daemons=
+shift 3
 for root; do
     dockerd --data-root "$root" --exec-root "$root.exec" --pidfile "$root.pid" --host "unix://$root.sock" --bridge none \
-        --config-file "$settings" --iptables=false --ip6tables=false --cgroup-parent "$cgroup" >"$root.log" 2>&1 &
+        --config-file "$settings" --iptables=false --ip6tables=false --cgroup-parent "$cgroup" --storage-driver "$driver" >"$root.log" 2>&1 &
     daemons="$daemons $!"
 done
 read -r _
@@ -41,11 +41,12 @@ impl Dockerd {
     /// The programs that it takes.
     pub const PROGRAMS: [&str; 5] = ["dockerd", "containerd", "docker", "docker-registry", "unshare"];
 
-    /// Starts a daemon on each of these data roots, which lie in `directory`; returns when all of them answer.
+    /// Starts a daemon with a storage driver on each of these data roots, which lie in `directory`; returns when all of
+    /// them answer.
     ///
     /// # Panics
     /// If one does not.
-    pub fn start(directory: &Path, roots: &[&Path]) -> Self {
+    pub fn start(directory: &Path, roots: &[&Path], driver: &str) -> Self {
         let cgroup = format!("/plywood-dockerd-{}", std::process::id());
         let registry = directory.join("registry");
         let settings = format!(
@@ -59,7 +60,7 @@ impl Dockerd {
             .args(["--mount", "--net", "--pid", "--ipc", "--fork", "--kill-child", "--mount-proc"])
             .args(["sh", "-c", SCRIPT, "dockerd"])
             .arg(directory)
-            .arg(&cgroup)
+            .args([&cgroup, driver])
             .args(roots)
             // A daemon in a container leaves AppArmor alone, whose profiles belong to the whole host.
             .env("container", "plywood-test")

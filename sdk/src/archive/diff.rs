@@ -1,11 +1,11 @@
-//! A layer's directory as an archive: canonical, so that equal directories give equal digests.
+//! A layer's directory as an archive, or what a tree has changed since it was copied: canonical, so that equal directories give equal digests.
 //!
 //! Names sorted by their bytes, directories before what is in them, ustar headers with PAX records where needed, hard
 //! links to the first name of an inode, whiteouts in their archive spelling, times and attributes as they are. The root
 //! has no entry, as in the layers that Docker makes.
 
-use std::collections::HashMap;
-use std::ffi::OsStr;
+use std::collections::{HashMap, HashSet};
+use std::ffi::{OsStr, OsString};
 use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
@@ -15,6 +15,7 @@ use std::thread;
 use crate::error::{Attempt as _, Result};
 use crate::sys::fs::{self, DIRECTORY, DirEntry, FileKind, Metadata, READ, Time, Xattr};
 
+use super::base::Base;
 use super::entry::{Kind, padding};
 use super::fault::{ArchiveFault, text};
 use super::import::{join as join_thread, spawn};
@@ -30,7 +31,7 @@ use super::{Applied, ApplyOptions, Ownership};
 const OPEN_LEVELS: usize = 64;
 
 /// Writes the directory `diff` as a canonical archive through the digest, and its `tar-split.json.gz`; `out`, if given,
-/// gets the archive itself.
+/// gets the archive itself. With `base`, what the tree `diff` has changed since it was a copy of that tree.
 ///
 /// The directory must not change meanwhile. Sockets are left out.
 ///
@@ -39,17 +40,19 @@ const OPEN_LEVELS: usize = 64;
 /// overlay that was mounted with `redirect_dir` or `metacopy`; and those of the file system and of the writers.
 pub(crate) fn digest_layer(
     diff: &Path,
+    base: Option<&Path>,
     tar_split: &mut dyn Write,
     out: Option<&mut dyn Write>,
     options: &ApplyOptions,
 ) -> Result<Applied> {
     let root = fs::open_directory(diff).attempt(|| format!("open {diff:?}"))?;
+    let base = base.map(|base| Base::new(base, &root, options.xattrs)).transpose()?;
     thread::scope(|scope| {
         let (to_record, from_walk) = channel();
         let (to_walk, from_record) = channel();
         let recording = spawn(scope, "record", move || record(from_walk, to_walk))?;
         let mut sink = Sink::new(Pool::new(from_record), to_record, out, tar_split);
-        let walked = Walk::new(&root, diff, options).run(&mut sink);
+        let walked = Walk::new(&root, base.as_ref(), diff, options).run(&mut sink);
         // The walk's error comes first, but the recorder is awaited in any case.
         let ended = walked.and_then(|walked| sink.finish().map(|tar_split| (walked, tar_split)));
         let recorded = join_thread(recording);
@@ -62,6 +65,8 @@ pub(crate) fn digest_layer(
 
 struct Walk<'a> {
     root: &'a OwnedFd,
+    /// What is the same there is left out.
+    base: Option<&'a Base>,
     diff: &'a Path,
     options: &'a ApplyOptions,
     /// First name of every inode with several.
@@ -71,6 +76,19 @@ struct Walk<'a> {
     entries: u64,
 }
 
+/// What a name is to the tree that is compared with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Against {
+    /// There is nothing to compare with.
+    New,
+    /// It is the same, apart from what is in a directory.
+    Same,
+    /// It differs; what is in a directory may be the same.
+    Changed,
+    /// Only that tree has it.
+    Gone,
+}
+
 /// A directory being listed.
 struct Level {
     path: Vec<u8>,
@@ -78,11 +96,27 @@ struct Level {
     directory: Option<OwnedFd>,
     /// Sorted backwards: the next name is at the end.
     names: Vec<DirEntry>,
+    /// Whether the tree that is compared with has this directory.
+    is_in_base: bool,
+    /// It there; `None` while there are too many below it.
+    below: Option<OwnedFd>,
+    /// Of a directory that is the same: its header, written once something in it is not.
+    held: Option<(Metadata, Vec<Xattr>)>,
+}
+
+impl Level {
+    /// Opens the directory, which is closed where many are open.
+    fn open(&mut self, root: &OwnedFd) -> std::io::Result<OwnedFd> {
+        match self.directory.take() {
+            Some(directory) => Ok(directory),
+            None => fs::open_beneath(root, self.path.as_slice(), DIRECTORY),
+        }
+    }
 }
 
 impl<'a> Walk<'a> {
-    fn new(root: &'a OwnedFd, diff: &'a Path, options: &'a ApplyOptions) -> Self {
-        Self { root, diff, options, links: HashMap::new(), header: Vec::new(), size: 0, entries: 0 }
+    fn new(root: &'a OwnedFd, base: Option<&'a Base>, diff: &'a Path, options: &'a ApplyOptions) -> Self {
+        Self { root, base, diff, options, links: HashMap::new(), header: Vec::new(), size: 0, entries: 0 }
     }
 
     /// Returns Docker's size and the number of entries.
@@ -91,35 +125,67 @@ impl<'a> Walk<'a> {
         if self.is_opaque(b"", &fs::list_xattrs(&root).attempt(|| self.say("read the attributes of", b""))?)? {
             self.opaque(sink, b"")?;
         }
-        let mut levels = vec![self.level(Vec::new(), root)?];
+        let mut levels = vec![self.level(Vec::new(), root, self.base.is_some())?];
         while let Some(level) = levels.last_mut() {
             let Some(next) = level.names.pop() else {
                 levels.pop();
                 continue;
             };
-            let directory = match level.directory.take() {
-                Some(directory) => directory,
-                None => fs::open_beneath(self.root, level.path.as_slice(), DIRECTORY)
-                    .attempt(|| self.say("open", &level.path))?,
-            };
+            let directory = level.open(self.root).attempt(|| self.say("open", &level.path))?;
             let path = join(&level.path, next.name.as_bytes());
-            let below = self.file(sink, &directory, &next, &path)?;
-            level.directory = Some(directory);
-            if let Some(below) = below {
-                if let Some(far) = levels.len().checked_sub(OPEN_LEVELS).and_then(|at| levels.get_mut(at)) {
-                    far.directory = None;
+            let against = match level.is_in_base {
+                true => self.compare(level, &directory, &next.name)?,
+                false => Against::New,
+            };
+            let is_directory = next.kind == FileKind::Directory;
+            let mut held = None;
+            let below = match against {
+                Against::Same if is_directory => {
+                    let opened = self.open_directory(&directory, &next.name, &path)?;
+                    held = Some((opened.1, opened.2));
+                    Some(opened.0)
                 }
-                levels.push(self.level(path, below)?);
+                Against::Same => None,
+                Against::Gone => {
+                    self.release(sink, &mut levels)?;
+                    self.hiding(sink, &path)?;
+                    None
+                }
+                Against::New | Against::Changed => {
+                    self.release(sink, &mut levels)?;
+                    self.file(sink, &directory, &next, &path)?
+                }
+            };
+            let far = levels.len().checked_sub(OPEN_LEVELS);
+            if let Some(level) = levels.last_mut() {
+                level.directory = Some(directory);
+            }
+            if let Some(below) = below {
+                if let Some(far) = far.and_then(|at| levels.get_mut(at)) {
+                    (far.directory, far.below) = (None, None);
+                }
+                let mut level = self.level(path, below, matches!(against, Against::Same | Against::Changed))?;
+                level.held = held;
+                levels.push(level);
             }
         }
         sink.put(&[0; 1024])?;
         Ok((self.size, self.entries))
     }
 
-    fn level(&self, path: Vec<u8>, directory: OwnedFd) -> Result<Level> {
+    fn level(&self, path: Vec<u8>, directory: OwnedFd, is_in_base: bool) -> Result<Level> {
         let mut names = fs::read_directory(&directory).attempt(|| self.say("list", &path))?;
+        let below = match is_in_base {
+            true => self.below(&path)?,
+            false => None,
+        };
+        if let Some(below) = &below {
+            let known: HashSet<OsString> = names.iter().map(|entry| entry.name.clone()).collect();
+            let old = fs::read_directory(below).attempt(|| self.say("list what is below", &path))?;
+            names.extend(old.into_iter().filter(|entry| !known.contains(&entry.name)));
+        }
         names.sort_unstable_by(|a, b| b.name.cmp(&a.name));
-        Ok(Level { path, directory: Some(directory), names })
+        Ok(Level { path, directory: Some(directory), names, is_in_base: below.is_some(), below, held: None })
     }
 
     /// Writes one file; a directory is returned open, to be listed.
@@ -168,27 +234,71 @@ impl<'a> Walk<'a> {
     }
 
     fn directory(&mut self, sink: &mut Sink<'_, '_>, parent: &OwnedFd, name: &OsStr, path: &[u8]) -> Result<OwnedFd> {
+        let (directory, metadata, xattrs) = self.open_directory(parent, name, path)?;
+        self.directory_entry(sink, path, &metadata, xattrs)?;
+        Ok(directory)
+    }
+
+    fn open_directory(&self, parent: &OwnedFd, name: &OsStr, path: &[u8]) -> Result<(OwnedFd, Metadata, Vec<Xattr>)> {
         let directory = fs::open_readable_at(parent, name, DIRECTORY).attempt(|| self.say("open", path))?;
         let metadata = fs::stat(&directory).attempt(|| self.say("stat", path))?;
         let xattrs =
             fs::list_readable_xattrs(&directory, parent, name).attempt(|| self.say("read the attributes of", path))?;
+        Ok((directory, metadata, xattrs))
+    }
+
+    fn directory_entry(
+        &mut self,
+        sink: &mut Sink<'_, '_>,
+        path: &[u8],
+        metadata: &Metadata,
+        xattrs: Vec<Xattr>,
+    ) -> Result<()> {
         let is_opaque = self.is_opaque(path, &xattrs)?;
         let xattrs = self.carried(path, xattrs)?;
         let with_slash = join(path, b"");
-        self.entry(sink, &with_slash, Kind::Directory, &metadata, b"", &xattrs)?;
+        self.entry(sink, &with_slash, Kind::Directory, metadata, b"", &xattrs)?;
         sink.mark(&with_slash, MarkKind::Raw);
-        if is_opaque {
-            self.opaque(sink, path)?;
+        if is_opaque { self.opaque(sink, path) } else { Ok(()) }
+    }
+
+    /// Writes the headers that were held back, of the directories on the way to what is written next.
+    fn release(&mut self, sink: &mut Sink<'_, '_>, levels: &mut [Level]) -> Result<()> {
+        for level in levels {
+            if let Some((metadata, xattrs)) = level.held.take() {
+                self.directory_entry(sink, &level.path, &metadata, xattrs)?;
+            }
         }
-        Ok(directory)
+        Ok(())
+    }
+
+    /// The directory at `path` of the tree that is compared with.
+    fn below(&self, path: &[u8]) -> Result<Option<OwnedFd>> {
+        let Some(base) = self.base else { return Ok(None) };
+        let path = if path.is_empty() { b".".as_slice() } else { path };
+        match fs::open_readable_beneath(&base.root, path, DIRECTORY) {
+            Err(error) if is_absent(&error) => Ok(None),
+            opened => opened.map(Some).attempt(|| self.say("open what is below", path)),
+        }
+    }
+
+    fn compare(&self, level: &mut Level, directory: &OwnedFd, name: &OsStr) -> Result<Against> {
+        if level.below.is_none() {
+            level.below = self.below(&level.path)?;
+        }
+        let (Some(base), Some(below)) = (self.base, &level.below) else { return Ok(Against::New) };
+        match base.is_same(below, directory, name) {
+            Ok(true) => Ok(Against::Same),
+            Ok(false) => Ok(Against::Changed),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Against::Gone),
+            Err(error) => Err(error).attempt(|| self.say("compare", &join(&level.path, name.as_bytes()))),
+        }
     }
 
     fn special(&mut self, sink: &mut Sink<'_, '_>, directory: &OwnedFd, name: &OsStr, path: &[u8]) -> Result<()> {
         let metadata = fs::stat_at(directory, name.as_bytes()).attempt(|| self.say("stat", path))?;
         if metadata.is_whiteout() {
-            let parent = super::path::split(path).0;
-            let hiding = join(parent, &[whiteout::PREFIX, name.as_bytes()].concat());
-            return self.marker(sink, &hiding);
+            return self.hiding(sink, path);
         }
         if self.hard_link(sink, &metadata, path)? {
             return Ok(());
@@ -225,6 +335,12 @@ impl<'a> Walk<'a> {
         }
         self.links.insert(metadata.identity, path.to_vec());
         Ok(false)
+    }
+
+    /// Writes that the name is gone.
+    fn hiding(&mut self, sink: &mut Sink<'_, '_>, path: &[u8]) -> Result<()> {
+        let (parent, name) = super::path::split(path);
+        self.marker(sink, &join(parent, &[whiteout::PREFIX, name].concat()))
     }
 
     fn opaque(&mut self, sink: &mut Sink<'_, '_>, directory: &[u8]) -> Result<()> {
@@ -314,4 +430,10 @@ impl<'a> Walk<'a> {
     fn say(&self, verb: &str, path: &[u8]) -> String {
         format!("{verb} {:?}", self.diff.join(OsStr::from_bytes(path)))
     }
+}
+
+/// Nothing is there, or something else than a directory.
+fn is_absent(error: &std::io::Error) -> bool {
+    matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory)
+        || error.raw_os_error() == Some(libc::ELOOP)
 }

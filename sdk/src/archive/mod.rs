@@ -5,6 +5,7 @@
 //! length is limited, and what is not understood is refused rather than skipped.
 
 mod apply;
+mod base;
 pub(crate) mod base64;
 mod compress;
 mod crc64;
@@ -74,9 +75,19 @@ impl Ownership {
     }
 }
 
+/// What the directory of a layer holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// The layer's own files, and whiteouts as overlayfs has them.
+    Changes,
+    /// Everything that a process sees: the files of the layers below, and the layer's own in their place.
+    Whole,
+}
+
 /// How a layer is written to and read from a directory.
 #[derive(Debug, Clone)]
 pub(crate) struct ApplyOptions {
+    pub form: Form,
     pub xattrs: XattrKind,
     pub ownership: Ownership,
     pub limits: Limits,

@@ -7,6 +7,7 @@
 mod attributes;
 mod parents;
 mod replace;
+mod whole;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -22,9 +23,10 @@ use super::entry::{Entry, Kind};
 use super::fault::{ArchiveFault, text};
 use super::path::{join, split};
 use super::saved::Saved;
-use super::{ApplyOptions, Ownership};
+use super::{ApplyOptions, Form, Ownership};
 
 use parents::{Parent, Parents};
+use whole::Own;
 
 /// The tree being built.
 pub(super) struct Tree<'a> {
@@ -34,6 +36,8 @@ pub(super) struct Tree<'a> {
     /// What directories shall look like in the end, by canonical path.
     directories: BTreeMap<Vec<u8>, DirectoryState>,
     creation: Creation,
+    /// What of the tree is this layer's; `None` if everything is.
+    own: Option<Own>,
     /// Docker's `size`, as long as nothing is replaced.
     size: u64,
     /// Entries of the same name replaced each other; the contents that are gone.
@@ -53,7 +57,7 @@ struct DirectoryState {
 struct Creation {
     uid: u32,
     gid: u32,
-    /// The umask is 0: a mode asked for is the mode that comes out.
+    /// The umask is 0, and no directory hands anything down: a mode asked for is the mode that comes out.
     has_exact_modes: bool,
 }
 
@@ -67,7 +71,8 @@ impl<'a> Tree<'a> {
     /// The tree below `diff`. To be called in a thread of its own: it takes a umask of its own if it can.
     pub(super) fn new(diff: &Path, options: &'a ApplyOptions) -> Result<Self> {
         let directory = fs::open_directory(diff).attempt(|| format!("open {diff:?}"))?;
-        let has_exact_modes = fs::own_umask().is_ok();
+        let own = (options.form == Form::Whole).then(Own::default);
+        let has_exact_modes = fs::own_umask().is_ok() && own.is_none();
         let (uid, gid) = fs::creation_owner();
         let metadata = fs::stat(&directory).attempt(|| format!("stat {diff:?}"))?;
         // A set-gid directory, or a file system mounted with `bsdgroups`, would hand its group down.
@@ -84,6 +89,7 @@ impl<'a> Tree<'a> {
             root,
             directories: BTreeMap::new(),
             creation: Creation { uid, gid, has_exact_modes },
+            own,
             size: 0,
             saved: None,
         })
@@ -103,7 +109,7 @@ impl<'a> Tree<'a> {
             return Ok(());
         }
         let (directory, name) = split(path);
-        let parent = self.parents.open(directory, entry)?;
+        let parent = self.parent(directory, entry)?;
         match fs::make_directory_at(&parent.directory, name, 0o700) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
@@ -111,6 +117,7 @@ impl<'a> Tree<'a> {
             }
             Err(error) => return Err(refused(entry, error)),
         }
+        self.note(&parent, name);
         self.directories.insert(join(&parent.path, name), state);
         Ok(())
     }
@@ -209,7 +216,10 @@ impl<'a> Tree<'a> {
     /// Hides `name` of the layers below, unless this layer has a file of that name itself; a directory of this layer
     /// then no longer merges with theirs.
     pub(super) fn whiteout(&mut self, directory: &[u8], name: &[u8], entry: &Entry) -> Result<()> {
-        let parent = self.parents.open(directory, entry)?;
+        let parent = self.parent(directory, entry)?;
+        if self.own.is_some() {
+            return self.hide(&parent, name, entry);
+        }
         match fs::make_whiteout_at(&parent.directory, name) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
@@ -229,7 +239,11 @@ impl<'a> Tree<'a> {
 
     /// Hides what the layers below have in this directory.
     pub(super) fn opaque(&mut self, directory: &[u8], entry: &Entry) -> Result<()> {
-        let parent = self.parents.open(directory, entry)?;
+        let parent = self.parent(directory, entry)?;
+        if self.own.is_some() {
+            // overlayfs merges the roots of layers whatever their attributes say.
+            return if parent.path.is_empty() { Ok(()) } else { self.hide_all(&parent, entry) };
+        }
         self.options.xattrs.set_opaque(&parent.directory).map_err(|error| refused(entry, error))
     }
 
@@ -244,7 +258,7 @@ impl<'a> Tree<'a> {
         if name.is_empty() {
             return Err(ArchiveFault::entry(&entry.name, "the root can only be a directory"));
         }
-        Ok((self.parents.open(directory, entry)?, name))
+        Ok((self.parent(directory, entry)?, name))
     }
 
     /// Makes a file; an earlier entry of the same name gives way.
@@ -255,13 +269,19 @@ impl<'a> Tree<'a> {
         entry: &Entry,
         make: impl Fn(&OwnedFd) -> io::Result<T>,
     ) -> Result<T> {
-        match make(&parent.directory) {
+        let made = match make(&parent.directory) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                self.remove(parent, name, entry)?;
-                make(&parent.directory).map_err(|error| refused(entry, error))
+                match self.is_below(&join(&parent.path, name)) {
+                    true => self.give_way(parent, name, entry)?,
+                    false => self.remove(parent, name, entry)?,
+                }
+                make(&parent.directory)
             }
-            result => result.map_err(|error| refused(entry, error)),
-        }
+            made => made,
+        };
+        let made = made.map_err(|error| refused(entry, error))?;
+        self.note(parent, name);
+        Ok(made)
     }
 
     fn set_opaque(&self, parent: &Parent, name: &[u8], entry: &Entry) -> Result<()> {

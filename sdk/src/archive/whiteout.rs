@@ -10,7 +10,7 @@
 use std::io;
 use std::os::fd::AsFd;
 
-use crate::sys::fs;
+use crate::sys::fs::{self, Time};
 
 /// Prefix of a whiteout's name in an archive.
 pub(crate) const PREFIX: &[u8] = b".wh.";
@@ -43,6 +43,35 @@ impl XattrKind {
         }
     }
 
+    /// The attribute with the time at which the copy of a tree was complete: of the root directory of a layer that holds
+    /// everything.
+    fn copied_name(self) -> &'static str {
+        match self {
+            Self::Trusted => "trusted.plywood.copied",
+            Self::User => "user.plywood.copied",
+        }
+    }
+
+    /// When the copy in a directory was complete; `None` if it was not noted.
+    pub(crate) fn copied(self, directory: impl AsFd) -> io::Result<Option<Time>> {
+        let value = fs::get_xattr_at(directory, ".".as_ref(), self.copied_name())?;
+        let time = |value: &[u8]| -> Option<Time> {
+            let (seconds, nanoseconds) = std::str::from_utf8(value).ok()?.split_once('.')?;
+            Some(Time { seconds: seconds.parse().ok()?, nanoseconds: nanoseconds.parse().ok()? })
+        };
+        Ok(value.as_deref().and_then(time))
+    }
+
+    /// Notes that the copy in a directory is complete.
+    pub(crate) fn set_copied(self, directory: impl AsFd) -> io::Result<()> {
+        let directory = directory.as_fd();
+        let note = |text: &str| fs::set_xattr_at(directory, ".".as_ref(), self.copied_name(), text.as_bytes());
+        // The file system says what time it is, by that of this change.
+        note("")?;
+        let now = fs::stat(directory)?.changed;
+        note(&format!("{}.{}", now.seconds, now.nanoseconds))
+    }
+
     /// Whether the directory hides what the layers below have at its path. `directory` may be an `O_PATH` descriptor.
     pub(crate) fn is_opaque(self, directory: impl AsFd) -> io::Result<bool> {
         let value = fs::get_xattr_at(directory, ".".as_ref(), self.opaque())?;
@@ -55,9 +84,10 @@ impl XattrKind {
     }
 }
 
-/// Whether the attribute is overlayfs's own, which no archive may set or carry.
+/// Whether the attribute is overlayfs's own or ours, which no archive may set or carry.
 pub(crate) fn is_overlay_state(name: &[u8]) -> bool {
-    name.starts_with(b"trusted.overlay.") || name.starts_with(b"user.overlay.")
+    let own: [&[u8]; 4] = [b"trusted.overlay.", b"user.overlay.", b"trusted.plywood.", b"user.plywood."];
+    own.iter().any(|prefix| name.starts_with(prefix))
 }
 
 /// What a name in an archive stands for.

@@ -404,8 +404,7 @@ impl<'a> Builder<'a> {
     }
 
     fn writer(&self, top: Option<&ChainId>, staged: &StagedLayer) -> Result<Writer> {
-        let view = self.layers().view_with_upper(top, staged.diff())?;
-        Writer::new(view, &self.layers().view(top)?, staged.diff(), userns::keeps_owners())
+        Writer::new(self.layers().view_of(staged)?, &self.layers().view(top)?, staged.diff(), userns::keeps_owners())
     }
 
     /// What an instruction of a stage reads from.

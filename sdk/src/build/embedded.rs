@@ -114,6 +114,7 @@ impl Embedded {
             identity: (0, 0),
             device: (0, 0),
             modified: Time::default(),
+            changed: Time::default(),
             blocks: 0,
         };
         Some(Entry::new(PathBuf::from(path), metadata, link.map(|target| target.clone().into_bytes())))

@@ -7,6 +7,7 @@
 //! └── mount-<n>/      copies of what is mounted and may be written to, or has parts that are left out
 //! ```
 
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -19,7 +20,7 @@ use crate::layer::{LayerStore, StagedLayer};
 use crate::logs::Stream;
 use crate::runtime::{self, Bundle, BundleMount, BundleSource, Input, NetworkMode, Output, Process, Rootfs, Stdio};
 use crate::spec::{ChainId, ContainerPath, ExitStatus, mount};
-use crate::sys::fs;
+use crate::sys::fs::{self, FileKind};
 use crate::sys::userns::keeps_owners;
 use crate::sys::within::{ENTER, within};
 
@@ -118,15 +119,21 @@ pub(super) fn run(
 
     let points = || mount_points(layers, scene.parent.as_ref(), &below, &scratch, &mounts);
     let lower = within(points).attempt(|| ENTER)??;
-    let mut lowers = vec![lower];
-    lowers.extend(layers.lowers(scene.parent.as_ref())?);
-    if scene.parent.is_none() {
-        // A layer at the bottom has none: nothing but this mount needs it.
-        std::fs::create_dir(staged.work()).attempt(|| format!("create {:?}", staged.work()))?;
-    }
-    // The layer is synced as a whole when it is published.
-    let (upper, overlay_work) = (staged.diff().to_owned(), staged.work().to_owned());
-    let mut bundle = Bundle::new(Rootfs::Overlay { lowers, upper, work: overlay_work, volatile: true });
+    let upper = staged.diff().to_owned();
+    let rootfs = match staged.work() {
+        Some(work) => {
+            let mut lowers = vec![lower.clone()];
+            lowers.extend(layers.lowers(scene.parent.as_ref())?);
+            if scene.parent.is_none() {
+                // A layer at the bottom has none: nothing but this mount needs it.
+                std::fs::create_dir(work).attempt(|| format!("create {work:?}"))?;
+            }
+            // The layer is synced as a whole when it is published.
+            Rootfs::Overlay { lowers, upper, work: work.to_owned(), volatile: true }
+        }
+        None => Rootfs::Directory(upper),
+    };
+    let mut bundle = Bundle::new(rootfs);
     // A step that leaves processes behind has ended; what is sent to it is SIGKILL.
     bundle.init = false;
     bundle.hostname = HOSTNAME.to_owned();
@@ -138,18 +145,23 @@ pub(super) fn run(
     bundle.process.user = user.user;
 
     execute(&bundle, step, tell)?;
-    clear_work(&staged)?;
-    if scene.parent.is_none() {
-        std::fs::remove_dir(staged.work()).attempt(|| format!("remove {:?}", staged.work()))?;
+    match staged.work() {
+        Some(work) => {
+            clear_work(work)?;
+            if scene.parent.is_none() {
+                std::fs::remove_dir(work).attempt(|| format!("remove {work:?}"))?;
+            }
+        }
+        None => within(|| remove_mount_points(&lower, &below, staged.diff())).attempt(|| ENTER)??,
     }
     Ok(staged)
 }
 
 /// Removes what overlay left beside the layer: a directory that not even its owner may read, and the mark of a mount
 /// without syncing, which would forbid another one.
-fn clear_work(staged: &StagedLayer) -> Result<()> {
-    let attempt = || format!("clear {:?}", staged.work());
-    let work = fs::open_directory(staged.work()).attempt(attempt)?;
+fn clear_work(work: &Path) -> Result<()> {
+    let attempt = || format!("clear {work:?}");
+    let work = fs::open_directory(work).attempt(attempt)?;
     for entry in fs::read_directory(&work).attempt(attempt)? {
         fs::remove_tree(&work, &entry.name).attempt(attempt)?;
     }
@@ -197,6 +209,41 @@ fn environment(work: &RunWork<'_>, home: &str, secrets: &[(String, String)]) -> 
         super::state::set_variable(&mut env, name, value);
     }
     env
+}
+
+/// Removes from a layer that holds everything the mount points in the directory `lower` that the image lacks, unless the
+/// program has put something into them.
+fn remove_mount_points(lower: &Path, below: &View, layer: &Path) -> Result<()> {
+    let attempt = || format!("remove the mount points from {layer:?}");
+    let layer = fs::open_directory(layer).attempt(attempt)?;
+    let (mut pending, mut found) = (vec![PathBuf::new()], Vec::new());
+    while let Some(directory) = pending.pop() {
+        for entry in
+            fs::read_directory(fs::open_directory(&lower.join(&directory)).attempt(attempt)?).attempt(attempt)?
+        {
+            let path = directory.join(entry.name);
+            if below.lookup_os(&path)?.is_none() {
+                found.push((path.clone(), entry.kind));
+            }
+            if entry.kind == FileKind::Directory {
+                pending.push(path);
+            }
+        }
+    }
+    // What is in a directory was found after it.
+    for (path, kind) in found.iter().rev() {
+        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { continue };
+        let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+        // The program may have made something else of it, or of a directory above.
+        let Ok(parent) = fs::open_beneath(&layer, parent, fs::DIRECTORY) else { continue };
+        let Ok(metadata) = fs::stat_at(&parent, name.as_bytes()) else { continue };
+        if metadata.kind == *kind && *kind == FileKind::Directory {
+            fs::remove_empty_at(&parent, name.as_bytes()).attempt(attempt)?;
+        } else if metadata.kind == *kind && metadata.size == 0 {
+            fs::unlink_at(&parent, name.as_bytes()).attempt(attempt)?;
+        }
+    }
+    Ok(())
 }
 
 /// Makes a directory with the mount points that the image lacks, to lie under the new layer.

@@ -80,6 +80,7 @@ impl Entry {
             identity: node.identity,
             device: node.rdev,
             modified: node.modified,
+            changed: Default::default(),
             blocks: 0,
         };
         let path = node.os_path();

@@ -323,7 +323,15 @@ impl Writer {
                     self.directories.insert(here.clone(), Some(below.modified));
                     made
                 }
-                opened => opened.attempt(attempt)?,
+                opened => {
+                    let opened = opened.attempt(attempt)?;
+                    if !self.directories.contains_key(&here) {
+                        // It was there before: what is written into it does not count.
+                        let before = fs::stat(&opened).attempt(attempt)?.modified;
+                        self.directories.insert(here.clone(), Some(before));
+                    }
+                    opened
+                }
             };
         }
         self.current = Some((here.clone(), directory.try_clone().attempt(attempt)?));

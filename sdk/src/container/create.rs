@@ -242,7 +242,7 @@ fn populate(store: &Store, files: &Files, writable: &WritableLayer) -> Result<()
     if files.config.volumes().next().is_none() {
         return Ok(());
     }
-    let view = View::new(writable.lowers.clone(), store.layers().xattrs());
+    let view = View::new(writable.below.clone(), store.layers().xattrs());
     for mount in files.config.mount_points.values().filter(|mount| mount.kind == "volume") {
         let name = VolumeName::parse(&mount.name)?;
         if let Some(volume) = store.volumes().get(&name)? {

@@ -14,6 +14,7 @@ use super::config::Config;
 use super::events;
 use super::store::{CONFIG_FILE, Store};
 use super::undecided::Undecided;
+use crate::archive::Form;
 use crate::data_root::{self, InFlight, Lock};
 use crate::error::{Attempt, Result};
 use crate::runtime;
@@ -182,8 +183,15 @@ fn orders(store: &Store, id: &ContainerId, config: &Config, layer: &CacheId, own
         orders.extend(volumes.iter().map(|name| (b'V', root.volume_dir(name))));
     }
     orders.extend([root.container_dir(id), store.staged(id)].map(|tree| (b'T', tree)));
-    orders.push((b'l', root.links_dir()));
-    orders.extend([layer.clone(), layer.init()].map(|layer| (b'D', root.layer_dir(&layer))));
+    let layers = [layer.clone(), layer.init()].map(|layer| root.layer_dir(&layer));
+    match store.layers().driver().form() {
+        Form::Changes => {
+            orders.push((b'l', root.links_dir()));
+            orders.extend(layers.map(|layer| (b'D', layer)));
+        }
+        // What lies there are files of the container.
+        Form::Whole => orders.extend(layers.map(|layer| (b'T', layer))),
+    }
     orders.extend([root.layer_mounts(id), root.write_set(layer)].map(|tree| (b'T', tree)));
     orders.extend([root.entry_path(layer.as_str()), owner.path().to_owned()].map(|entry| (b'F', entry)));
     let relative = |path: PathBuf| path.strip_prefix(root.path()).map(Path::to_owned).unwrap_or(path);

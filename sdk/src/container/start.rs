@@ -327,17 +327,21 @@ pub(super) fn storage(store: &Store, id: &ContainerId, files: &Files, writable: 
     if files.config.has_been_started_before {
         store.layers().reset_work(writable)?;
     }
-    let mut bundle = Bundle::new(Rootfs::Overlay {
-        lowers: writable.lowers.clone(),
-        upper: writable.upper.clone(),
-        work: writable.work.clone(),
-        volatile: false,
-    });
+    let mut bundle = Bundle::new(rootfs(writable, false));
     bundle.mounts = mounts(store, id, files, &view(store, writable))?;
     // Whatever was put there would be gone at once.
     bundle.mounts.retain(|mount| !matches!(mount.source, BundleSource::Tmpfs { .. }));
     bundle.read_only_rootfs = files.host.readonly_rootfs;
     Ok(bundle)
+}
+
+/// The root file system.
+fn rootfs(writable: &WritableLayer, volatile: bool) -> Rootfs {
+    let upper = writable.upper.clone();
+    match writable.work.clone() {
+        Some(work) => Rootfs::Overlay { lowers: writable.below.clone(), upper, work, volatile },
+        None => Rootfs::Directory(upper),
+    }
 }
 
 /// Everything the runtime has to know.
@@ -348,13 +352,8 @@ fn bundle(store: &Store, id: &ContainerId, files: &Files, writable: &WritableLay
     if files.config.has_been_started_before {
         store.layers().reset_work(writable)?;
     }
-    let rootfs = Rootfs::Overlay {
-        lowers: writable.lowers.clone(),
-        upper: writable.upper.clone(),
-        work: writable.work.clone(),
-        // What stays may be mounted by Docker, which does not take what such a mount has used.
-        volatile: is_guard,
-    };
+    // What stays may be mounted by Docker, which does not take what such a mount has used.
+    let rootfs = rootfs(writable, is_guard);
     let mut bundle = Bundle::new(rootfs);
     bundle.host_namespaces = security::host_namespaces(&files.host);
     if bundle.host_namespaces & namespace::UTS == 0 {
@@ -428,8 +427,7 @@ pub(super) fn process_spec(
 
 /// The container's files as its processes see them, without what is mounted over them.
 fn view(store: &Store, writable: &WritableLayer) -> View {
-    let stack = std::iter::once(&writable.upper).chain(&writable.lowers).cloned().collect();
-    View::new(stack, store.layers().xattrs())
+    View::new(writable.stack(), store.layers().xattrs())
 }
 
 /// What is mounted over the root, parents first.

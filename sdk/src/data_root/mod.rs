@@ -1,4 +1,4 @@
-//! The data root: the directory that holds everything, laid out as Docker's.
+//! The data root: the directory that holds everything, laid out as Docker's. With the storage driver overlay2:
 //!
 //! ```text
 //! <root>/                                     0710
@@ -56,6 +56,7 @@ mod trash;
 
 pub(crate) use journal::InFlight;
 pub(crate) use lock::{Held, Lock};
+pub(crate) use open::DRIVERS;
 
 /// How much a finished operation survives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -86,13 +87,24 @@ struct Inner {
 }
 
 impl DataRoot {
-    /// Opens the data root at `path` and makes what is missing of it.
+    /// Opens the data root at `path` and makes what is missing of it. `choose` says which storage driver names its
+    /// directories, and what is given back with it, once it is known to be a data root.
     ///
     /// # Errors
     /// `InvalidArgument` for a directory with foreign content, `Unsupported` for a store in containerd's format, `InUse` while a
     /// dockerd runs on it, `PermissionDenied` if it belongs to another user or cannot be written.
+    pub(crate) fn open_with<T>(
+        path: &Path,
+        durability: Durability,
+        choose: impl FnOnce(&Path) -> Result<(&'static str, T)>,
+    ) -> Result<(DataRoot, T)> {
+        open::open(path, durability, choose)
+    }
+
+    /// The same, with overlay2.
+    #[cfg(test)]
     pub(crate) fn open(path: &Path, durability: Durability) -> Result<DataRoot> {
-        open::open(path, durability, "overlay2")
+        Self::open_with(path, durability, |_| Ok(("overlay2", ()))).map(|(root, ())| root)
     }
 
     /// The directory itself, absolute.
@@ -126,9 +138,14 @@ impl DataRoot {
         self.path().join(self.driver())
     }
 
+    /// The directory of layers: `overlay2/`, `vfs/dir/` or `btrfs/subvolumes/`.
+    pub(crate) fn layers_dir(&self) -> PathBuf {
+        layers_dir(self.path(), self.driver())
+    }
+
     /// `overlay2/<cache-id>/`.
     pub(crate) fn layer_dir(&self, id: &CacheId) -> PathBuf {
-        self.driver_home().join(id.as_str())
+        self.layers_dir().join(id.as_str())
     }
 
     /// `overlay2/l/`.
@@ -272,6 +289,16 @@ impl DataRoot {
     /// `image/plywood-cache/steps/`.
     pub(crate) fn build_steps_dir(&self) -> PathBuf {
         self.build_cache_dir().join("steps")
+    }
+}
+
+/// Where a storage driver keeps its layers.
+fn layers_dir(root: &Path, driver: &str) -> PathBuf {
+    let home = root.join(driver);
+    match driver {
+        "vfs" => home.join("dir"),
+        "btrfs" => home.join("subvolumes"),
+        _ => home,
     }
 }
 

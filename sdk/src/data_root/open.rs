@@ -42,6 +42,10 @@ const TOP: &[&str] = &[
     "zfs",
 ];
 
+/// Docker's storage drivers.
+pub(crate) const DRIVERS: [&str; 8] =
+    ["overlay2", "fuse-overlayfs", "btrfs", "zfs", "aufs", "overlay", "devicemapper", "vfs"];
+
 /// What they put into `image/`.
 const IMAGE: &[&str] = &[
     "aufs",
@@ -86,10 +90,15 @@ const LAYOUT: &[(&str, u32)] = &[
 /// The root's own mode.
 const ROOT_MODE: u32 = 0o710;
 
-pub(super) fn open(path: &Path, durability: Durability, driver: &'static str) -> Result<DataRoot> {
+pub(super) fn open<T>(
+    path: &Path,
+    durability: Durability,
+    choose: impl FnOnce(&Path) -> Result<(&'static str, T)>,
+) -> Result<(DataRoot, T)> {
     let path = std::path::absolute(path).attempt(|| format!("open data root {path:?}"))?;
     create(&path)?;
     recognise(&path)?;
+    let (driver, chosen) = choose(&path)?;
     // Before anything else is written: a dockerd may be at work here.
     let volumes = path.join("volumes");
     if !volumes.exists() {
@@ -98,11 +107,11 @@ pub(super) fn open(path: &Path, durability: Durability, driver: &'static str) ->
     }
     let interlock = interlock::take(&path)?;
     tighten(&path, ROOT_MODE)?;
-    for (relative, mode) in LAYOUT {
-        let directory = path.join(relative.replace("DRIVER", driver));
+    let layout = LAYOUT.iter().map(|(relative, mode)| (path.join(relative.replace("DRIVER", driver)), *mode));
+    for (directory, mode) in layout.chain([(super::layers_dir(&path, driver), 0o710)]) {
         match std::fs::symlink_metadata(&directory) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => atomic::create_directory(&directory, *mode)?,
-            _ => tighten(&directory, *mode)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => atomic::create_directory(&directory, mode)?,
+            _ => tighten(&directory, mode)?,
         }
         require_writable(&path, &directory)?;
     }
@@ -113,7 +122,7 @@ pub(super) fn open(path: &Path, durability: Durability, driver: &'static str) ->
     if crashed {
         sweep(&root)?;
     }
-    Ok(root)
+    Ok((root, chosen))
 }
 
 fn create(path: &Path) -> Result<()> {
@@ -144,8 +153,8 @@ fn recognise(path: &Path) -> Result<()> {
         names => names.attempt(attempt)?,
     };
     // A store that was used once may have gathered anything since; one without its marks must hold nothing else.
-    let is_known =
-        ["image/overlay2/layerdb", "image/plywood.lock", "image/plywood"].iter().any(|mark| path.join(mark).exists());
+    let has_layers = image.iter().any(|driver| path.join("image").join(driver).join("layerdb").exists());
+    let is_known = has_layers || ["image/plywood.lock", "image/plywood"].iter().any(|mark| path.join(mark).exists());
     if !is_known {
         let foreign = top.iter().find(|name| !TOP.contains(&name.as_str()));
         let foreign = foreign.or_else(|| image.iter().find(|name| !IMAGE.contains(&name.as_str())));
@@ -154,10 +163,10 @@ fn recognise(path: &Path) -> Result<()> {
         }
     }
     // Docker 29 keeps fresh roots in containerd's format: images and layers are then recorded where we cannot see them.
-    let has_overlay2 = names(&path.join("overlay2")).is_ok_and(|names| !names.is_empty());
+    let has_layers = DRIVERS.iter().any(|driver| names(&path.join(driver)).is_ok_and(|names| !names.is_empty()));
     let containerd =
         ["rootfs/overlayfs", "image/overlayfs", "containerd/daemon/io.containerd.content.v1.content/blobs"];
-    if !has_overlay2 && containerd.iter().any(|mark| path.join(mark).exists()) {
+    if !has_layers && containerd.iter().any(|mark| path.join(mark).exists()) {
         return Err(Refusal::Containerd { path: path.to_owned() }.into());
     }
     Ok(())
@@ -195,11 +204,16 @@ fn sweep(root: &DataRoot) -> Result<()> {
         root.image_dir().join("imagedb/metadata/sha256"),
         root.chains_dir(),
         root.mounts_dir(),
-        root.driver_home(),
     ] {
         directories.extend(
             names(&parent).attempt(|| format!("read directory {parent:?}"))?.iter().map(|name| parent.join(name)),
         );
+    }
+    // Elsewhere the directory of a layer holds files of its image.
+    if root.layers_dir() == root.driver_home() {
+        let home = root.driver_home();
+        directories
+            .extend(names(&home).attempt(|| format!("read directory {home:?}"))?.iter().map(|name| home.join(name)));
     }
     for directory in directories.iter().filter(|directory| directory.is_dir()) {
         if let Err(error) = atomic::sweep(directory) {

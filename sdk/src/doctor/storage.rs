@@ -12,13 +12,6 @@ use crate::sys::{self, probe};
 const LITTLE: u64 = 1 << 30;
 
 pub(super) fn findings(root: &Path, is_root: bool) -> Vec<Finding> {
-    if probe::overlay_is_missing() {
-        return vec![
-            Finding::missing("overlay", "none")
-                .because("this kernel has no overlay file system")
-                .remedied("load the kernel module with `modprobe overlay`, or use a kernel with CONFIG_OVERLAY_FS"),
-        ];
-    }
     let Some(existing) = root.ancestors().find(|path| path.is_dir()) else {
         return vec![Finding::missing("data root", format!("{root:?}")).because("no directory above it exists")];
     };
@@ -51,6 +44,16 @@ fn data_root(root: &Path, trial: &Trial, is_root: bool) -> Finding {
 }
 
 fn overlay(trial: &Trial) -> Finding {
+    // What the engine passes it over for.
+    let obstacle = match probe::overlay_is_missing() {
+        true => Some("this kernel has no overlay file system".to_owned()),
+        false => probe::overlay_obstacle(&trial.directory),
+    };
+    if let Some(why) = obstacle {
+        return Finding::limited("overlay", "none: the storage driver of new data roots is vfs, which copies")
+            .because(why)
+            .remedied("load the kernel module with `modprobe overlay`, and have the data root on ext4, xfs or btrfs");
+    }
     let one_by_one = match probe::overlay_takes_single_lowers() {
         true => "any number of layers",
         false => "layers by mount(2), as before Linux 6.7",

@@ -20,7 +20,7 @@ use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as
 use std::path::{Path, PathBuf};
 
 use super::Driver;
-use crate::archive::XattrKind;
+use crate::archive::{Form, XattrKind};
 use crate::data_root::{DataRoot, atomic};
 use crate::error::{Attempt as _, Error, ErrorKind, Result};
 use crate::spec::id::{CacheId, random_hex64};
@@ -48,6 +48,10 @@ impl Overlay2 {
 
     fn path(&self, id: &CacheId, name: &str) -> PathBuf {
         self.root.layer_dir(id).join(name)
+    }
+
+    fn diff(&self, id: &CacheId) -> PathBuf {
+        self.path(id, "diff")
     }
 
     /// The short name of a layer, made if it has none or it is lost.
@@ -89,11 +93,15 @@ impl Overlay2 {
         let directory = self.root.layer_dir(id);
         std::fs::create_dir(&directory).attempt(|| format!("create layer directory {directory:?}"))?;
         tune(&directory, 0o710)?;
-        atomic::create_directory(&self.diff_dir(id), 0o755)
+        atomic::create_directory(&self.diff(id), 0o755)
     }
 }
 
 impl Driver for Overlay2 {
+    fn form(&self) -> Form {
+        Form::Changes
+    }
+
     fn xattrs(&self) -> XattrKind {
         self.xattrs
     }
@@ -113,9 +121,9 @@ impl Driver for Overlay2 {
 
     fn create_unnamed(&self, id: &CacheId, parent: &CacheId) -> Result<()> {
         self.make_directories(id)?;
-        atomic::create_directory(&self.work_dir(id), 0o700)?;
+        atomic::create_directory(&self.path(id, "work"), 0o700)?;
         // The root directory of a layer covers that of the layers below, so it begins as their equal.
-        inherit(&self.diff_dir(parent), &self.diff_dir(id))
+        inherit(&self.diff(parent), &self.diff(id))
     }
 
     fn complete(&self, id: &CacheId, parent: &CacheId) -> Result<()> {
@@ -136,16 +144,16 @@ impl Driver for Overlay2 {
         }
     }
 
-    fn diff_dir(&self, id: &CacheId) -> PathBuf {
-        self.path(id, "diff")
+    fn exists(&self, id: &CacheId) -> bool {
+        self.diff(id).is_dir()
     }
 
-    fn work_dir(&self, id: &CacheId) -> PathBuf {
-        self.path(id, "work")
+    fn files(&self, id: &CacheId) -> Result<PathBuf> {
+        Ok(self.diff(id))
     }
 
-    fn lowers(&self, stack: &[CacheId]) -> Vec<PathBuf> {
-        stack.iter().map(|id| self.diff_dir(id)).collect()
+    fn work(&self, id: &CacheId) -> Option<PathBuf> {
+        Some(self.path(id, "work"))
     }
 
     fn names_are_sound(&self, id: &CacheId, below: &[CacheId]) -> Result<bool> {

@@ -1,10 +1,12 @@
 //! The engine: one data root, and every verb that acts on it.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::container::UserNamespace;
 use crate::container::store::Store;
 use crate::data_root::{DataRoot, Durability};
+use crate::driver::{self, Choice};
 use crate::error::{ErrorKind, Fault, Result};
 use crate::image::images::Images;
 use crate::layer::LayerStore;
@@ -13,10 +15,12 @@ use crate::volume::VolumeStore;
 mod containers;
 mod hygiene;
 mod images;
+mod options;
 mod run;
 mod temporary;
 mod volumes;
 
+pub use options::EngineOptions;
 use temporary::TemporaryRoot;
 
 /// The variable that names the data root of [`Engine::open_default`].
@@ -42,6 +46,7 @@ const SYSTEM_ROOT: &str = "/var/lib/plywood";
 #[derive(Debug, Clone)]
 pub struct Engine {
     store: Store,
+    driver: Arc<Choice>,
     /// Of containers that do not say it.
     user_namespace: Option<UserNamespace>,
 }
@@ -69,17 +74,19 @@ impl Engine {
     /// [`InvalidArgument`](ErrorKind::InvalidArgument) for a directory that holds something else,
     /// [`InUse`](ErrorKind::InUse) while a Docker daemon runs on it,
     /// [`PermissionDenied`](ErrorKind::PermissionDenied) if it belongs to another user or cannot be written,
-    /// [`Unsupported`](ErrorKind::Unsupported) for a store in containerd's format and on a kernel without overlay.
+    /// [`Unsupported`](ErrorKind::Unsupported) for a store in containerd's format, and where the storage driver it was
+    /// written with does not work.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
-        Self::open_with(path, Durability::Full)
+        Self::open_with(path, EngineOptions::new())
     }
 
-    /// Opens the data root at `path`, with what is to survive a loss of power.
+    /// Opens the data root at `path` with options; a [`Durability`] alone will do.
     ///
     /// # Errors
-    /// As for [`open`](Self::open).
-    pub fn open_with(path: impl AsRef<Path>, durability: Durability) -> Result<Self> {
-        Self::assemble(path.as_ref(), durability, None)
+    /// As for [`open`](Self::open); [`InvalidArgument`](ErrorKind::InvalidArgument) too if it was written with another
+    /// storage driver than is asked for, [`Unsupported`](ErrorKind::Unsupported) if that driver does not work there.
+    pub fn open_with(path: impl AsRef<Path>, options: impl Into<EngineOptions>) -> Result<Self> {
+        Self::assemble(path.as_ref(), options.into(), None)
     }
 
     /// Opens the user's data root: `$PLYWOOD_ROOT`; else, for root, `/var/lib/plywood`; else `$XDG_DATA_HOME/plywood` or
@@ -108,7 +115,7 @@ impl Engine {
     pub fn temp() -> Result<Self> {
         let root = TemporaryRoot::new(&std::env::temp_dir())?;
         let path = root.path().to_owned();
-        Self::assemble(&path, Durability::Fast, Some(root))
+        Self::assemble(&path, Durability::Fast.into(), Some(root))
     }
 
     /// The same data root, where containers that do not say it themselves have [these users](crate::container::Definition::user_namespace).
@@ -126,14 +133,23 @@ impl Engine {
         self.store.root().path()
     }
 
-    fn assemble(path: &Path, durability: Durability, temporary: Option<TemporaryRoot>) -> Result<Self> {
-        let root = DataRoot::open(path, durability)?;
+    /// The storage driver, and why it is that one.
+    #[doc(alias = "graphdriver")]
+    pub fn driver(&self) -> &Choice {
+        &self.driver
+    }
+
+    fn assemble(path: &Path, options: EngineOptions, temporary: Option<TemporaryRoot>) -> Result<Self> {
+        let (durability, request) = options.into_parts()?;
+        let choose = |path: &Path| driver::choose(path, &request).map(|choice| (choice.driver().name(), choice));
+        let (root, choice) = DataRoot::open_with(path, durability, choose)?;
         let layers = LayerStore::open(&root)?;
         let images = Images::new(&root, &layers);
         let volumes = VolumeStore::open(&root);
         volumes.merge_labels()?;
         let temporary = temporary.map(|root| Box::new(root) as Box<dyn std::fmt::Debug + Send + Sync>);
-        Ok(Self { store: Store::open(root, layers, images, volumes, temporary)?, user_namespace: None })
+        let store = Store::open(root, layers, images, volumes, temporary)?;
+        Ok(Self { store, driver: Arc::new(choice), user_namespace: None })
     }
 
     /// The parts, for the rooms that work on them.

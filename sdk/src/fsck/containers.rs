@@ -89,7 +89,9 @@ impl Check<'_> {
         }
         self.names_of(Object::Container, name, &layer.mount_id, &stack)?;
         if layers.is_marked(&layer.mount_id) {
-            self.mend(Object::Container, name, &layer.work, Problem::Volatile, || layers.allow_mounts(&layer.mount_id));
+            self.mend(Object::Container, name, &layer.upper, Problem::Volatile, || {
+                layers.allow_mounts(&layer.mount_id)
+            });
         }
         Ok(())
     }

@@ -80,15 +80,16 @@ impl LayerStore {
         within(|| self.changes_here(layer)).attempt(|| ENTER)?
     }
 
-    fn changes_here(&self, layer: &WritableLayer) -> Result<Vec<Change>> {
+    pub(super) fn changes_here(&self, layer: &WritableLayer) -> Result<Vec<Change>> {
         let root = fs::open_directory(&layer.upper).attempt(|| format!("open {:?}", layer.upper))?;
-        let below = View::new(layer.lowers.clone(), self.xattrs());
+        let below = View::new(layer.below.clone(), self.xattrs());
         let mut comparison = Comparison {
             upper: &layer.upper,
             root,
             old: below.root()?,
             below,
             xattrs: self.xattrs(),
+            is_whole: layer.base().is_some(),
             found: BTreeMap::new(),
         };
         comparison.run()?;
@@ -104,6 +105,8 @@ struct Comparison<'a> {
     /// The root directory of the layers below.
     old: Option<Node>,
     xattrs: XattrKind,
+    /// What the upper one lacks is deleted.
+    is_whole: bool,
     /// By absolute path.
     found: BTreeMap<Vec<u8>, ChangeKind>,
 }
@@ -116,7 +119,8 @@ impl Comparison<'_> {
             let Some(directory) = self.open(&path)? else { continue };
             let names = fs::read_directory(&directory).attempt(|| self.say("list", &path))?;
             if let Some(old) = &old
-                && self.xattrs.is_opaque(&directory).attempt(|| self.say("read the attributes of", &path))?
+                && (self.is_whole
+                    || self.xattrs.is_opaque(&directory).attempt(|| self.say("read the attributes of", &path))?)
             {
                 let missing = |node: &Node| names.iter().all(|entry| entry.name != node.os_name());
                 for node in self.below.read_dir(old)?.iter().filter(|node| missing(node)) {

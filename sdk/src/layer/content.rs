@@ -69,7 +69,8 @@ impl LayerStore {
     pub(crate) fn commit(&self, staged: StagedLayer) -> Result<Imported> {
         let options = self.apply_options(Limits::default());
         let applied = self.with_tar_split(&staged, |tar_split| {
-            within(|| archive::digest_layer(staged.diff(), tar_split, None, &options)).attempt(|| ENTER)?
+            within(|| archive::digest_layer(staged.diff(), staged.base(), tar_split, None, &options))
+                .attempt(|| ENTER)?
         })?;
         self.publish(staged, applied)
     }
@@ -83,9 +84,7 @@ impl LayerStore {
     }
 
     fn commit_copy_here(&self, layer: &WritableLayer) -> Result<Option<Imported>> {
-        let attempt = || format!("read {:?}", layer.upper);
-        let upper = sys::fs::open_directory(&layer.upper).attempt(attempt)?;
-        if sys::fs::read_directory(&upper).attempt(attempt)?.is_empty() {
+        if self.is_untouched(layer)? {
             return Ok(None);
         }
         let options = self.apply_options(Limits::default());
@@ -93,7 +92,7 @@ impl LayerStore {
         thread::scope(|scope| {
             let name = thread::Builder::new().name("plywood-archive".into());
             let writing = name.spawn_scoped(scope, || {
-                archive::digest_layer(&layer.upper, &mut io::sink(), Some(&mut archive), &options)?;
+                archive::digest_layer(&layer.upper, layer.base(), &mut io::sink(), Some(&mut archive), &options)?;
                 archive.finish().attempt(|| "hand over the archive of a layer")
             });
             let writing = writing.attempt(|| "start a thread for the layer")?;
@@ -106,6 +105,18 @@ impl LayerStore {
                 _ => imported.map(Some),
             }
         })
+    }
+
+    /// Whether the container has not changed anything.
+    fn is_untouched(&self, layer: &WritableLayer) -> Result<bool> {
+        match layer.base() {
+            Some(_) => Ok(self.changes_here(layer)?.is_empty()),
+            None => {
+                let attempt = || format!("read {:?}", layer.upper);
+                let upper = sys::fs::open_directory(&layer.upper).attempt(attempt)?;
+                Ok(sys::fs::read_directory(&upper).attempt(attempt)?.is_empty())
+            }
+        }
     }
 
     fn with_tar_split(
@@ -168,7 +179,7 @@ impl LayerStore {
     /// # Errors
     /// `Corrupt` if the layer's files no longer give that tar.
     pub(crate) fn tar(&self, layer: &Layer, out: &mut dyn Write) -> Result<()> {
-        let diff = self.driver().diff_dir(&layer.cache_id);
+        let diff = self.driver().files(&layer.cache_id)?;
         let path = self.root().chain_dir(&layer.chain_id).join(TAR_SPLIT);
         let mut out = Hashing { out, digester: Digester::new() };
         match File::open(&path) {
@@ -178,8 +189,9 @@ impl LayerStore {
             // Others may have left it out; for a layer of ours the tar follows from the files.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let options = self.apply_options(Limits::default());
+                let base = self.base(layer.parent())?;
                 archive::relay(&mut out, |out| {
-                    archive::digest_layer(&diff, &mut io::sink(), Some(out), &options).map(drop)
+                    archive::digest_layer(&diff, base.as_deref(), &mut io::sink(), Some(out), &options).map(drop)
                 })?;
             }
             Err(error) => return Err(error).attempt(|| format!("open {path:?}")),

@@ -17,8 +17,7 @@ impl LayerStore {
     }
 
     fn export_here(&self, layer: &WritableLayer, out: &mut dyn Write) -> Result<()> {
-        let stack = std::iter::once(&layer.upper).chain(&layer.lowers).cloned().collect();
-        let view = View::new(stack, self.xattrs());
+        let view = View::new(layer.stack(), self.xattrs());
         let mut packer = Packer::new(out, self.apply_options(Limits::default()).ownership);
         let mut pending: Vec<Node> = match view.root()? {
             Some(root) => view.read_dir(&root)?,

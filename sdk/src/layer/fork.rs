@@ -15,6 +15,7 @@ use super::store::{LayerStore, directory_names};
 use super::view::{NodeKind, View};
 use super::writable::WritableLayer;
 use super::{MAX_DEPTH, attributes, metadata};
+use crate::archive::Form;
 use crate::data_root::{InFlight, Lock, atomic, journal};
 use crate::error::{Attempt as _, ErrorKind, Fault, Result};
 use crate::layer::metadata::MountRecord;
@@ -52,7 +53,7 @@ impl LayerStore {
         };
         let Some(top) = below.first() else { return Err(Refusal::Gone { frozen: frozen.clone() }.into()) };
         match self.driver().create_unnamed(&record.mount_id, top) {
-            Ok(()) => Ok(self.layer_of(record, below)),
+            Ok(()) => self.layer_of(record, below),
             Err(error) => Err(match self.remove_directories(&record) {
                 Ok(()) => error,
                 Err(failure) => error.with_clean_up(failure),
@@ -131,8 +132,7 @@ impl LayerStore {
     }
 
     fn graft_here(&self, layer: &WritableLayer, target: &str, data: &Path) -> Result<()> {
-        let stack = std::iter::once(&layer.upper).chain(&layer.lowers).cloned().collect();
-        let merged = View::new(stack, self.xattrs());
+        let merged = View::new(layer.stack(), self.xattrs());
         // Where links of the image lead, as at the mount.
         let path = merged.resolve(target)?.map_or_else(|| target.to_owned(), |node| node.path);
         let inside = |path: &str| layer.upper.join(path.trim_start_matches('/'));
@@ -146,7 +146,9 @@ impl LayerStore {
         let place = inside(&path);
         let attempt = || format!("move {data:?} to {place:?}");
         let directory = sys::fs::open_directory(data).attempt(attempt)?;
-        self.xattrs().set_opaque(&directory).attempt(|| format!("make {data:?} opaque"))?;
+        if self.driver().form() == Form::Changes {
+            self.xattrs().set_opaque(&directory).attempt(|| format!("make {data:?} opaque"))?;
+        }
         // What the mount has covered there since the container was made.
         self.root().discard(&place)?;
         std::fs::rename(data, &place).attempt(attempt)

@@ -21,26 +21,44 @@ pub(crate) struct StagedLayer {
     pub(super) cache_id: CacheId,
     pub(super) parent: Option<ChainId>,
     diff: PathBuf,
-    work: PathBuf,
+    work: Option<PathBuf>,
+    base: Option<PathBuf>,
     /// Its entry in the journal; `None` once the layer is published.
     entry: Option<InFlight>,
 }
 
 impl StagedLayer {
-    pub(super) fn new(store: &LayerStore, cache_id: CacheId, parent: Option<ChainId>, entry: InFlight) -> Self {
-        let (diff, work) = (store.driver().diff_dir(&cache_id), store.driver().work_dir(&cache_id));
-        Self { store: store.clone(), cache_id, parent, diff, work, entry: Some(entry) }
+    /// Makes the directories of a layer above that in the directory `below`.
+    pub(super) fn new(
+        store: &LayerStore,
+        cache_id: CacheId,
+        parent: Option<ChainId>,
+        entry: InFlight,
+        below: Option<&CacheId>,
+    ) -> Result<Self> {
+        let work = store.driver().work(&cache_id);
+        let mut staged =
+            Self { store: store.clone(), cache_id, parent, diff: PathBuf::new(), work, base: None, entry: Some(entry) };
+        store.driver().create(&staged.cache_id, below)?;
+        staged.diff = store.driver().files(&staged.cache_id)?;
+        staged.base = store.base(staged.parent.as_ref())?;
+        Ok(staged)
     }
 
-    /// The directory to put the layer's files in, whiteouts encoded as overlay does.
+    /// The directory to put the layer's files in: whiteouts encoded as overlay does, or in the place of those below.
     pub(crate) fn diff(&self) -> &Path {
         &self.diff
     }
 
     /// The directory for overlay's own use when [`diff`](Self::diff) is mounted as the upper one. It exists only above a
-    /// parent: overlay cannot be mounted without a lower directory.
-    pub(crate) fn work(&self) -> &Path {
-        &self.work
+    /// parent: overlay cannot be mounted without a lower directory. `None`: [`diff`](Self::diff) is mounted as it is.
+    pub(crate) fn work(&self) -> Option<&Path> {
+        self.work.as_deref()
+    }
+
+    /// The tree that [`diff`](Self::diff) began as a copy of; `None` if it began empty.
+    pub(super) fn base(&self) -> Option<&Path> {
+        self.base.as_deref()
     }
 
     /// The directory for the layer's records, made on the first call.

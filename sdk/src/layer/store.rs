@@ -24,9 +24,9 @@ use std::time::Duration;
 use super::staged::StagedLayer;
 use super::view::View;
 use super::{Layer, MAX_DEPTH, metadata, sweep};
-use crate::archive::{ApplyOptions, Limits, Ownership, XattrKind};
+use crate::archive::{ApplyOptions, Form, Limits, Ownership, XattrKind};
 use crate::data_root::{DataRoot, InFlight, Lock, atomic, journal};
-use crate::driver::{self, Driver, Overlay};
+use crate::driver::{self, Driver};
 use crate::error::{Attempt as _, ErrorKind, Fault, Result};
 use crate::spec::digest::ChainId;
 use crate::spec::id::{CacheId, ContainerId, random_hex64};
@@ -53,14 +53,9 @@ impl LayerStore {
     /// Opens the store and removes what processes that ended in the middle have left.
     ///
     /// # Errors
-    /// `Unsupported` on a kernel without overlay.
+    /// Those of the driver that names the root's directories.
     pub(crate) fn open(root: &DataRoot) -> Result<Self> {
-        Self::open_on(root, Overlay::Unknown)
-    }
-
-    /// As [`open`](Self::open), with what is known about the kernel.
-    pub(crate) fn open_on(root: &DataRoot, overlay: Overlay) -> Result<Self> {
-        let (root, driver, undecided) = (root.clone(), driver::choose(root, overlay)?, Mutex::default());
+        let (root, driver, undecided) = (root.clone(), driver::open(root)?, Mutex::default());
         let store = Self(Arc::new(Inner { root, driver, undecided }));
         *store.undecided() = sweep::sweep(&store)?;
         Ok(store)
@@ -100,7 +95,12 @@ impl LayerStore {
 
     /// How layers are written into this store: an ordinary user without further ids owns all files.
     pub(crate) fn apply_options(&self, limits: Limits) -> ApplyOptions {
-        ApplyOptions { xattrs: self.xattrs(), ownership: Ownership::of_this_process(), limits }
+        ApplyOptions {
+            form: self.driver().form(),
+            xattrs: self.xattrs(),
+            ownership: Ownership::of_this_process(),
+            limits,
+        }
     }
 
     // ---- reading
@@ -149,12 +149,28 @@ impl LayerStore {
     /// The directories that, mounted over each other, show the stack; the top one first.
     pub(crate) fn lowers(&self, top: Option<&ChainId>) -> Result<Vec<PathBuf>> {
         let ids: Vec<CacheId> = self.stack(top)?.into_iter().map(|layer| layer.cache_id).collect();
-        Ok(self.driver().lowers(&ids))
+        self.driver().lowers(&ids)
+    }
+
+    /// The tree that a layer above `parent` begins as a copy of; `None` if it begins empty.
+    pub(super) fn base(&self, parent: Option<&ChainId>) -> Result<Option<PathBuf>> {
+        match self.driver().form() {
+            Form::Changes => Ok(None),
+            Form::Whole => Ok(self.lowers(parent)?.pop()),
+        }
     }
 
     /// The merged file system of a stack.
     pub(crate) fn view(&self, top: Option<&ChainId>) -> Result<View> {
         Ok(View::new(self.lowers(top)?, self.xattrs()))
+    }
+
+    /// The merged file system of a layer in the making and of those below it, as a process in it would see it.
+    pub(crate) fn view_of(&self, staged: &StagedLayer) -> Result<View> {
+        match self.driver().form() {
+            Form::Changes => self.view_with_upper(staged.parent.as_ref(), staged.diff()),
+            Form::Whole => Ok(View::new(vec![staged.diff().to_owned()], self.xattrs())),
+        }
     }
 
     /// The merged file system of a stack with `upper` over it, as a process in it would see it.
@@ -176,9 +192,7 @@ impl LayerStore {
         if below.len() >= MAX_DEPTH {
             return Err(Refusal::TooDeep.into());
         }
-        let staged = StagedLayer::new(self, cache_id, parent.cloned(), entry);
-        self.driver().create(&staged.cache_id, below.first().map(|layer| &layer.cache_id))?;
-        Ok(staged)
+        StagedLayer::new(self, cache_id, parent.cloned(), entry, below.first().map(|layer| &layer.cache_id))
     }
 
     /// Notes in the journal that `id` is made above `parent`, which nobody removes from then on; gives the stack.

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use super::*;
 use crate::data_root::{DataRoot, Durability, journal};
-use crate::driver::Overlay;
 use crate::error::ErrorKind;
 use crate::layer::writable::WritableLayer;
 use crate::spec::digest::ChainId;
@@ -64,15 +63,6 @@ fn mode(path: impl AsRef<Path>) -> u32 {
 
 fn names(path: impl AsRef<Path>) -> Vec<String> {
     store::directory_names(path.as_ref()).unwrap()
-}
-
-#[test]
-fn a_kernel_without_overlay_gets_a_clear_message() {
-    let store = store();
-    let error = LayerStore::open_on(&store.root, Overlay::Missing).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Unsupported);
-    assert!(error.to_string().contains("this kernel has no overlay file system"), "{error}");
-    assert!(error.hint().unwrap().contains("modprobe overlay"));
 }
 
 #[test]

@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use super::store::{LayerStore, directory_names};
 use super::{init, metadata};
-use crate::archive::XattrKind;
+use crate::archive::{Form, XattrKind};
 use crate::data_root::{InFlight, Lock, atomic, journal};
 use crate::error::{Attempt as _, ErrorKind, Fault, Result};
 use crate::layer::metadata::MountRecord;
@@ -36,16 +36,29 @@ const INIT_PATIENCE: Duration = Duration::from_secs(60);
 /// What a container's root file system is mounted from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct WritableLayer {
-    /// The directory with the container's own files.
+    /// The directory that takes the changes.
     pub upper: PathBuf,
-    /// The directory overlay works in.
-    pub work: PathBuf,
-    /// The init layer and the image's layers, top first.
-    pub lowers: Vec<PathBuf>,
+    /// The directory overlay works in; `None` if `upper` holds everything and is mounted as it is.
+    pub work: Option<PathBuf>,
+    /// The directories that, laid over each other, show what was there before: the init layer and the image's layers.
+    pub below: Vec<PathBuf>,
     /// The name under the storage driver.
     pub mount_id: CacheId,
     /// The image's top layer; `None` for a container without an image.
     pub parent: Option<ChainId>,
+}
+
+impl WritableLayer {
+    /// The directories that, laid over each other, show the container's files; the top one first.
+    pub(crate) fn stack(&self) -> Vec<PathBuf> {
+        let below = if self.work.is_some() { &self.below[..] } else { &[] };
+        std::iter::once(&self.upper).chain(below).cloned().collect()
+    }
+
+    /// The tree that `upper` began as a copy of; `None` if it began empty.
+    pub(super) fn base(&self) -> Option<&Path> {
+        if self.work.is_some() { None } else { self.below.first().map(PathBuf::as_path) }
+    }
 }
 
 impl LayerStore {
@@ -78,7 +91,7 @@ impl LayerStore {
         };
         let record = MountRecord { init_id: Some(init_id), mount_id, parent: parent.cloned(), fork_of: None };
         match self.make_directories(&record, &below) {
-            Ok(()) => Ok(self.layer_of(record, below)),
+            Ok(()) => self.layer_of(record, below),
             Err(error) => Err(match self.remove_directories(&record) {
                 Ok(()) => error,
                 Err(failure) => error.with_clean_up(failure),
@@ -114,7 +127,11 @@ impl LayerStore {
     fn try_complete(&self, directory: &Path, record: &MountRecord, own: &CacheId) -> Result<()> {
         if record.init_id.as_ref() != Some(own) {
             self.driver().remove(own)?;
-            self.create_init(own, &self.below(record)?)?;
+            match (self.driver().form(), &record.init_id) {
+                // What the container began as a copy of.
+                (Form::Whole, Some(shared)) => self.driver().create(own, Some(shared))?,
+                _ => self.create_init(own, &self.below(record)?)?,
+            }
         }
         self.driver().complete(&record.mount_id, own)?;
         // Everything so far was made to go with its program.
@@ -141,7 +158,7 @@ impl LayerStore {
         let record = self.root().chain_dir(chain);
         let existing = || -> Result<Option<CacheId>> {
             let known = metadata::read_shared_init(&record)?;
-            Ok(known.filter(|id| self.driver().diff_dir(id).is_dir()))
+            Ok(known.filter(|id| self.driver().exists(id)))
         };
         if let Some(id) = existing()? {
             return Ok(id);
@@ -168,8 +185,9 @@ impl LayerStore {
 
     fn create_init(&self, id: &CacheId, below: &[CacheId]) -> Result<()> {
         self.driver().create(id, below.first())?;
-        let image = super::view::View::new(self.driver().lowers(below), self.xattrs());
-        within(|| init::fill(&self.driver().diff_dir(id), &image)).attempt(|| ENTER)?
+        let image = super::view::View::new(self.driver().lowers(below)?, self.xattrs());
+        let files = self.driver().files(id)?;
+        within(|| init::fill(&files, &image)).attempt(|| ENTER)?
     }
 
     /// Removes the shared init layer `id` of a chain that somebody noted who ended in the middle.
@@ -203,7 +221,7 @@ impl LayerStore {
     pub(crate) fn writable(&self, container: &ContainerId) -> Result<Option<WritableLayer>> {
         let Some(record) = self.record(container)? else { return Ok(None) };
         let below = self.below(&record)?;
-        Ok(Some(self.layer_of(record, below)))
+        self.layer_of(record, below).map(Some)
     }
 
     /// What a container's layer consists of: its record, or what is known of a guard's.
@@ -212,7 +230,7 @@ impl LayerStore {
             return Ok(Some(record));
         }
         let mount_id = CacheId::from(container);
-        if !self.driver().diff_dir(&mount_id).is_dir() {
+        if !self.driver().exists(&mount_id) {
             return Ok(None);
         }
         // One that nobody owns is to stay, and has lost its record.
@@ -235,19 +253,19 @@ impl LayerStore {
         let mut ids: BTreeSet<_> = recorded.iter().filter_map(|name| ContainerId::parse(name).ok()).collect();
         let owned = self.root().entries()?;
         let owned = owned.iter().filter_map(|name| journal::owned(name));
-        ids.extend(owned.filter(|id| self.driver().diff_dir(&CacheId::from(id)).is_dir()));
+        ids.extend(owned.filter(|id| self.driver().exists(&CacheId::from(id))));
         Ok(ids.into_iter().collect())
     }
 
-    pub(super) fn layer_of(&self, record: MountRecord, below: Vec<CacheId>) -> WritableLayer {
+    pub(super) fn layer_of(&self, record: MountRecord, below: Vec<CacheId>) -> Result<WritableLayer> {
         let stack: Vec<CacheId> = record.init_id.into_iter().chain(below).collect();
-        WritableLayer {
-            upper: self.driver().diff_dir(&record.mount_id),
-            work: self.driver().work_dir(&record.mount_id),
-            lowers: self.driver().lowers(&stack),
+        Ok(WritableLayer {
+            upper: self.driver().files(&record.mount_id)?,
+            work: self.driver().work(&record.mount_id),
+            below: self.driver().lowers(&stack)?,
             mount_id: record.mount_id,
             parent: record.parent,
-        }
+        })
     }
 
     /// Removes the writable layer of a container; one that is missing is removed already.
@@ -271,26 +289,27 @@ impl LayerStore {
     /// The kernel's mark for "may be incomplete" is read by the next mount alone; what it warns of, a loss of power before
     /// everything is written, cannot have been if everything is written now (Linux, filesystems/overlayfs.rst).
     pub(crate) fn allow_mounts(&self, mount_id: &CacheId) -> Result<()> {
-        if !self.is_marked(mount_id) {
-            return Ok(());
+        match self.mark(mount_id) {
+            Some(mark) if self.is_marked(mount_id) => self.root().discard(&mark),
+            _ => Ok(()),
         }
-        self.root().discard(&self.mark(mount_id))
     }
 
     /// Whether that mark is there, in a store that Docker can use.
     pub(crate) fn is_marked(&self, mount_id: &CacheId) -> bool {
         // Only root reads the directory it is in, and only root's stores are Docker's.
-        self.xattrs() == XattrKind::Trusted && self.mark(mount_id).exists()
+        self.xattrs() == XattrKind::Trusted && self.mark(mount_id).is_some_and(|mark| mark.exists())
     }
 
-    fn mark(&self, mount_id: &CacheId) -> PathBuf {
-        self.driver().work_dir(mount_id).join("work/incompat")
+    fn mark(&self, mount_id: &CacheId) -> Option<PathBuf> {
+        self.driver().work(mount_id).map(|work| work.join("work/incompat"))
     }
 
     /// Empties the work directory of a stopped container: overlay refuses one that a volatile mount has used.
     pub(crate) fn reset_work(&self, layer: &WritableLayer) -> Result<()> {
-        self.root().discard(&layer.work)?;
-        atomic::create_directory(&layer.work, 0o700)
+        let Some(work) = &layer.work else { return Ok(()) };
+        self.root().discard(work)?;
+        atomic::create_directory(work, 0o700)
     }
 
     pub(super) fn remove_directories(&self, record: &MountRecord) -> Result<()> {

@@ -100,7 +100,7 @@ pub(crate) struct Limit {
 pub(crate) enum Rootfs {
     /// A stack of layers with a writable one on top, mounted in the container's mount namespace only.
     Overlay {
-        /// Read-only directories, top first; with none, `upper` is used as it is.
+        /// Read-only directories, top first.
         lowers: Vec<PathBuf>,
         /// Takes the changes.
         upper: PathBuf,
@@ -110,7 +110,6 @@ pub(crate) enum Rootfs {
         volatile: bool,
     },
     /// A directory used as it is.
-    #[cfg(test)]
     Directory(PathBuf),
 }
 
@@ -119,7 +118,6 @@ impl Rootfs {
     pub(crate) fn keep(&mut self) {
         match self {
             Self::Overlay { volatile, .. } => *volatile = false,
-            #[cfg(test)]
             Self::Directory(_) => {}
         }
     }

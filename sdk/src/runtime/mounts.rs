@@ -64,14 +64,9 @@ pub(super) fn isolate(script: &mut Script) -> Result<()> {
 /// capabilities outside of a user namespace.
 pub(super) fn root(script: &mut Script, rootfs: &Rootfs, as_user: bool) -> Result<Register> {
     let root = match rootfs {
-        #[cfg(test)]
         Rootfs::Directory(path) => {
             script.step(format!("mount the root file system {path:?}"));
             directory(script, path)?
-        }
-        Rootfs::Overlay { lowers, upper, .. } if lowers.is_empty() => {
-            script.step(format!("mount the root file system {upper:?}"));
-            directory(script, upper)?
         }
         Rootfs::Overlay { lowers, upper, work, volatile } => {
             let mut options = vec![("redirect_dir", "nofollow"), ("metacopy", "off"), ("index", "off")];

@@ -74,7 +74,6 @@ impl Shifted {
         }
         let layers = match &bundle.rootfs {
             Rootfs::Overlay { lowers, upper, work, .. } => common(lowers.iter().chain([upper, work]))?,
-            #[cfg(test)]
             Rootfs::Directory(path) => common(std::iter::once(path))?,
         };
         script.step(format!("map the ids of the layers in {layers:?}")).hint = Some(HINT);

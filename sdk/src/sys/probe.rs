@@ -7,11 +7,14 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use super::capability;
 
 mod host;
+mod overlay;
 
 pub(crate) use host::{
     CgroupVersion, cgroups, file_system, kernel_release, lacking_capabilities, resolves_inside, seccomp_actions,
     setting, surroundings,
 };
+
+pub(crate) use overlay::overlay_obstacle;
 
 const CAP_SYS_ADMIN: u32 = 21;
 

@@ -42,7 +42,7 @@ fn x07_the_longest_path_passes_and_one_more_byte_does_not() {
     let tar = Tar::default().file(&longest, "deep").end();
     let layer = imported_by_descriptor(&tar);
     let mut archive = Vec::new();
-    let digested = digest_layer(&layer.diff(), &mut Vec::new(), Some(&mut archive), &options()).unwrap();
+    let digested = digest_layer(&layer.diff(), None, &mut Vec::new(), Some(&mut archive), &options()).unwrap();
     assert_eq!(digested.entries, 410);
     let error = refused(&Tar::default().file(&path(4097), "").end());
     assert!(error.to_string().contains("more than 4096 bytes in its path"), "{error}");
@@ -69,7 +69,7 @@ fn x07_two_thousand_directories_deep_needs_little_stack() {
         let tar = tar.file(&format!("{path}f"), "deep").end();
         let layer = imported_by_descriptor(&tar);
         let mut archive = Vec::new();
-        let digested = digest_layer(&layer.diff(), &mut Vec::new(), Some(&mut archive), &options()).unwrap();
+        let digested = digest_layer(&layer.diff(), None, &mut Vec::new(), Some(&mut archive), &options()).unwrap();
         assert_eq!(digested.entries, 2001);
         // Without entries for the directories, too.
         imported_by_descriptor(&Tar::default().file(&format!("{path}f"), "deep").end());

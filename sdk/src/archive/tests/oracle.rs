@@ -126,7 +126,7 @@ fn gnu_tar_reads_the_canonical_archive() {
     fs::create_dir(&from).unwrap();
     source(&from);
     let (mut archive, mut split) = (Vec::new(), Vec::new());
-    let applied = digest_layer(&from, &mut split, Some(&mut archive), &options()).unwrap();
+    let applied = digest_layer(&from, None, &mut split, Some(&mut archive), &options()).unwrap();
     assert_eq!(*applied.diff_id.digest(), crate::spec::Digest::of(&archive));
     assert_eq!(applied.size, size_of_tree(&from));
     fs::write(base.path().join("archive.tar"), &archive).unwrap();
@@ -153,8 +153,8 @@ fn x09_a_directory_digested_twice_and_rebuilt_gives_the_same_archive() {
     fs::create_dir(&from).unwrap();
     source(&from);
     let (mut archive, mut split) = (Vec::new(), Vec::new());
-    let first = digest_layer(&from, &mut split, Some(&mut archive), &options()).unwrap();
-    let second = digest_layer(&from, &mut Vec::new(), None, &options()).unwrap();
+    let first = digest_layer(&from, None, &mut split, Some(&mut archive), &options()).unwrap();
+    let second = digest_layer(&from, None, &mut Vec::new(), None, &options()).unwrap();
     assert_eq!(first, second);
     let mut rebuilt = Vec::new();
     reassemble(&mut &split[..], &from, &mut rebuilt).unwrap();
@@ -162,7 +162,7 @@ fn x09_a_directory_digested_twice_and_rebuilt_gives_the_same_archive() {
     // What was imported from it has the same digest, too.
     let copy = imported(&archive);
     if is_root() {
-        let third = digest_layer(&copy.diff(), &mut Vec::new(), None, &options()).unwrap();
+        let third = digest_layer(&copy.diff(), None, &mut Vec::new(), None, &options()).unwrap();
         assert_eq!(first, third);
     }
     release(&from);
@@ -207,10 +207,10 @@ fn x09_what_a_file_can_have_is_there_again_after_an_export() {
     }
     fs::write(from.join("noted"), "text").unwrap();
     let mut archive = Vec::new();
-    digest_layer(&from, &mut Vec::new(), Some(&mut archive), &options()).unwrap();
+    digest_layer(&from, None, &mut Vec::new(), Some(&mut archive), &options()).unwrap();
     let first = imported(&archive);
     let mut again = Vec::new();
-    digest_layer(&first.diff(), &mut Vec::new(), Some(&mut again), &options()).unwrap();
+    digest_layer(&first.diff(), None, &mut Vec::new(), Some(&mut again), &options()).unwrap();
     let second = imported(&again);
     let (original, first_tree, second_tree) = (manifest(&from), manifest(&first.diff()), manifest(&second.diff()));
     for name in expected {

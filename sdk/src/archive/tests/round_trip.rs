@@ -131,7 +131,7 @@ fn a_small_change_gives_another_digest_and_the_order_on_disk_does_not() {
             crate::sys::fs::set_mode_at(&handle, name, mode).unwrap();
             crate::sys::fs::set_times_at(&handle, name, Default::default()).unwrap();
         }
-        digest_layer(&layer.diff(), &mut Vec::new(), None, &options()).unwrap().diff_id
+        digest_layer(&layer.diff(), None, &mut Vec::new(), None, &options()).unwrap().diff_id
     };
     assert_eq!(digest(["a", "b", "c"], 0o600), digest(["c", "a", "b"], 0o600));
     assert_ne!(digest(["a", "b", "c"], 0o600), digest(["a", "b", "c"], 0o644));
@@ -149,9 +149,9 @@ fn a_writer_that_fails_ends_the_work_with_its_error() {
         }
     }
     let layer = imported(&Tar::default().file("f", &"x".repeat(3 << 20)).end());
-    let error = digest_layer(&layer.diff(), &mut Vec::new(), Some(&mut Full), &options()).unwrap_err();
+    let error = digest_layer(&layer.diff(), None, &mut Vec::new(), Some(&mut Full), &options()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable);
-    let error = digest_layer(&layer.diff(), &mut Full, None, &options()).unwrap_err();
+    let error = digest_layer(&layer.diff(), None, &mut Full, None, &options()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable);
     let tar = Tar::default().entry(header("f", Kind::File), b"").end();
     let error = import_layer(&mut &tar[..], &Layer::empty().diff(), &mut Full, &options()).unwrap_err();

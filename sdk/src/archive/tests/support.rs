@@ -104,7 +104,7 @@ pub(super) fn record(key: &str, value: &[u8]) -> Vec<u8> {
 
 pub(super) fn options() -> ApplyOptions {
     let ownership = if is_root() { Ownership::Keep } else { Ownership::Flatten };
-    ApplyOptions { xattrs: XattrKind::of_this_process(), ownership, limits: Limits::default() }
+    ApplyOptions { form: Form::Changes, xattrs: XattrKind::of_this_process(), ownership, limits: Limits::default() }
 }
 
 pub(super) fn is_root() -> bool {

@@ -17,7 +17,7 @@ fn x10_whiteouts_become_devices_and_attributes_and_come_back() {
     assert!(is_opaque(&layer, "d") && !is_opaque(&layer, "missing"));
     assert_eq!(layer.applied.as_ref().unwrap().size, 1);
     let mut archive = Vec::new();
-    digest_layer(&layer.diff(), &mut Vec::new(), Some(&mut archive), &options()).unwrap();
+    digest_layer(&layer.diff(), None, &mut Vec::new(), Some(&mut archive), &options()).unwrap();
     let again = imported(&archive);
     assert!(is_whiteout(&again, "gone") && is_whiteout(&again, "missing/x") && is_opaque(&again, "d"));
     assert_eq!(again.names(), ["d", "d/new", "gone", "missing", "missing/x"]);
@@ -57,7 +57,7 @@ fn x10_an_opaque_whiteout_may_stand_anywhere_in_its_layer() {
     let layer = imported(&Tar::default().file(".wh..wh..opq", "").file("f", "x").end());
     assert!(is_opaque(&layer, ""));
     let mut archive = Vec::new();
-    digest_layer(&layer.diff(), &mut Vec::new(), Some(&mut archive), &options()).unwrap();
+    digest_layer(&layer.diff(), None, &mut Vec::new(), Some(&mut archive), &options()).unwrap();
     assert!(is_opaque(&imported(&archive), ""));
 }
 
@@ -71,7 +71,7 @@ fn a_whiteout_with_content_is_rebuilt_too() {
 fn a_file_named_like_a_whiteout_cannot_be_archived() {
     let layer = Layer::empty();
     std::fs::write(layer.diff().join(".wh.trap"), "").unwrap();
-    let error = digest_layer(&layer.diff(), &mut Vec::new(), None, &options()).unwrap_err();
+    let error = digest_layer(&layer.diff(), None, &mut Vec::new(), None, &options()).unwrap_err();
     assert_eq!(error.kind(), crate::ErrorKind::Unsupported);
     assert!(error.to_string().contains(".wh.trap"), "{error}");
 }

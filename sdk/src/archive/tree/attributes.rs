@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
 
 use rustix::io::Errno;
@@ -39,6 +40,9 @@ impl Tree<'_> {
         if self.changes_owner(state.uid, state.gid) {
             fs::set_owner(&directory, state.uid, state.gid).attempt(say)?;
         }
+        if self.own.is_some() {
+            self.remove_xattrs(path, &directory, state)?;
+        }
         // Attributes first: an ACL sets mode bits as well, and the entry's mode is what counts.
         for (name, value) in &state.xattrs {
             self.set_xattr(path, name, || fs::set_xattr(&directory, name.as_slice(), value))?;
@@ -47,8 +51,21 @@ impl Tree<'_> {
         fs::set_times(&directory, state.modified).attempt(say)
     }
 
+    /// Takes away what a directory of the layers below had, and this layer's does not.
+    fn remove_xattrs(&self, path: &[u8], directory: &OwnedFd, state: &DirectoryState) -> Result<()> {
+        let say = || format!("set the attributes of directory {:?}", text(path));
+        for (name, _) in fs::list_xattrs(directory).attempt(say)? {
+            if self.accepts(&name) && state.xattrs.iter().all(|(kept, _)| *kept != name) {
+                fs::remove_xattr(directory, name.as_slice()).attempt(say)?;
+            }
+        }
+        Ok(())
+    }
+
     pub(super) fn changes_owner(&self, uid: u32, gid: u32) -> bool {
-        self.options.ownership.keeps_owners() && (uid, gid) != (self.creation.uid, self.creation.gid)
+        // A directory of the layers below may hand its group down.
+        let is_given = self.own.is_none() && (uid, gid) == (self.creation.uid, self.creation.gid);
+        self.options.ownership.keeps_owners() && !is_given
     }
 
     pub(super) fn set_xattrs_at(&self, parent: &Parent, name: &[u8], entry: &Entry) -> Result<()> {

@@ -74,6 +74,11 @@ impl Parents {
         self.cache.clear();
     }
 
+    /// Whether a directory was opened before.
+    pub(super) fn knows(&self, path: &[u8]) -> bool {
+        path.is_empty() || self.cache.iter().any(|(known, _)| known == path)
+    }
+
     fn cached(&mut self, path: &[u8]) -> Option<Rc<Parent>> {
         if path.is_empty() {
             return Some(Rc::clone(&self.root));

@@ -19,14 +19,21 @@ use super::{Parent, Tree, refused};
 impl Tree<'_> {
     /// A directory entry whose name is taken: an existing directory stays with its content, anything else gives way.
     pub(super) fn directory_over(&mut self, parent: &Parent, name: &[u8], entry: &Entry) -> Result<()> {
-        self.saved.get_or_insert_default();
+        let is_below = self.is_below(&join(&parent.path, name));
+        if !is_below {
+            self.saved.get_or_insert_default();
+        }
         let existing = fs::stat_at(&parent.directory, name).map_err(|error| refused(entry, error))?;
         if existing.kind == FileKind::Directory {
             return Ok(());
         }
+        if is_below {
+            self.give_way(parent, name, entry)?;
+            return fs::make_directory_at(&parent.directory, name, 0o700).map_err(|error| refused(entry, error));
+        }
         self.remove(parent, name, entry)?;
         fs::make_directory_at(&parent.directory, name, 0o700).map_err(|error| refused(entry, error))?;
-        if existing.is_whiteout() {
+        if existing.is_whiteout() && self.own.is_none() {
             // It hid the directory of the layers below, and must go on doing so.
             self.set_opaque(parent, name, entry)?;
         }
@@ -39,7 +46,7 @@ impl Tree<'_> {
         let path = join(&parent.path, name);
         match existing.kind {
             FileKind::Directory => {
-                self.walk(&path, |saved, directory, name| saved.keep(directory, name))?;
+                self.walk(&path, |saved, directory, _, name| saved.keep(directory, name))?;
                 self.forget_directories(&path);
                 self.parents.forget();
                 fs::remove_tree(&parent.directory, OsStr::from_bytes(name)).map_err(|error| refused(entry, error))
@@ -57,11 +64,15 @@ impl Tree<'_> {
         }
     }
 
-    /// Docker's `size` of the whole tree, counted afterwards.
+    /// Docker's `size` of the layer's files, counted afterwards.
     pub(super) fn occupied(&mut self) -> Result<u64> {
+        let own = self.own.take();
         let mut size = 0;
         let mut seen = HashSet::new();
-        self.walk(b"", |_, directory, name| {
+        self.walk(b"", |_, directory, path, name| {
+            if own.as_ref().is_some_and(|own| !own.has(&join(path, name))) {
+                return Ok(());
+            }
             let metadata = fs::stat_at(directory, name).attempt(|| "stat a file of the layer")?;
             let counts = matches!(metadata.kind, FileKind::Regular | FileKind::Symlink);
             if counts && (metadata.links == 1 || seen.insert(metadata.identity)) {
@@ -69,6 +80,7 @@ impl Tree<'_> {
             }
             Ok(())
         })?;
+        self.own = own;
         Ok(size)
     }
 
@@ -88,8 +100,12 @@ impl Tree<'_> {
         self.directories.remove(path);
     }
 
-    /// Calls `visit` for everything below a directory that is not one.
-    fn walk(&mut self, path: &[u8], mut visit: impl FnMut(&mut Saved, &OwnedFd, &[u8]) -> Result<()>) -> Result<()> {
+    /// Calls `visit` for everything below a directory that is not one, with the directory it is in, open and by its path.
+    fn walk(
+        &mut self,
+        path: &[u8],
+        mut visit: impl FnMut(&mut Saved, &OwnedFd, &[u8], &[u8]) -> Result<()>,
+    ) -> Result<()> {
         let mut pending = vec![path.to_vec()];
         while let Some(path) = pending.pop() {
             let say = || format!("list {:?} of the layer", String::from_utf8_lossy(&path));
@@ -100,7 +116,7 @@ impl Tree<'_> {
                 if found.kind == FileKind::Directory {
                     pending.push(join(&path, name));
                 } else {
-                    visit(self.saved.get_or_insert_default(), &directory, name)?;
+                    visit(self.saved.get_or_insert_default(), &directory, &path, name)?;
                 }
             }
         }

@@ -211,8 +211,8 @@ fn what_a_killed_process_has_staged_is_removed_at_the_next_open() {
     let store = store();
     let base = commit(&store, None, "base");
     let staged = store.layers.stage(Some(base.chain_id())).unwrap();
-    fs::create_dir_all(staged.work().join("work/x")).unwrap();
-    fs::set_permissions(staged.work().join("work"), fs::Permissions::from_mode(0o000)).unwrap();
+    fs::create_dir_all(staged.work().unwrap().join("work/x")).unwrap();
+    fs::set_permissions(staged.work().unwrap().join("work"), fs::Permissions::from_mode(0o000)).unwrap();
     staged.write_set().unwrap();
     staged.crash();
     // A directory that is in no record and in no journal belongs to someone else.
@@ -299,7 +299,7 @@ fn an_image_has_at_most_125_layers() {
     assert_eq!(error.kind(), ErrorKind::LimitExceeded);
     let id = ContainerId::random().unwrap();
     let writable = store.create_writable(&id, Some(top.chain_id())).unwrap();
-    assert_eq!(writable.lowers.len(), MAX_DEPTH + 1);
+    assert_eq!(writable.below.len(), MAX_DEPTH + 1);
 }
 
 #[test]
@@ -318,7 +318,7 @@ fn the_init_layer_keeps_what_the_image_has_and_covers_its_directories_as_they_ar
     let base = store.layers.commit(staged).unwrap();
     let id = ContainerId::random().unwrap();
     let layer = store.create_writable(&id, Some(base.chain_id())).unwrap();
-    let init = &layer.lowers[0];
+    let init = &layer.below[0];
     assert_eq!(names(init), [".dockerenv", "dev", "real"]);
     assert_eq!(names(init.join("dev")), ["console", "shm"]);
     assert_eq!(names(init.join("real")), ["hostname", "mtab", "resolv.conf"]);
@@ -327,7 +327,7 @@ fn the_init_layer_keeps_what_the_image_has_and_covers_its_directories_as_they_ar
     let root_mode = if rustix::process::geteuid().is_root() { 0o555 } else { 0o755 };
     assert_eq!([mode(init), mode(&layer.upper)], [root_mode; 2]);
     let modified = |path: &Path| fs::metadata(path).unwrap().modified().unwrap();
-    assert_eq!(modified(&init.join("real")), modified(&layer.lowers[1].join("real")));
+    assert_eq!(modified(&init.join("real")), modified(&layer.below[1].join("real")));
 }
 
 #[test]

@@ -26,8 +26,8 @@ fn the_init_layer_gives_a_container_without_image_dockers_mount_points() {
     let own = store.root.layer_dir(&layer.mount_id);
     assert_eq!(names(&own), ["diff", "link", "lower", "work"]);
     assert_eq!(text(own.join("lower")), format!("l/{}", text(init.join("link"))));
-    assert_eq!(layer.lowers, [init.join("diff")]);
-    assert_eq!((&layer.upper, &layer.work), (&own.join("diff"), &own.join("work")));
+    assert_eq!(layer.below, [init.join("diff")]);
+    assert_eq!((&layer.upper, work(&layer)), (&own.join("diff"), &*own.join("work")));
     assert_eq!(store.layers.writable(&id).unwrap(), Some(layer));
     assert_eq!(store.layers.writable_ids().unwrap(), [id]);
 }
@@ -55,18 +55,18 @@ fn guards_of_an_image_share_an_init_layer_until_one_is_to_stay() {
     let base = import(&store, None, &tar_of(&[("etc/passwd", b"root")])).unwrap();
     let ids = [(); 3].map(|()| ContainerId::random().unwrap());
     let layers = ids.each_ref().map(|id| store.create_writable(id, Some(base.chain_id())).unwrap());
-    assert_eq!(layers[0].lowers, layers[1].lowers);
+    assert_eq!(layers[0].below, layers[1].below);
     for layer in &layers {
         assert_eq!(names(store.root.layer_dir(&layer.mount_id)), ["diff", "work"]);
     }
-    let shared = layers[0].lowers[0].parent().unwrap();
+    let shared = layers[0].below[0].parent().unwrap();
     assert_eq!(names(shared.join("diff/etc")), ["hostname", "hosts", "mtab", "resolv.conf"]);
 
     store.layers.complete_writable(&ids[0]).unwrap();
     store.layers.complete_writable(&ids[0]).unwrap();
     let own = store.layers.writable(&ids[0]).unwrap().unwrap();
     let init = store.root.layer_dir(&own.mount_id.init());
-    assert_eq!(own.lowers, [init.join("diff"), store.root.layer_dir(base.cache_id()).join("diff")]);
+    assert_eq!(own.below, [init.join("diff"), store.root.layer_dir(base.cache_id()).join("diff")]);
     assert_eq!(names(init.join("diff/etc")), names(shared.join("diff/etc")));
     let (link, below) = (text(init.join("link")), text(init.join("lower")));
     let directory = store.root.layer_dir(&own.mount_id);
@@ -104,7 +104,7 @@ fn an_init_layer_that_was_being_made_is_removed_at_open() {
     assert!(!store.root.layer_dir(&shared).exists() && !store.root.layer_dir(&layer.mount_id.init()).exists());
     assert_eq!(store.layers.writable(&id).unwrap().unwrap(), layer);
     let again = store.create_writable(&ContainerId::random().unwrap(), Some(base.chain_id())).unwrap();
-    assert_eq!(again.lowers, layer.lowers);
+    assert_eq!(again.below, layer.below);
 }
 
 #[test]
@@ -112,12 +112,12 @@ fn a_work_directory_that_a_volatile_mount_has_used_can_be_reset() {
     let store = store();
     let id = ContainerId::random().unwrap();
     let layer = store.create_writable(&id, None).unwrap();
-    fs::create_dir_all(layer.work.join("incompat/volatile")).unwrap();
-    fs::create_dir(layer.work.join("work")).unwrap();
-    fs::set_permissions(layer.work.join("work"), fs::Permissions::from_mode(0o000)).unwrap();
+    fs::create_dir_all(work(&layer).join("incompat/volatile")).unwrap();
+    fs::create_dir(work(&layer).join("work")).unwrap();
+    fs::set_permissions(work(&layer).join("work"), fs::Permissions::from_mode(0o000)).unwrap();
     store.layers.reset_work(&layer).unwrap();
-    assert_eq!(names(&layer.work), [""; 0]);
-    assert_eq!(mode(&layer.work), 0o700);
+    assert_eq!(names(work(&layer)), [""; 0]);
+    assert_eq!(mode(work(&layer)), 0o700);
 }
 
 #[test]
@@ -125,10 +125,10 @@ fn what_a_guards_mount_has_used_can_be_mounted_by_docker_once_it_is_to_stay() {
     let store = store();
     let id = ContainerId::random().unwrap();
     let layer = store.create_writable(&id, None).unwrap();
-    fs::create_dir_all(layer.work.join("work/incompat/volatile/dirty")).unwrap();
+    fs::create_dir_all(work(&layer).join("work/incompat/volatile/dirty")).unwrap();
     store.layers.complete_writable(&id).unwrap();
     let is_roots = store.layers.xattrs() == crate::archive::XattrKind::Trusted;
-    assert_eq!(layer.work.join("work/incompat").exists(), !is_roots);
+    assert_eq!(work(&layer).join("work/incompat").exists(), !is_roots);
 }
 
 #[test]
@@ -171,4 +171,9 @@ fn what_other_modules_noted_in_the_journal_is_left_to_them() {
     let store = store.reopen();
     let left = ["owner-x", "populate-data", "pin-x", "import-x"].map(|name| store.root.is_in_flight(name));
     assert_eq!(left, [true, true, false, false]);
+}
+
+/// The directory overlay works in.
+fn work(layer: &WritableLayer) -> &Path {
+    layer.work.as_deref().unwrap()
 }

@@ -8,6 +8,7 @@
 //! [openat2(2)]: https://man7.org/linux/man-pages/man2/openat2.2.html
 
 mod copy;
+mod copy_tree;
 mod remove;
 mod umask;
 mod xattr;
@@ -22,9 +23,10 @@ use rustix::fs::{AtFlags, Mode, OFlags, RawDir, ResolveFlags, Timespec, Timestam
 use rustix::path::Arg;
 
 pub(crate) use copy::copy_file;
+pub(crate) use copy_tree::copy_tree;
 pub(crate) use remove::remove_tree;
 pub(crate) use umask::own_umask;
-pub(crate) use xattr::{Xattr, get_xattr_at, list_xattrs, list_xattrs_at, set_xattr, set_xattr_at};
+pub(crate) use xattr::{Xattr, get_xattr_at, list_xattrs, list_xattrs_at, remove_xattr, set_xattr, set_xattr_at};
 
 /// Flags of every descriptor that only names a file.
 pub(crate) const PATH_ONLY: OFlags = OFlags::PATH.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
@@ -66,6 +68,8 @@ pub(crate) struct Metadata {
     /// Major and minor number of a device node.
     pub device: (u32, u32),
     pub modified: Time,
+    /// When anything of the file was changed, be it an attribute; nobody can set it.
+    pub changed: Time,
     /// Blocks of 512 bytes really occupied.
     pub blocks: u64,
 }
@@ -113,6 +117,7 @@ impl Metadata {
             identity: (stat.st_dev as u64, stat.st_ino as u64),
             device: (rustix::fs::major(stat.st_rdev), rustix::fs::minor(stat.st_rdev)),
             modified: Time { seconds: stat.st_mtime as i64, nanoseconds: stat.st_mtime_nsec as u32 },
+            changed: Time { seconds: stat.st_ctime as i64, nanoseconds: stat.st_ctime_nsec as u32 },
             blocks: stat.st_blocks as u64,
         }
     }
@@ -263,6 +268,14 @@ pub(crate) fn make_whiteout_at(directory: impl AsFd, name: impl Arg) -> io::Resu
 /// Removes a name that is not a directory.
 pub(crate) fn unlink_at(directory: impl AsFd, name: impl Arg) -> io::Result<()> {
     Ok(rustix::fs::unlinkat(directory, name, AtFlags::empty())?)
+}
+
+/// Removes a directory if it is empty.
+pub(crate) fn remove_empty_at(directory: impl AsFd, name: impl Arg) -> io::Result<()> {
+    match rustix::fs::unlinkat(directory, name, AtFlags::REMOVEDIR) {
+        Err(rustix::io::Errno::NOTEMPTY | rustix::io::Errno::EXIST) => Ok(()),
+        removed => Ok(removed?),
+    }
 }
 
 /// What an open file is.

@@ -47,6 +47,11 @@ pub(crate) fn set_xattr_at(
     Ok(rustix::fs::lsetxattr(&path[..], name, value, XattrFlags::empty())?)
 }
 
+/// Removes an attribute of an open file.
+pub(crate) fn remove_xattr(file: impl AsFd, name: impl Arg) -> io::Result<()> {
+    Ok(rustix::fs::fremovexattr(file, name)?)
+}
+
 /// All attributes of an open file, sorted by name.
 pub(crate) fn list_xattrs(file: impl AsFd) -> io::Result<Vec<Xattr>> {
     let file = file.as_fd();
