@@ -2,10 +2,15 @@
 
 #![allow(clippy::unwrap_used)]
 
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
 use plywood::container::{Capability, Device, UserNamespace};
 use plywood::image::Base;
 use plywood::{Container, ErrorKind, Layers};
-use support::{PROGRAMS, engine, image, require_root, sh, text};
+use support::{PROGRAMS, engine, image, require_root, sh, text, victim};
 
 fn zero() -> Device {
     Device::new("/dev/zero").at("/dev/own")
@@ -69,4 +74,65 @@ fn what_is_no_device_or_cannot_be_kept_is_refused() {
         assert_eq!(error.kind(), kind, "{error}");
         assert!(error.to_string().contains(message), "{error}");
     }
+}
+
+/// A group of version 1 that may use the usual devices but `/dev/ptmx`; removed when dropped.
+struct Limited(PathBuf);
+
+impl Limited {
+    fn new() -> Option<Self> {
+        let group = Path::new("/sys/fs/cgroup/devices").join(format!("plywood-test-{}", std::process::id()));
+        if !group.parent()?.join("devices.list").exists() {
+            return None;
+        }
+        fs::create_dir(&group).unwrap();
+        let group = Self(group);
+        fs::write(group.0.join("devices.deny"), "a").unwrap();
+        for device in ["c 1:* rwm", "c 5:0 rwm", "c 5:1 rwm", "c 136:* rwm"] {
+            fs::write(group.0.join("devices.allow"), device).unwrap();
+        }
+        Some(group)
+    }
+}
+
+impl Drop for Limited {
+    fn drop(&mut self) {
+        // The last process may not have been counted out yet.
+        let end = Instant::now() + Duration::from_secs(10);
+        while self.0.exists() && fs::remove_dir(&self.0).is_err() && Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+#[test]
+fn a_device_that_the_cgroups_above_may_not_use_is_refused_by_name() {
+    const NAME: &str = "a_device_that_the_cgroups_above_may_not_use_is_refused_by_name";
+    require_root!();
+    if victim::directory().is_some() {
+        let engine = engine();
+        let image = image(&engine);
+        let asked = sh(&image, "true").device(Device::new("/dev/ptmx").at("/dev/own").access("r"));
+        let error = asked.output(&engine).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::PermissionDenied, "{error:?}");
+        assert!(error.to_string().contains("may not use the device \"c 5:2 r\""), "{error:?}");
+        assert!(engine.containers().unwrap().is_empty());
+        // Of the usual ones it has what there is.
+        let usual = sh(&image, "echo x >/dev/null && head -c 1 /dev/ptmx").cap_add(Capability::MKNOD);
+        let output = usual.output(&engine).unwrap();
+        assert!(String::from_utf8_lossy(&output.stderr).contains("Operation not permitted"), "{output:?}");
+        return;
+    }
+    let Some(group) = Limited::new() else {
+        eprintln!("skipped: only version 1 of cgroups has a list of devices");
+        return;
+    };
+    support::require_program!("unshare");
+    // As in a container that has these devices: it sees its own group as the root, and none of version 2, where programs
+    // decide each time that a device is used.
+    let script = "echo $$ >\"$0\" && exec unshare --cgroup --mount sh -c 'umount /sys/fs/cgroup/unified 2>/dev/null; umount /sys/fs/cgroup/devices; \
+                  mount -t cgroup -o devices none /sys/fs/cgroup/devices && exec \"$@\"' sh \"$@\"";
+    let mut within = Command::new("sh");
+    within.args(["-c", script]).arg(group.0.join("cgroup.procs")).arg(std::env::current_exe().unwrap());
+    victim::alone_by(within, NAME, &victim::Directory::new());
 }

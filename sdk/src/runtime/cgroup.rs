@@ -101,7 +101,8 @@ fn prepare(group: &Group, bundle: &Bundle, limits: &Limits) -> Result<()> {
     if bundle.privileged || privilege() == Privilege::User {
         return Ok(());
     }
-    match group.allow_devices(&devices(bundle)?) {
+    let (usual, asked) = devices(bundle);
+    match group.allow_devices(&usual, &asked) {
         Ok(true) => Ok(()),
         Ok(false) if needs_device_rules(bundle) => {
             let why = "the kernel refuses rules for devices by cgroup";
@@ -124,9 +125,9 @@ pub(super) fn default_devices() -> Vec<Rule> {
 }
 
 /// The devices that every container has, and those that are mounted into this one.
-fn devices(bundle: &Bundle) -> Result<Vec<Rule>> {
+fn devices(bundle: &Bundle) -> (Vec<Rule>, Vec<Rule>) {
     use std::os::unix::fs::{FileTypeExt, MetadataExt};
-    let mut rules = default_devices();
+    let (mut usual, mut asked) = (default_devices(), Vec::new());
     for mount in &bundle.mounts {
         let BundleSource::Bind(path) = &mount.source else { continue };
         // One that is missing is told when it is mounted.
@@ -141,12 +142,12 @@ fn devices(bundle: &Bundle) -> Result<Vec<Rule>> {
         let rule = Rule { kind, major: Some(major), minor: Some(minor), access };
         // One that every container has can be restricted too; its node is made inside the group.
         if access != ANY_ACCESS {
-            let same = rules.iter_mut().filter(|known| Rule { access, ..**known } == rule);
+            let same = usual.iter_mut().filter(|known| Rule { access, ..**known } == rule);
             same.for_each(|known| known.access = access | MAKE);
         }
-        rules.push(rule);
+        asked.push(rule);
     }
-    Ok(rules)
+    (usual, asked)
 }
 
 /// Limits memory. Only once the first process is a program of its own: until then it shares the memory of this one, which
@@ -282,6 +283,11 @@ pub(super) fn explain(refused: Refused, kind: Kind, attempt: impl Fn(&str) -> St
             ),
         )
         .with_hint("move them into a cgroup below it (DelegateSubgroup= of systemd does)"),
+        Refused::Device { rule, group } => Error::new(
+            ErrorKind::PermissionDenied,
+            format_args!("{}: the cgroups above {group:?} may not use the device \"{rule}\"", attempt("")),
+        )
+        .with_hint("this program runs in a container itself: give that one the device"),
         Refused::Os { path, error } if error.kind() == io::ErrorKind::ReadOnlyFilesystem => {
             refuse("", "the cgroup file system is mounted read-only".to_owned())
                 .with_path(path)

@@ -106,7 +106,7 @@ impl Wanted {
         let nodes = [DeviceKind::Character, DeviceKind::Block].map(node);
         match &self.devices {
             None => Ok(()),
-            Some(rules) => match group.allow_devices(&[&cgroup::default_devices()[..], &nodes, rules].concat()) {
+            Some(rules) => match group.allow_devices(&[&cgroup::default_devices()[..], &nodes].concat(), rules) {
                 Ok(true) => Ok(()),
                 Ok(false) => Err(Error::new(
                     ErrorKind::Unsupported,

@@ -47,20 +47,27 @@ pub(crate) enum DeviceKind {
 }
 
 impl Group {
-    /// Lets its processes use these devices and no other.
+    /// Lets its processes use these devices and no other: the `usual` ones as far as the groups above have them, and all
+    /// that were `asked` for.
     ///
-    /// Whether they are held to it: version 2 needs BPF, which a kernel may lack and a program may be denied.
-    pub(crate) fn allow_devices(&self, rules: &[Rule]) -> Result<bool, Refused> {
+    /// Whether they are held to it: version 2 needs BPF, which a kernel may lack and a program may be denied. There the
+    /// groups above have a say each time that a device is used.
+    pub(crate) fn allow_devices(&self, usual: &[Rule], asked: &[Rule]) -> Result<bool, Refused> {
         let has_devices = |names: &[String]| names.iter().any(|name| name == "devices");
         if let Some(legacy) = self.legacy.iter().find(|legacy| has_devices(&legacy.controllers)) {
             let os = |path: PathBuf| move |error| Refused::Os { path, error };
             let deny = legacy.path.join("devices.deny");
             write(&deny, "a").map_err(os(deny))?;
             let allow = legacy.path.join("devices.allow");
-            for rule in rules {
-                match write(&allow, &line(rule)) {
-                    // The groups above have less: so it be.
-                    Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+            for (rule, is_asked) in usual.iter().map(|rule| (rule, false)).chain(asked.iter().map(|rule| (rule, true)))
+            {
+                let line = line(rule);
+                match write(&allow, &line) {
+                    // The groups above have less.
+                    Err(error) if error.kind() == io::ErrorKind::PermissionDenied => match is_asked {
+                        true => return Err(Refused::Device { rule: line, group: legacy.path.clone() }),
+                        false => {}
+                    },
                     written => written.map_err(os(allow.clone()))?,
                 }
             }
@@ -70,7 +77,7 @@ impl Group {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let group = rustix::fs::open(path, flags, Mode::empty())
             .map_err(|error| Refused::Os { path: path.clone(), error: error.into() })?;
-        match load(&program(rules)).and_then(|program| attach(&group, &program)) {
+        match load(&program(&[usual, asked].concat())).and_then(|program| attach(&group, &program)) {
             Ok(()) => Ok(true),
             Err(error) if matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::EINVAL | libc::EPERM)) => Ok(false),
             Err(error) => Err(Refused::Os { path: path.clone(), error }),

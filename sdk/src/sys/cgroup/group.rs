@@ -43,6 +43,8 @@ pub(crate) enum Refused {
     NotHandedDown { controller: &'static str, group: PathBuf },
     /// It holds processes itself, and then the kernel hands no controllers down.
     Occupied { controller: &'static str, group: PathBuf },
+    /// One above it may not use this device.
+    Device { rule: String, group: PathBuf },
     /// A file said no.
     Os { path: PathBuf, error: io::Error },
 }
