@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use plywood::container::NetworkMode;
 use plywood::{Base, Container, ErrorKind, Layers, Mount};
-use support::{engine, image, sh, text};
+use support::{engine, image, sh, text, victim};
 
 /// An image with more programs than the usual one.
 fn with(programs: &[&'static str]) -> Layers {
@@ -241,4 +241,68 @@ fn a_program_that_cannot_be_reached_or_is_given_too_much_is_told() {
     let error = Container::of(&image).cmd(["true", &"x".repeat(3 << 20)]).output(&engine).unwrap_err();
     assert!(format!("{error:?}").to_lowercase().contains("argument list too long"), "{error}");
     assert!(engine.containers().unwrap().is_empty());
+}
+
+/// Whether a text is somewhere in the memory of a process.
+fn holds(pid: u32, text: &str) -> bool {
+    let maps = std::fs::read_to_string(format!("/proc/{pid}/maps")).unwrap();
+    let memory = std::fs::File::open(format!("/proc/{pid}/mem")).unwrap();
+    let readable = maps.lines().filter(|line| line.split(' ').nth(1).is_some_and(|may| may.starts_with('r')));
+    readable.filter_map(|line| line.split(' ').next()?.split_once('-')).any(|(start, end)| {
+        let number = |text| u64::from_str_radix(text, 16).unwrap();
+        let mut bytes = vec![0; usize::try_from(number(end) - number(start)).unwrap()];
+        // Not what the kernel maps of its own.
+        let read = std::os::unix::fs::FileExt::read_at(&memory, &mut bytes, number(start)).unwrap_or(0);
+        bytes[..read].windows(text.len()).any(|part| part == text.as_bytes())
+    })
+}
+
+#[test]
+fn what_runs_beside_and_in_a_container_has_no_secret_of_its_program() {
+    const NAME: &str = "what_runs_beside_and_in_a_container_has_no_secret_of_its_program";
+    const SECRET: &str = "s3cret-of-the-program";
+    let Some(directory) = victim::directory() else {
+        let mut program = Command::new(std::env::current_exe().unwrap());
+        program.env("SECRET", SECRET);
+        return victim::alone_by(program, NAME, &victim::Directory::new());
+    };
+    let file = std::fs::File::create(directory.join("secret")).unwrap();
+    rustix::io::fcntl_setfd(&file, rustix::io::FdFlags::empty()).unwrap();
+    let place = support::place::Place::new();
+    let (engine, image) = place.engine();
+    let check = plywood::image::HealthCheck::cmd(["true"]);
+    let kept = sh(&image, "sleep 1000").health(check).keep().start(&engine).unwrap();
+    let guard = sh(&image, "sleep 1000").env("OWN", "known-to-it").start(&engine).unwrap();
+    let mut processes = victim::keepers(&place.root());
+    assert_eq!(processes.len(), 1);
+    processes.extend([&kept, &guard].map(|container| container.inspect().unwrap().pid().unwrap()));
+    processes.extend(reapers());
+    assert!(processes.len() >= 4, "{processes:?}");
+    for pid in processes {
+        let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap();
+        assert!(!String::from_utf8_lossy(&environment).contains(SECRET), "{pid}");
+        let open = std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap();
+        for descriptor in open.filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok()) {
+            assert!(descriptor != directory.join("secret"), "{pid} has the program's file");
+        }
+        assert!(!holds(pid, SECRET), "{pid} has it in its memory");
+    }
+    assert!(holds(std::process::id(), SECRET), "where it is looked for it is found");
+    // What the container sees of its first process is its own too.
+    let see = "cat /proc/1/environ; ls -l /proc/1/fd";
+    let seen = guard.exec(["sh", "-c", see]).output().unwrap();
+    assert!(!String::from_utf8_lossy(&seen.stdout).contains(SECRET), "{seen:?}");
+    assert!(!String::from_utf8_lossy(&seen.stdout).contains(directory.to_str().unwrap()), "{seen:?}");
+    kept.kill_and_remove().unwrap();
+}
+
+/// The processes that remove what this program leaves.
+fn reapers() -> Vec<u32> {
+    let mine = format!("\nPid:\t{}\n", std::process::id());
+    let pids = std::fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    let is_mine = |pid: &u32| {
+        let read = |name: &str| std::fs::read_to_string(format!("/proc/{pid}/{name}")).unwrap_or_default();
+        read("comm") == "plywood-reaper\n" && read("fdinfo/4").contains(&mine)
+    };
+    pids.filter(is_mine).collect()
 }

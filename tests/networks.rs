@@ -72,6 +72,27 @@ fn containers_behind_a_bridge_find_each_other_by_name() {
 }
 
 #[test]
+fn i07_containers_of_a_network_reach_each_other_and_forge_nothing() {
+    let engine = engine();
+    let image = talkers(&engine);
+    // Frames of one's own making, which could answer for others or reset their connections, take a raw socket.
+    let raw = "for (@ARGV) { my @s = split /,/; print socket(S, $s[0], $s[1], $s[2]) ? 0 : $! + 0 } print qq(\\n)";
+    let sockets = ["17,3,768", "17,2,768", "2,3,6", "2,3,255", "10,3,58"];
+    for network in [Network::shared().unwrap(), Network::bridge().unwrap()] {
+        let server = answering(&image, 80, "answer").name("server").network(&network).start(&engine).unwrap();
+        let client = idle(&image, "client", &network).start(&engine).unwrap();
+        assert_eq!(asked(&client, "server", 80), "answer");
+        for container in [&server, &client] {
+            let tried = container.exec(["perl", "-e", raw].into_iter().chain(sockets)).output().unwrap();
+            assert_eq!(text(tried), "11111\n", "each is EPERM");
+        }
+        // Nor do those who share a network change it.
+        let change = "echo 1 >/proc/sys/net/ipv4/ip_forward; echo 1 >/proc/sys/net/ipv4/conf/all/accept_redirects";
+        assert!(!client.exec(["sh", "-c", change]).output().unwrap().status.success());
+    }
+}
+
+#[test]
 fn containers_of_a_shared_network_have_one_loopback_interface() {
     let engine = engine();
     let image = talkers(&engine);

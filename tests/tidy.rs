@@ -193,7 +193,7 @@ fn nothing_is_left_undone() {
 
 /// Cases of the design that have a test carrying their names, as in `r6_…` or `i02_r31_…`.
 const CASES: &str = "
-    i01 i02 i03 i04 i05 i06 i08 i09 i10 i11 i12 i13
+    i01 i02 i03 i04 i05 i06 i07 i08 i09 i10 i11 i12 i13
     c01 c02 c03 c04 c05 c06 c07 c08 c09 c10 c11 c12 c13 c14 c15 c16 c17 c18 c19 c20
     r1 r2 r3 r4 r5 r6 r7 r8 r9 r10 r11 r12 r13 r14 r15 r16 r17 r18 r19 r20 r21 r22 r23 r24 r25 r27 r28 r29 r30 r31 r32
     r33 r34 r35 r36 r37 r38 r39 r40

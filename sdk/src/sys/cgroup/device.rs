@@ -64,10 +64,10 @@ impl Group {
                 let line = line(rule);
                 match write(&allow, &line) {
                     // The groups above have less.
-                    Err(error) if error.kind() == io::ErrorKind::PermissionDenied => match is_asked {
-                        true => return Err(Refused::Device { rule: line, group: legacy.path.clone() }),
-                        false => {}
-                    },
+                    Err(error) if error.kind() == io::ErrorKind::PermissionDenied && is_asked => {
+                        return Err(Refused::Device { rule: line, group: legacy.path.clone() });
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
                     written => written.map_err(os(allow.clone()))?,
                 }
             }
