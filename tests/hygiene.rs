@@ -10,7 +10,7 @@ use std::path::Path;
 
 use plywood::container::State;
 use plywood::prune::{Kind, Options, Report};
-use plywood::{Container, Durability, Engine, ErrorKind, Image};
+use plywood::{ByteSize, Container, Durability, Engine, ErrorKind, Image};
 use support::victim::{self, Victim};
 use support::{base, engine, image, run, sh};
 
@@ -110,6 +110,92 @@ fn a_filtered_prune_leaves_what_is_younger_or_lacks_the_label() {
     assert_eq!((engine.volumes().unwrap().len(), engine.disk_usage().unwrap().build_cache()), (1, before));
 }
 
+/// Lets an object look as if it was used so many days ago.
+fn age(path: &Path, days: u64) {
+    let time = std::time::SystemTime::now() - std::time::Duration::from_secs(days * 24 * 60 * 60);
+    fs::File::open(path).unwrap().set_modified(time).unwrap();
+}
+
+/// Where the time of use of an image is.
+fn image_file(engine: &Engine, image: &Image) -> std::path::PathBuf {
+    engine.path().join("image/overlay2/imagedb/content/sha256").join(image.id().hex())
+}
+
+/// An image with a layer of so many KiB of its own.
+fn image_of(engine: &Engine, name: &str, kib: u32) -> Image {
+    let image =
+        engine.build(&base().run(format!("dd if=/dev/zero of=/{name} bs=1024 count={kib} 2>/dev/null"))).unwrap();
+    engine.tag(&image.id().to_string(), name).unwrap();
+    image
+}
+
+#[test]
+fn a_prune_to_a_size_takes_what_was_not_used_for_the_longest_time_and_no_more() {
+    let engine = engine();
+    let images = ["first", "second", "third"].map(|name| image_of(&engine, name, 1024));
+    let [first, second, third] = &images;
+    for (name, days) in [("old", 5), ("new", 1)] {
+        let volume = engine.volume(name).unwrap();
+        fs::write(volume.path().join("file"), vec![1; 1 << 20]).unwrap();
+        age(volume.path().parent().unwrap(), days);
+    }
+    // Their layers are in the build cache, too, which was used today.
+    [first, second, third].into_iter().zip([2, 6, 4]).for_each(|(image, days)| age(&image_file(&engine, image), days));
+    let held = sh(second, "while :; do sleep 60; done").start(&engine).unwrap();
+    let total = engine.disk_usage().unwrap().total();
+    let to = |bytes: u64| Options::new().unused_images().to_size(ByteSize::bytes(bytes));
+    let list = |report: &Report| report.objects().iter().map(|it| it.name().to_owned()).collect::<Vec<_>>();
+    assert_eq!(list(&engine.prune_with(&to(total).dry_run()).unwrap()), Vec::<String>::new(), "small enough");
+    assert_eq!(list(&engine.prune_with(&to(total - 1).dry_run()).unwrap()), ["old"]);
+    let wanted = to(total - (3 << 20) / 2);
+    let dry = engine.prune_with(&wanted.clone().dry_run()).unwrap();
+    assert_eq!(list(&dry), ["old", "third:latest"], "the image that was used before all others has a container");
+    let real = engine.prune_with(&wanted).unwrap();
+    assert_eq!(real.objects(), dry.objects());
+    assert!(engine.disk_usage().unwrap().total() <= total - (3 << 20) / 2);
+    // Everything that may go, and then what that sets free.
+    drop(held);
+    let rest = engine.prune_with(&to(0)).unwrap();
+    let rest: BTreeSet<_> = names(&rest).into_iter().map(|(_, name)| name).collect();
+    assert!(["first:latest", "second:latest", "new"].iter().all(|name| rest.contains(*name)), "{rest:?}");
+    assert_eq!(engine.disk_usage().unwrap().total(), 0);
+    assert!(engine.fsck().unwrap().is_sound());
+}
+
+#[test]
+fn what_was_used_a_moment_ago_stays_in_its_grace_period() {
+    let engine = engine();
+    let day = std::time::Duration::from_secs(24 * 60 * 60);
+    let names = |report: Report| report.objects().iter().map(|it| it.name().to_owned()).collect::<Vec<_>>();
+    let dry = || names(engine.prune_with(&Options::new().unused_images().unused_for(day).dry_run()).unwrap());
+    let image = image_of(&engine, "image", 8);
+    let volume = engine.volume("data").unwrap();
+    assert_eq!(dry(), Vec::<String>::new());
+    let (file, directory) = (image_file(&engine, &image), volume.path().parent().unwrap().to_owned());
+    [&file, &directory].into_iter().for_each(|path| age(path, 2));
+    assert_eq!(dry(), ["image:latest", "data"]);
+    // A container that comes and goes is a use.
+    drop(sh(&image, "true").mount(volume.at("/data")).create(&engine).unwrap());
+    let is_recent = |path: &Path| fs::metadata(path).unwrap().modified().unwrap().elapsed().unwrap() < day;
+    assert!(is_recent(&file) && is_recent(&directory));
+    assert_eq!(dry(), Vec::<String>::new());
+}
+
+#[test]
+fn unused_images_go_with_their_names_if_that_is_asked_for() {
+    let engine = engine();
+    let [used, unused] = ["used", "unused"].map(|name| image_of(&engine, name, 8));
+    engine.tag("unused", "also:1").unwrap();
+    let mut container = sh(&used, "true").create(&engine).unwrap();
+    container.persist().unwrap();
+    let images = || Options::new().only([Kind::Image]);
+    assert!(engine.prune_with(&images()).unwrap().objects().is_empty());
+    let report = engine.prune_with(&images().unused_images()).unwrap();
+    assert_eq!(report.objects().iter().map(|it| it.id()).collect::<Vec<_>>(), [unused.id().as_str()]);
+    assert_eq!(engine.images().unwrap(), [used]);
+    assert_eq!(engine.image("also:1").unwrap_err().kind(), ErrorKind::NotFound);
+}
+
 #[test]
 fn usage_counts_what_images_share_once() {
     let engine = engine();
@@ -122,7 +208,10 @@ fn usage_counts_what_images_share_once() {
     let dangling = usage.images().iter().find(|one| *one.image() != used).unwrap();
     assert!(dangling.unique() >= 512 << 10);
     assert_eq!(dangling.shared(), of_used.shared());
-    assert_eq!(usage.layers(), of_used.shared() + of_used.unique() + dangling.unique());
+    assert_eq!(usage.layer_bytes(), of_used.shared() + of_used.unique() + dangling.unique());
+    let shared = usage.layers().iter().filter(|layer| layer.images() == 2).map(|layer| layer.bytes()).sum::<u64>();
+    let unique = usage.layers().iter().filter(|layer| layer.images() == 1).map(|layer| layer.bytes()).sum::<u64>();
+    assert_eq!((shared, unique), (of_used.shared(), of_used.unique() + dangling.unique()));
     let holding = usage.containers().iter().find(|one| one.id() == holder.id()).unwrap();
     assert_eq!((holding.name(), holding.state()), ("holder", State::Running));
     let idle = usage.volumes().iter().find(|one| one.name().as_str() == "idle").unwrap();

@@ -14,7 +14,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::data_root::{DataRoot, Durability, atomic};
+use crate::data_root::{DataRoot, Durability, atomic, used};
 use crate::error::{Attempt as _, Result};
 use crate::layer::{Layer, LayerStore};
 use crate::spec::{ChainId, Digest, Digester, Timestamp};
@@ -93,10 +93,14 @@ impl<'a> Cache<'a> {
         if !self.is_read {
             return None;
         }
-        let found = read(&self.layers.root().build_steps_dir().join(key.hex())).and_then(|record| match record {
+        let path = self.layers.root().build_steps_dir().join(key.hex());
+        let found = read(&path).and_then(|record| match record {
             Some(record) => Ok(self.layers.get(&record.chain_id)?.map(|layer| (layer, record))),
             None => Ok(None),
         });
+        if matches!(found, Ok(Some(_))) {
+            used::mark(&path);
+        }
         // A damaged record costs an execution, not the build.
         found.unwrap_or_else(|error| {
             tracing::warn!(%key, %error, "a record of the build cache cannot be used");
@@ -125,7 +129,7 @@ impl<'a> Cache<'a> {
 }
 
 /// Where the directories of `RUN --mount=type=cache` are.
-pub(super) fn mounts(root: &DataRoot) -> PathBuf {
+pub(crate) fn mounts(root: &DataRoot) -> PathBuf {
     root.build_cache_dir().join("mounts")
 }
 

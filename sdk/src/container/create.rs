@@ -138,6 +138,7 @@ pub(super) fn make(
     let reaper = Reaper::of_guard(store, &id, &files.config, &owner);
     match build(store, &id, name.as_ref(), &mut owner, &mut files, layer) {
         Ok(writable) => {
+            store.mark_used(&files.config);
             let handle = Handle::owned(store, id, files, writable, owner, reaper);
             handle.tell(Action::Create);
             Ok(handle)

@@ -66,6 +66,7 @@ pub(crate) mod store;
 mod terminal;
 mod top;
 mod undecided;
+mod used;
 pub(crate) mod user;
 
 pub use crate::layer::changes::{Change, ChangeKind};

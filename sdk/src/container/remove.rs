@@ -160,6 +160,7 @@ pub(super) fn end(run: &Run, id: &ContainerId, cgroup: &[PathBuf]) -> Result<()>
 /// Removes all of a container that has no process, in place or in the making. The caller owns it.
 pub(super) fn erase(store: &Store, id: &ContainerId) -> Result<()> {
     for config in store.configs_of(id) {
+        store.mark_used(&config);
         // Nobody else knows of them.
         remove_volumes(store, id, &config)?;
     }

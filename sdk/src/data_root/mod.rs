@@ -53,6 +53,7 @@ pub(crate) mod journal;
 pub(crate) mod lock;
 mod open;
 mod trash;
+pub(crate) mod used;
 
 pub(crate) use journal::InFlight;
 pub(crate) use lock::{Held, Lock};

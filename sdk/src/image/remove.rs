@@ -41,10 +41,12 @@ impl Removed {
     }
 }
 
-/// What becomes of an image with several references that is removed by its ID.
+/// What becomes of an image with references that is removed by its ID.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Force {
-    /// It is refused.
+    /// It is refused, even with a single one.
+    Never,
+    /// It is refused if it has several.
     No,
     /// All its references are removed with it. Containers that use it still prevent that.
     Yes,
@@ -54,7 +56,7 @@ pub(crate) enum Force {
 enum RemoveFault {
     #[error("remove image {name:?}: {}", made_of_it(users))]
     InUse { name: String, users: Vec<String> },
-    #[error("remove image {name:?}: it has several references ({})", join(references))]
+    #[error("remove image {name:?}: it has {}", named(references))]
     References { name: String, references: Vec<Reference> },
 }
 
@@ -81,8 +83,14 @@ fn made_of_it(users: &[String]) -> String {
     }
 }
 
-fn join(references: &[Reference]) -> String {
-    references.iter().map(Reference::familiar).collect::<Vec<_>>().join(", ")
+fn named(references: &[Reference]) -> String {
+    match references {
+        [one] => format!("a reference ({})", one.familiar()),
+        _ => {
+            let all: Vec<_> = references.iter().map(Reference::familiar).collect();
+            format!("several references ({})", all.join(", "))
+        }
+    }
 }
 
 impl Images {
@@ -121,7 +129,12 @@ impl Images {
             }
             Match::Id(id) => {
                 let several = tags_of(&tags, &id);
-                if several.len() > 1 && force == Force::No {
+                let most = match force {
+                    Force::Never => 0,
+                    Force::No => 1,
+                    Force::Yes => usize::MAX,
+                };
+                if several.len() > most {
                     return Err(RemoveFault::References { name: name.to_owned(), references: several }.into());
                 }
                 let going = tags.of(&id);

@@ -1,11 +1,20 @@
-//! How much a tree takes on disk.
+//! How much a tree, and a container, takes on disk.
 
 use std::collections::HashSet;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use crate::container::store::Store;
+use crate::error::Result;
+use crate::spec::id::ContainerId;
 use crate::sys::within::within;
+
+/// Bytes of a container on disk: its files and its writable layer.
+pub(super) fn container_size(store: &Store, id: &ContainerId) -> Result<u64> {
+    let writable = store.layers().writable(id)?.map_or(0, |layer| size_of_tree(&layer.upper));
+    Ok(writable + size_of_tree(&store.root().container_dir(id)))
+}
 
 /// stat(2): `st_blocks` counts in units of this, whatever the file system's own are.
 const BLOCK: u64 = 512;

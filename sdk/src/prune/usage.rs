@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::size::size_of_tree;
+use super::size::{container_size, size_of_tree};
 use crate::container::State;
 use crate::container::store::Store;
 use crate::error::Result;
@@ -18,7 +18,7 @@ pub struct DiskUsage {
     images: Vec<ImageUsage>,
     containers: Vec<ContainerUsage>,
     volumes: Vec<VolumeUsage>,
-    layers: u64,
+    layers: Vec<LayerUsage>,
     build_cache: u64,
 }
 
@@ -29,6 +29,13 @@ pub struct ImageUsage {
     unique: u64,
     shared: u64,
     containers: usize,
+}
+
+/// How much a layer takes, however many images have it.
+#[derive(Debug, Clone)]
+pub struct LayerUsage {
+    layer: Layer,
+    images: usize,
 }
 
 /// How much a container takes beside its image.
@@ -64,9 +71,15 @@ impl DiskUsage {
         &self.volumes
     }
 
-    /// Bytes of all layers, each counted once.
-    pub fn layers(&self) -> u64 {
-        self.layers
+    /// Each layer that images have.
+    pub fn layers(&self) -> &[LayerUsage] {
+        &self.layers
+    }
+
+    /// Bytes of all layers that images have, each counted once.
+    #[doc(alias = "LayersSize")]
+    pub fn layer_bytes(&self) -> u64 {
+        self.layers.iter().map(LayerUsage::bytes).sum()
     }
 
     /// Bytes of the build cache: the files it keeps, and the layers that no image has.
@@ -78,7 +91,7 @@ impl DiskUsage {
     pub fn total(&self) -> u64 {
         let containers: u64 = self.containers.iter().map(|container| container.bytes).sum();
         let volumes: u64 = self.volumes.iter().map(|volume| volume.bytes).sum();
-        self.layers + containers + volumes + self.build_cache
+        self.layer_bytes() + containers + volumes + self.build_cache
     }
 }
 
@@ -101,6 +114,23 @@ impl ImageUsage {
     /// How many containers were made from it.
     pub fn containers(&self) -> usize {
         self.containers
+    }
+}
+
+impl LayerUsage {
+    /// The layer.
+    pub fn layer(&self) -> &Layer {
+        &self.layer
+    }
+
+    /// Bytes of the files that it adds.
+    pub fn bytes(&self) -> u64 {
+        self.layer.size()
+    }
+
+    /// How many images have it: if one, its bytes are unique to that, else shared.
+    pub fn images(&self) -> usize {
+        self.images
     }
 }
 
@@ -162,11 +192,15 @@ pub(crate) fn usage(store: &Store) -> Result<DiskUsage> {
     let usages = images.iter().map(of_image).collect();
     let (with_image, without): (Vec<_>, Vec<_>) =
         store.layers().list()?.into_iter().partition(|layer| users.contains_key(layer.chain_id()));
+    let of_layer = |layer: Layer| {
+        let images = users.get(layer.chain_id()).copied().unwrap_or_default();
+        LayerUsage { layer, images }
+    };
     let mut containers = Vec::new();
     for id in store.ids()? {
         let Ok(handle) = store.handle(&id) else { continue };
         let Ok((state, _)) = handle.state() else { continue };
-        let bytes = super::container_size(store, &id).unwrap_or_default();
+        let bytes = container_size(store, &id).unwrap_or_default();
         containers.push(ContainerUsage { name: handle.name().to_owned(), id, state, bytes });
     }
     let mut volumes = Vec::new();
@@ -183,7 +217,7 @@ pub(crate) fn usage(store: &Store) -> Result<DiskUsage> {
         images: usages,
         containers,
         volumes,
-        layers: with_image.iter().map(Layer::size).sum(),
+        layers: with_image.into_iter().map(of_layer).collect(),
         build_cache: size_of_tree(&store.root().build_cache_dir()) + without.iter().map(Layer::size).sum::<u64>(),
     })
 }

@@ -7,7 +7,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use crate::args_build::Build;
 pub use crate::args_containers::{Attach, Enter, Events, Exec};
-pub use crate::args_run::{Create, Run, Start};
+pub use crate::args_prune::Prune;
+use crate::args_run::{Create, Run, Start};
 
 /// Containers, images and volumes without a daemon.
 #[derive(Debug, Parser)]
@@ -184,17 +185,7 @@ pub enum Command {
     /// Show what takes space
     Df,
     /// Remove what nothing uses: ended containers, dangling images, unused volumes, the build cache
-    Prune {
-        /// List what would go, and its bytes
-        #[arg(long)]
-        dry_run: bool,
-        /// Only what is older (until=24h), has a label (label=name=value) or lacks one (label!=name)
-        #[arg(long, value_name = "FILTER")]
-        filter: Vec<String>,
-        /// For Docker's sake: plywood never asks
-        #[arg(short, long)]
-        force: bool,
-    },
+    Prune(Prune),
     /// Check the data root, and tell what is damaged or unknown in it
     #[command(after_help = "Exit code 0 if nothing is damaged, or not any more, else 1.")]
     Fsck {

@@ -3,11 +3,12 @@
 use std::process::ExitCode;
 
 use plywood::fsck;
-use plywood::prune::{DiskUsage, Options};
+use plywood::prune::DiskUsage;
 use serde_json::json;
 
 use crate::Session;
-use crate::failure::{Failure, Outcome};
+use crate::args_prune::Prune;
+use crate::failure::Outcome;
 use crate::human::size;
 
 /// One line of `df`.
@@ -51,7 +52,7 @@ fn lines(usage: &DiskUsage) -> [Line; 4] {
             kind: "Images",
             total: Some(images.len()),
             active: Some(images.iter().filter(|image| image.containers() > 0).count()),
-            size: usage.layers(),
+            size: usage.layer_bytes(),
             reclaimable: images.iter().filter(|image| image.containers() == 0).map(|image| image.unique()).sum(),
         },
         Line {
@@ -82,24 +83,9 @@ fn lines(usage: &DiskUsage) -> [Line; 4] {
     ]
 }
 
-/// What `--filter` asks for, in Docker's words.
-fn filtered(options: Options, filter: &str) -> Outcome<Options> {
-    let refused = || Failure::usage(format!("invalid filter {filter:?}: it is until=AGE, label=NAME or label!=NAME"));
-    match filter.split_once('=').ok_or_else(refused)? {
-        ("until", text) => match plywood_syntax::duration::parse(text) {
-            Some(age) => Ok(options.older_than(age)),
-            None => Ok(options.until(text.parse().map_err(|_| refused())?)),
-        },
-        ("label", label) if !label.is_empty() => Ok(options.label(label)),
-        ("label!", label) if !label.is_empty() => Ok(options.without_label(label)),
-        _ => Err(refused()),
-    }
-}
-
-pub fn prune(session: &Session, dry_run: bool, filters: &[String]) -> Outcome<()> {
-    let options = if dry_run { Options::new().dry_run() } else { Options::new() };
-    let options = filters.iter().try_fold(options, |options, filter| filtered(options, filter))?;
-    let report = session.engine()?.prune_with(&options)?;
+pub fn prune(session: &Session, args: &Prune) -> Outcome<()> {
+    let report = session.engine()?.prune_with(&args.options()?)?;
+    let dry_run = args.dry_run;
     if session.output.is_json() {
         let objects = report.objects().iter().map(|object| {
             json!({

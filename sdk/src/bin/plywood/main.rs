@@ -14,6 +14,7 @@ mod args;
 mod args_build;
 mod args_containers;
 mod args_health;
+mod args_prune;
 mod args_run;
 mod args_security;
 mod build;
@@ -133,7 +134,7 @@ fn act(session: &Session, command: Command) -> Outcome<ExitCode> {
         Command::Volume(volume) => done(volumes::act(session, volume)),
         Command::Doctor => doctor::examine(session),
         Command::Df => done(hygiene::df(session)),
-        Command::Prune { dry_run, filter, force: _ } => done(hygiene::prune(session, dry_run, &filter)),
+        Command::Prune(args) => done(hygiene::prune(session, &args)),
         Command::Fsck { repair, quick } => hygiene::fsck(session, repair, quick),
         Command::Later(words) => Err(later::refuse(&words)),
     }

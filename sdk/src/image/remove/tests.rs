@@ -44,6 +44,17 @@ fn an_image_with_several_tags_goes_by_its_id_only_when_forced() {
 }
 
 #[test]
+fn an_image_that_got_a_tag_stays_for_whoever_takes_it_for_dangling() {
+    let store = Store::new();
+    let image = store.import("a:1", &[("n", "1")]);
+    let error = store.images.remove(image.id().as_str(), Force::Never, &unused).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InUse);
+    assert!(error.to_string().ends_with("it has a reference (a:1)"), "{error}");
+    store.images.untag(&reference("a:1")).unwrap();
+    store.images.remove(image.id().as_str(), Force::Never, &unused).unwrap();
+}
+
+#[test]
 fn containers_keep_an_image_even_when_forced() {
     let store = Store::new();
     let image = store.import("a:1", &[("n", "1")]);

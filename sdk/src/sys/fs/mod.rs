@@ -314,6 +314,14 @@ pub(crate) fn set_owner_at(directory: impl AsFd, name: impl Arg, uid: u32, gid: 
     Ok(rustix::fs::chownat(directory, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)?)
 }
 
+/// Sets the times of access and change to now.
+#[doc(alias = "utimensat")]
+pub(crate) fn touch(path: &Path) -> io::Result<()> {
+    let now = rustix::fs::Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_NOW };
+    let times = rustix::fs::Timestamps { last_access: now, last_modification: now };
+    Ok(rustix::fs::utimensat(rustix::fs::CWD, path, &times, AtFlags::empty())?)
+}
+
 /// Sets the times of an open file, access and modification alike.
 pub(crate) fn set_times(file: impl AsFd, time: Time) -> io::Result<()> {
     Ok(rustix::fs::futimens(file, &timestamps(time))?)
