@@ -1,9 +1,16 @@
 //! The build context as the checks see it: files of the package.
+//!
+//! Cargo says where the package is, in `CARGO_MANIFEST_DIR`. Where something else runs the compiler, the directory of the
+//! source file stands for it.
 
 use std::path::{Path, PathBuf};
 
 use plywood_syntax::checks::{FileKind, Files};
 use plywood_syntax::ignore::Ignore;
+use proc_macro2::{Span, TokenStream};
+use quote::quote;
+
+use crate::source;
 
 /// The files below the package root, or below the directory that `#![context("…")]` names.
 pub(crate) struct PackageFiles {
@@ -14,11 +21,11 @@ pub(crate) struct PackageFiles {
 }
 
 impl PackageFiles {
-    /// The context, where the compiler was started by Cargo and the directory exists.
+    /// The context, where it is known and exists.
     ///
     /// A file beside the Dockerfile, called as it is with `.dockerignore` at the end, comes before that of the context.
     pub(crate) fn open(context: Option<&str>, dockerfile: Option<&Path>) -> Option<Self> {
-        let mut root = PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR")?);
+        let mut root = package()?;
         root.extend(context);
         let beside = dockerfile.map(|path| {
             let mut path = path.as_os_str().to_owned();
@@ -39,6 +46,41 @@ impl PackageFiles {
     pub(crate) fn ignore_file(&self) -> Option<PathBuf> {
         Some(self.ignore_file.clone()).filter(|path| path.is_file())
     }
+}
+
+/// What to do where the package is not known.
+pub(crate) const HOW_TO_TELL: &str = "set `CARGO_MANIFEST_DIR` where the compiler is started";
+
+/// The directory that paths are relative to; none where neither Cargo nor the compiler tells.
+pub(crate) fn package() -> Option<PathBuf> {
+    cargo_package().or_else(source_directory)
+}
+
+fn cargo_package() -> Option<PathBuf> {
+    std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from)
+}
+
+/// Where the file with the macro call is.
+fn source_directory() -> Option<PathBuf> {
+    source::local_file(Span::call_site())?.canonicalize().ok()?.parent().map(Path::to_owned)
+}
+
+/// A path of the package as an expression; nothing where the package is not known.
+pub(crate) fn expression(path: &str) -> Option<TokenStream> {
+    if path.starts_with('/') {
+        return Some(quote!(#path));
+    }
+    if cargo_package().is_some() {
+        // Not the path itself: where the program is compiled elsewhere, it is another.
+        let path = format!("/{path}");
+        return Some(match path.as_str() {
+            "/" => quote!(::core::env!("CARGO_MANIFEST_DIR")),
+            path => quote!(::core::concat!(::core::env!("CARGO_MANIFEST_DIR"), #path)),
+        });
+    }
+    let path = source_directory()?.join(path);
+    let path = path.to_str()?;
+    Some(quote!(#path))
 }
 
 impl Files for PackageFiles {

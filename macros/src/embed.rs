@@ -11,7 +11,7 @@ use plywood_syntax::{glob, path};
 use proc_macro2::{Literal, TokenStream};
 use quote::quote;
 
-use crate::context::PackageFiles;
+use crate::context::{self, PackageFiles};
 use crate::parse::Definition;
 
 /// Most files of one source, and most bytes: the compiler reads them whenever the crate is compiled.
@@ -20,7 +20,9 @@ const MOST_BYTES: u64 = 16 * 1024 * 1024;
 
 /// Finds what each `--embed` is for, and notes it for the expansion.
 pub(crate) fn read(definition: &mut Definition, files: Option<&PackageFiles>) {
-    let Some((files, root)) = files.and_then(|files| Some((files, files.path().canonicalize().ok()?))) else { return };
+    let Some((files, root)) = files.and_then(|files| Some((files, files.path().canonicalize().ok()?))) else {
+        return unknown(definition);
+    };
     let mut findings = Vec::new();
     let context = definition.context.as_deref();
     for instruction in definition.instructions.iter().filter(|instruction| is_embedding(instruction)) {
@@ -43,6 +45,18 @@ pub(crate) fn read(definition: &mut Definition, files: Option<&PackageFiles>) {
         }
         definition.embedded.push((instruction.place, tree));
     }
+    definition.findings.extend(findings);
+}
+
+/// Reports each `--embed` where there is no context.
+fn unknown(definition: &mut Definition) {
+    let embedding = definition.instructions.iter().filter(|instruction| is_embedding(instruction));
+    let message = "there is no build context to embed from: the directory of the package is not known";
+    let finding = |instruction: &Instruction| {
+        let place = instruction.flag("embed").map_or(instruction.place, |flag| flag.name.place);
+        Finding::error("bad_embed", place, message).help(context::HOW_TO_TELL)
+    };
+    let findings: Vec<Finding> = embedding.map(finding).collect();
     definition.findings.extend(findings);
 }
 
@@ -137,15 +151,8 @@ impl Collector<'_> {
         File::open(&path).map_err(about)?;
         let below = below.to_str().ok_or_else(|| format!("the name of `{name}` is not UTF-8"))?;
         let place = match self.context {
-            None => quote!(::core::concat!(::core::env!("CARGO_MANIFEST_DIR"), "/", #below)),
-            Some(directory) if directory.starts_with('/') => {
-                let place = format!("{directory}/{below}");
-                quote!(#place)
-            }
-            Some(directory) => {
-                let place = format!("/{directory}/{below}");
-                quote!(::core::concat!(::core::env!("CARGO_MANIFEST_DIR"), #place))
-            }
+            None => context::expression(below),
+            Some(directory) => context::expression(&format!("{directory}/{below}")),
         };
         self.out.extend(quote!(.file(#name, #mode, ::core::include_bytes!(#place))));
         Ok(())

@@ -9,7 +9,7 @@ use plywood_syntax::{path, port, suggest};
 use proc_macro2::{Ident, TokenStream};
 use quote::{ToTokens, quote};
 
-use crate::context::PackageFiles;
+use crate::context::{self, PackageFiles};
 use crate::parse::Definition;
 use crate::report;
 
@@ -21,7 +21,11 @@ const RESERVED: &str = " as async await box break const continue crate do dyn el
 /// Reads the file that a definition names, in the place of its instructions, and checks it.
 pub(crate) fn read(definition: &mut Definition) {
     let Some(file) = definition.file.clone() else { return };
-    let Some(path) = absolute(&file) else { return };
+    let Some(path) = context::package().map(|package| package.join(&file.value)) else {
+        let message = format!("`{}` cannot be found: the directory of the package is not known", file.value);
+        let finding = Finding::error("missing_dockerfile", file.place, message).help(context::HOW_TO_TELL);
+        return definition.findings.push(finding);
+    };
     let text = match std::fs::read(&path) {
         Ok(bytes) => bytes,
         Err(error) => {
@@ -124,11 +128,6 @@ pub(crate) fn rebuild(files: &[PathBuf]) -> TokenStream {
         )
     });
     bytes.collect()
-}
-
-fn absolute(file: &Text) -> Option<PathBuf> {
-    let root = PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR")?);
-    Some(root.join(&file.value))
 }
 
 /// The name in the directory that is most like the file's.

@@ -1,5 +1,7 @@
 //! Where everything was written: the table behind the places of the tree.
 
+use std::path::PathBuf;
+
 use plywood_syntax::finding::Place;
 use proc_macro2::{Literal, Span, TokenStream};
 
@@ -75,7 +77,12 @@ pub(crate) fn start(span: Span) -> Span {
     if proc_macro::is_available() { span.unwrap().start().into() } else { span }
 }
 
-/// The file a span is in, where the compiler tells.
+/// The path of the file a span is in, as the compiler can open it.
+pub(crate) fn local_file(span: Span) -> Option<PathBuf> {
+    if proc_macro::is_available() { span.unwrap().local_file() } else { None }
+}
+
+/// The name of the file a span is in, where the compiler tells.
 pub(crate) fn file(span: Span) -> Option<String> {
     if !proc_macro::is_available() {
         return None;

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod corpus;
+mod editor;
 mod embed;
 mod expansion;
 mod soup;
@@ -72,4 +73,26 @@ fn a_dockerfile_that_is_not_there_is_a_mistake() {
     assert!(super::dockerfile_tokens("".parse().unwrap()).to_string().contains("needs the path"));
     let deep: TokenStream = "ONBUILD ".repeat(10_000).parse().unwrap();
     assert!(super::layers_tokens(deep).to_string().contains("cannot be"));
+}
+
+/// Runs this test again in a process that does not know the package.
+#[test]
+fn without_a_package_the_macros_say_what_they_miss() {
+    const NAME: &str = "tests::without_a_package_the_macros_say_what_they_miss";
+    if std::env::var_os("CARGO_MANIFEST_DIR").is_some() {
+        let mut again = std::process::Command::new(std::env::current_exe().unwrap());
+        let status = again.args(["--exact", NAME]).env_remove("CARGO_MANIFEST_DIR").status().unwrap();
+        return assert!(status.success());
+    }
+    let text = expand("struct A; FROM \"debian:12\"; COPY --embed \"src\" => \"/x/\"; COPY \"none\" => \"/y\";");
+    assert_eq!(text.matches("compile_error").count(), 1, "{text}");
+    assert!(text.contains("there is no build context to embed from"), "{text}");
+    let text =
+        super::dockerfile_tokens("pub struct Web; \"Dockerfile\"; EXPOSE 80 as HTTP;".parse().unwrap()).to_string();
+    assert_eq!(text.matches("compile_error").count(), 1, "{text}");
+    for part in ["`Dockerfile` cannot be found", "set `CARGO_MANIFEST_DIR`", "struct Web", "const HTTP"] {
+        assert!(text.contains(part), "{part} in {text}");
+    }
+    // What needs no file is as ever.
+    assert!(expand("FROM \"debian:12\"; COPY \"none\" => \"/y\";").ends_with(". copy (\"none\" , \"/y\")"));
 }

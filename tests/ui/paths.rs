@@ -32,4 +32,11 @@ layers! {
     WORKDIR "src";
 }
 
+layers! {
+    #![context("dokcer")]
+    struct NoContext;
+    FROM "debian:12";
+    COPY "." => "/app/";
+}
+
 fn main() {}

@@ -123,10 +123,10 @@ impl Expander<'_> {
         let tokens = self.tokens(base);
         match ast::origin(base, stages) {
             Origin::Scratch => quote!(::plywood::Base::scratch()),
-            Origin::Stage | Origin::StageNumber => {
+            Origin::Stage | Origin::StageNumber => self.stage_constant(base).unwrap_or_else(|| {
                 let name = string(&base.value, self.span(base));
                 quote!(::plywood::Base::stage(#name))
-            }
+            }),
             Origin::Image => string(&base.value, self.span(base)),
             // A constant or static is a value, and so is the name of a unit struct in capitals.
             Origin::Type if is_constant(&base.value) => quote!(::plywood::Base::definition(&#tokens)),
@@ -135,10 +135,19 @@ impl Expander<'_> {
         }
     }
 
+    /// `Web::build`, where the declared type has it: editors go from there to where the stage begins.
+    fn stage_constant(&self, name: &Text) -> Option<TokenStream> {
+        let is_word = name.form == Form::Bare;
+        let owner = &self.header.filter(|_| is_word)?.name;
+        let name = self.tokens(name);
+        Some(quote!(#owner::#name))
+    }
+
     /// `.from_stage("build")` or another method for the same.
     fn copy_from(&self, from: &Text, span: Span) -> TokenStream {
         let stages = ast::stages(&self.definition.instructions).map(|name| name.value.as_str());
         match ast::origin(from, stages) {
+            Origin::Stage if self.stage_constant(from).is_some() => method(span, "from", self.base(from)),
             Origin::Stage | Origin::StageNumber => method(span, "from_stage", string(&from.value, self.span(from))),
             Origin::Image => method(span, "from_image", string(&from.value, self.span(from))),
             _ => method(span, "from", self.base(from)),
@@ -218,18 +227,20 @@ impl Expander<'_> {
     fn transfer(&self, instruction: &Instruction, transfer: &Transfer) -> TokenStream {
         let is_add = matches!(instruction.body, Body::Add(_));
         let destination = self.value(&transfer.destination);
+        // Hovering over the keyword shows the type, whose documentation is that of the instruction.
+        let [copy, add] = ["Copy", "Add"].map(|name| Ident::new(name, span_of(self.definition, instruction)));
         let mut out = match &transfer.inline[..] {
             // A file alone: its name is in the destination.
             [Inline { text, name: None, expands }] => {
                 let text = self.value(text);
                 let constructor = if *expands { quote!(template) } else { quote!(inline) };
-                quote!(::plywood::image::Copy::#constructor(#text).to(#destination))
+                quote!(::plywood::image::#copy::#constructor(#text).to(#destination))
             }
             contents => {
                 let sources = self.one_or_more(&transfer.sources);
                 let mut out = match (&transfer.inline[..], is_add) {
-                    ([], true) => quote!(::plywood::image::Add::of(#sources).to(#destination)),
-                    _ => quote!(::plywood::image::Copy::of(#sources).to(#destination)),
+                    ([], true) => quote!(::plywood::image::#add::of(#sources).to(#destination)),
+                    _ => quote!(::plywood::image::#copy::of(#sources).to(#destination)),
                 };
                 for Inline { text, name, expands } in contents {
                     let (text, name) = (self.value(text), name.as_ref().map_or("", |name| &name.value));
@@ -240,7 +251,7 @@ impl Expander<'_> {
             }
         };
         if is_add && !transfer.inline.is_empty() {
-            out = quote!(::plywood::image::Add::from(#out));
+            out = quote!(::plywood::image::#add::from(#out));
         }
         if let Some((_, files)) = self.definition.embedded.iter().find(|(place, _)| *place == instruction.place) {
             out.extend(quote!(.embedded(#files)));

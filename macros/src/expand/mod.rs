@@ -5,14 +5,16 @@ mod instruction;
 use plywood_syntax::ast::{Body, Instruction, Named, Text};
 use plywood_syntax::finding::Severity;
 use plywood_syntax::port;
-use proc_macro2::{Literal, Span, TokenStream};
+use proc_macro2::{Ident, Literal, Span, TokenStream};
 use quote::{ToTokens, quote};
 
 use crate::parse::{Definition, Header};
-use crate::{file, report};
+use crate::{context, file, report};
 
 pub(crate) fn definition(definition: &Definition) -> TokenStream {
-    let mut messages = report::messages(&definition.findings, &definition.sources);
+    // An editor takes the first token that stands where the cursor is.
+    let mut messages: TokenStream = definition.unknown.iter().map(completion).collect();
+    messages.extend(report::messages(&definition.findings, &definition.sources));
     messages.extend(file::rebuild(&definition.rebuild_for));
     let failed = definition.findings.iter().any(|finding| finding.severity == Severity::Error);
     match &definition.header {
@@ -24,6 +26,17 @@ pub(crate) fn definition(definition: &Definition) -> TokenStream {
             let layers = layers(definition, None);
             quote!({ #messages #layers })
         }
+    }
+}
+
+/// Has editors complete a word to the name of an instruction, and show its documentation; the compiler leaves it out.
+fn completion(word: &Ident) -> TokenStream {
+    quote! {
+        #[allow(unexpected_cfgs)]
+        const _: () = {
+            #[cfg(rust_analyzer)]
+            ::plywood::image::keywords::#word;
+        };
     }
 }
 
@@ -128,24 +141,11 @@ fn port_constant(owner: &proc_macro2::Ident, word: &TokenStream, text: &Text) ->
 /// The builder's calls.
 fn layers(definition: &Definition, header: Option<&Header>) -> TokenStream {
     let mut chain = quote!(::plywood::Layers::new());
-    if std::env::var_os("CARGO_MANIFEST_DIR").is_some() {
-        let root = quote!(::core::env!("CARGO_MANIFEST_DIR"));
-        chain.extend(match &definition.context {
-            Some(directory) if directory.starts_with('/') => quote!(.context(#directory)),
-            Some(directory) => {
-                let directory = format!("/{directory}");
-                quote!(.context(::core::concat!(#root, #directory)))
-            }
-            None => quote!(.context(#root)),
-        });
+    if let Some(directory) = context::expression(definition.context.as_deref().unwrap_or_default()) {
+        chain.extend(quote!(.context(#directory)));
     }
-    if let Some(file) = &definition.file {
-        // Beside it may be its own `.dockerignore`.
-        let path = &file.value;
-        let path = match path.starts_with('/') || std::env::var_os("CARGO_MANIFEST_DIR").is_none() {
-            true => quote!(#path),
-            false => quote!(::core::concat!(::core::env!("CARGO_MANIFEST_DIR"), "/", #path)),
-        };
+    // Beside it may be its own `.dockerignore`.
+    if let Some(path) = definition.file.as_ref().and_then(|file| context::expression(&file.value)) {
         chain.extend(quote!(.of_dockerfile(#path)));
     }
     let expander = instruction::Expander { definition, header };

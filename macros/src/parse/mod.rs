@@ -34,6 +34,8 @@ pub(crate) struct Definition {
     pub(crate) names: Vec<Instruction>,
     /// Files whose change makes the compiler run again.
     pub(crate) rebuild_for: Vec<std::path::PathBuf>,
+    /// Words that begin no instruction: perhaps the first letters of one.
+    pub(crate) unknown: Vec<Ident>,
     /// What each `--embed` is for, by the place of the instruction.
     pub(crate) embedded: Vec<(Place, TokenStream)>,
 }
@@ -77,7 +79,7 @@ pub(crate) fn definition(input: TokenStream, is_file: bool) -> Definition {
             cursor.next();
         }
     }
-    let Parser { sources, findings, levels } = parser;
+    let Parser { sources, findings, levels, unknown } = parser;
     let names = if is_file { std::mem::take(&mut instructions) } else { Vec::new() };
     let (rebuild_for, embedded) = (Vec::new(), Vec::new());
     Definition {
@@ -91,6 +93,7 @@ pub(crate) fn definition(input: TokenStream, is_file: bool) -> Definition {
         allowed,
         file,
         names,
+        unknown,
         rebuild_for,
         embedded,
     }
@@ -102,6 +105,7 @@ pub(super) struct Parser {
     sources: Sources,
     findings: Vec<Finding>,
     levels: Vec<(String, Level)>,
+    unknown: Vec<Ident>,
 }
 
 impl Parser {
@@ -150,7 +154,7 @@ impl Parser {
                 (Some(TokenTree::Ident(name)), Some(TokenTree::Group(list))) => match name.to_string().as_str() {
                     "context" => {
                         let mut list = Cursor::new(list.stream());
-                        context = self.value(&mut list, "context").and_then(|text| text.known().map(str::to_owned));
+                        context = self.value(&mut list, "context").and_then(|text| self.context(&text));
                     }
                     "allow" => self.levels(list.stream(), Level::Allow),
                     "warn" => self.levels(list.stream(), Level::Warn),
@@ -168,6 +172,16 @@ impl Parser {
             }
         }
         context
+    }
+
+    /// The directory that `#![context("…")]` names, which must be there.
+    fn context(&mut self, text: &Text) -> Option<String> {
+        let name = text.known()?;
+        if crate::context::package().is_some_and(|package| !package.join(name).is_dir()) {
+            let message = format!("the build context `{name}` is not a directory of the package");
+            self.report(Finding::error("missing_source", text.place, message));
+        }
+        Some(name.to_owned())
     }
 
     fn levels(&mut self, names: TokenStream, level: Level) {
@@ -279,11 +293,12 @@ impl Parser {
             return None;
         };
         let place = self.sources.add(word.span(), word.to_token_stream(), None);
-        let Some(keyword) = self.keyword(&word, place) else {
-            cursor.skip_past_semicolon();
+        let keyword = self.keyword(&word, place);
+        cursor.next();
+        let Some(keyword) = keyword else {
+            cursor.skip_past_semicolon_or_to(is_keyword);
             return None;
         };
-        cursor.next();
         let flags = self.flags(cursor, keyword);
         let body = self.body(cursor, keyword, &word);
         if ended {
@@ -299,6 +314,7 @@ impl Parser {
             return Some(keyword);
         }
         self.report(grammar::unknown_instruction(&text, place));
+        self.unknown.push(word.clone());
         plywood_syntax::suggest::nearest(&text, KEYWORDS)
     }
 

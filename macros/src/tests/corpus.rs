@@ -32,6 +32,15 @@ fn names(findings: &[Finding]) -> String {
     names.join(" ")
 }
 
+/// A Dockerfile as `dockerfile!` reads it. Without files nothing is said about them: the context is no directory.
+fn read(path: &std::path::Path, header: &str) -> crate::parse::Definition {
+    let input = format!("{header} {path:?};");
+    let mut definition = crate::parse::definition(input.parse().unwrap(), true);
+    definition.context = path.to_str().map(str::to_owned);
+    crate::file::read(&mut definition);
+    definition
+}
+
 #[test]
 fn both_macros_say_the_same() {
     let directory = std::env::temp_dir().join(format!("plywood-corpus-{}", std::process::id()));
@@ -40,10 +49,7 @@ fn both_macros_say_the_same() {
     let mut wrong = Vec::new();
     for (mark, text, verdict) in lines() {
         std::fs::write(&path, &text).unwrap();
-        // Without files nothing is said about them: the context is no directory.
-        let input = format!("#![context({path:?})] {path:?}");
-        let mut definition = crate::parse::definition(input.parse().unwrap(), true);
-        crate::file::read(&mut definition);
+        let definition = read(&path, "");
         if names(&definition.findings) != verdict {
             wrong.push(format!("dockerfile! says {:?} of {text:?}, not {verdict:?}", names(&definition.findings)));
         }
@@ -68,9 +74,7 @@ fn odd_and_long_files_are_read() {
     let path = std::env::temp_dir().join(format!("plywood-odd-{}", std::process::id()));
     let read = |text: &[u8]| {
         std::fs::write(&path, text).unwrap();
-        let input = format!("#![context({path:?})] struct Odd; {path:?};");
-        let mut definition = crate::parse::definition(input.parse().unwrap(), true);
-        crate::file::read(&mut definition);
+        let definition = self::read(&path, "struct Odd;");
         let messages: Vec<_> = definition.findings.iter().map(|finding| finding.message.clone()).collect();
         (definition.instructions.len(), messages)
     };

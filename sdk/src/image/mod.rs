@@ -32,6 +32,8 @@ pub(crate) mod tags;
 
 pub use crate::archive::Limits;
 pub(crate) use definition::EmbeddedFile;
+#[doc(hidden)]
+pub use definition::keywords;
 pub use definition::{
     Add, Arg, Base, Command, Copy, CopySource, DeclaredImage, Dockerfile, Embedded, ExposedPorts, From, HealthCheck,
     ImageDefinition, Instruction, Layers, MountKind, Run, RunMount, Values, VolumePaths,

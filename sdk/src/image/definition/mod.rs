@@ -12,6 +12,7 @@ mod dockerfile;
 mod embedded;
 mod health_check;
 mod instruction;
+pub mod keywords;
 mod named;
 mod notes;
 mod print;
