@@ -11,10 +11,11 @@ use std::time::{Duration, Instant};
 
 use plywood::container::{Definition, Ready};
 use plywood::prune::{Kind, Options as Prune};
-use plywood::testing::{Generic, Module, Nginx, Postgres, Redis, Service, Template};
+use plywood::testing::{Generic, MariaDb, Module, Nginx, Postgres, RabbitMq, Redis, Service, Template};
 use plywood::{Container, Durability, Engine, ErrorKind};
 use postgres::{Client, NoTls};
-use support::{engine, sh, victim};
+use support::amqp::Amqp;
+use support::{engine, require_program, sh, victim};
 
 /// Returns from the test, saying what the host lacks, without this package.
 macro_rules! from_host {
@@ -46,6 +47,59 @@ fn postgresql_answers_a_client() {
     assert_eq!(row.get::<_, String>(0), "UTF8");
     drop(client);
     assert!(db.stop(Duration::from_secs(30)).unwrap().success(), "a fast shutdown is a clean one");
+}
+
+#[test]
+fn mariadb_answers_a_client() {
+    let module = from_host!(MariaDb);
+    require_program!("mariadb");
+    let engine = engine();
+    let template = Template::new("users", module.setting("max-connections", "77"), |db| {
+        ask(
+            db,
+            "CREATE DATABASE app; CREATE TABLE app.users (name text); INSERT INTO app.users VALUES ('ada'), ('grace')",
+        );
+        Ok::<(), std::io::Error>(())
+    });
+    let (first, second) = (template.fork(&engine).unwrap(), template.fork(&engine).unwrap());
+    assert_eq!(ask(&first, "DELETE FROM app.users WHERE name = 'ada'; SELECT name FROM app.users"), "grace\n");
+    assert_eq!(ask(&second, "SELECT count(*), @@max_connections FROM app.users"), "2\t77\n");
+    assert!(first.stop(Duration::from_secs(60)).unwrap().success(), "a signal to end is a clean shutdown");
+    assert!(first.container().logs().read().unwrap().any(|line| line.text.contains("Shutdown complete")));
+}
+
+/// What MariaDB's own client is told.
+fn ask(db: &Service<MariaDb>, query: &str) -> String {
+    let mut client = std::process::Command::new("mariadb");
+    client.arg("--no-defaults").arg("--socket").arg(db.socket()).args([
+        "--user=root",
+        "--skip-column-names",
+        "--execute",
+    ]);
+    let output = client.arg(query).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn rabbitmq_answers_a_client() {
+    let module = from_host!(RabbitMq);
+    let engine = engine();
+    let template = Template::new("jobs", module.published(), |broker| {
+        let mut client = Amqp::open(broker.container().connect(5672)?)?;
+        client.declare("jobs")?;
+        client.publish("jobs", b"first")?;
+        Ok::<(), Box<dyn std::error::Error + Send + Sync>>(())
+    });
+    let (one, other) = (template.fork(&engine).unwrap(), template.fork(&engine).unwrap());
+    let mut client = Amqp::open(one.container().connect(5672).unwrap()).unwrap();
+    client.publish("jobs", b"second").unwrap();
+    let taken = [(); 3].map(|()| client.take("jobs").unwrap());
+    assert_eq!(taken, [Some(b"first".to_vec()), Some(b"second".to_vec()), None]);
+    let address = other.url().strip_prefix("amqp://guest:guest@").unwrap().strip_suffix("/%2f").unwrap().to_owned();
+    let mut client = Amqp::open(std::net::TcpStream::connect(address).unwrap()).unwrap();
+    assert_eq!([(); 2].map(|()| client.take("jobs").unwrap()), [Some(b"first".to_vec()), None]);
+    assert!(one.stop(Duration::from_secs(60)).unwrap().success(), "a signal to end is a clean shutdown");
 }
 
 #[test]

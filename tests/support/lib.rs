@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use plywood::container::{Definition, Output};
 use plywood::{Base, Container, Engine, Image, Layers};
 
+pub mod amqp;
 pub mod dockerd;
 mod ext4;
 pub mod left;

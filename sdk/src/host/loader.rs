@@ -29,6 +29,8 @@ const MUSL_OWN: [&str; 7] = ["c", "pthread", "rt", "m", "dl", "util", "xnet"];
 pub(super) struct Loader {
     cache: LdCache,
     read: HashMap<PathBuf, Option<Rc<Elf>>>,
+    /// The interpreter of the last program, which will load the modules that follow.
+    last: Option<PathBuf>,
 }
 
 /// What a program needs besides itself.
@@ -73,15 +75,15 @@ impl Loader {
     /// A loader of this host.
     pub(super) fn new() -> Self {
         let cache = fs::read(LD_CACHE).map(|bytes| LdCache::parse(&bytes)).unwrap_or_default();
-        Self { cache, read: HashMap::new() }
+        Self { cache, read: HashMap::new(), last: None }
     }
 
     /// Finds everything `program`, a path without symbolic links, loads at its start.
     pub(super) fn needs(&mut self, program: &Path, elf: Elf) -> Result<Needs, Missing> {
         let mut needs = Needs::default();
-        let Some(interpreter) = elf.interpreter.clone() else {
-            return Ok(needs); // static
-        };
+        // A module has none of its own, and a static program loads nothing.
+        let of_program = self.last.clone().filter(|_| !elf.needed.is_empty());
+        let Some(interpreter) = elf.interpreter.clone().or(of_program) else { return Ok(needs) };
         if !interpreter.is_absolute() || self.elf(&interpreter).is_none() {
             return Err(Missing { library: interpreter.into(), needed_by: program.to_owned() });
         }
@@ -91,6 +93,7 @@ impl Loader {
         // A name is loaded once per process; the interpreter is there already.
         let mut loaded: HashSet<OsString> = interpreter.file_name().map(OsStr::to_owned).into_iter().collect();
         loaded.extend(self.elf(&interpreter).and_then(|elf| elf.soname.clone()));
+        self.last = Some(interpreter.clone());
         needs.interpreter = Some(interpreter);
 
         let mut objects = vec![Object { elf: Rc::new(elf), path: program.to_owned(), loaded_by: None }];

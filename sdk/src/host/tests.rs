@@ -123,6 +123,20 @@ fn a_static_program_needs_nothing_else() {
 }
 
 #[test]
+fn a_module_of_a_program_brings_its_libraries() {
+    let directory = tempfile::tempdir().unwrap();
+    let real = fs::canonicalize(directory.path()).unwrap();
+    let shared = ["-shared", "-fPIC", "-nostdlib", "-o"];
+    compile(&[&shared[..], &["libanswer.so.1"]].concat(), "int answer(void) { return 42; }", &real);
+    let source = "int answer(void); int ask(void) { return answer(); }";
+    compile(&[&shared[..], &["module.so", "libanswer.so.1", "-Wl,-rpath,$ORIGIN"]].concat(), source, &real);
+    let module = real.join("module.so").to_str().unwrap().to_owned();
+    let has_library = |programs: &[String]| plan(programs).unwrap().files.contains_key(&real.join("libanswer.so.1"));
+    assert!(has_library(&["sh".to_owned(), module.clone()]));
+    assert!(!has_library(&[module]), "nobody loads it");
+}
+
+#[test]
 fn libraries_beside_the_program_are_found_through_origin() {
     let directory = tempfile::tempdir().unwrap();
     let real = fs::canonicalize(directory.path()).unwrap();

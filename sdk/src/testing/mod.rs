@@ -11,16 +11,21 @@ mod service;
 mod template;
 
 mod generic;
+mod mariadb;
 mod nginx;
+mod package;
 mod postgres;
+mod rabbitmq;
 mod redis;
 
 #[doc(hidden)]
 pub use from_test::parameter;
 pub use from_test::{FromTest, Outcome, TempVolume, Test, run};
 pub use generic::Generic;
+pub use mariadb::MariaDb;
 pub use nginx::Nginx;
 pub use postgres::Postgres;
+pub use rabbitmq::RabbitMq;
 pub use redis::Redis;
 pub use service::{Module, Service};
 pub use template::Template;

@@ -2,17 +2,17 @@
 
 use std::fs;
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::package;
 use super::service::{Module, Service};
 use crate::container::{Container, Definition, Ready, Seccomp, Signal};
 use crate::engine::Engine;
 use crate::error::{Attempt as _, Error, ErrorKind, Result};
 use crate::image::{Base, Copy, Layers};
-use crate::spec::{Digest, Mount};
+use crate::spec::Mount;
 use crate::sys::userns;
 
 /// Where Debian's packages lie, one directory for each version.
@@ -159,29 +159,19 @@ impl Service<Postgres> {
 
 /// A container of the host's package.
 fn of_package(package: &Path, engine: &Engine) -> Result<Definition> {
-    let attempt = || format!("read {package:?}, PostgreSQL of this host");
-    let binary = fs::metadata(package.join("bin/postgres")).attempt(attempt)?;
     let version = package.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    // What an upgrade of the package or of plywood changes: so the image is found without reading the programs.
-    let script = Digest::of(SCRIPT.as_bytes());
-    let tag = format!("plywood-host/postgres:{version}-{:x}-{:x}-{}", binary.mtime(), binary.size(), script.short());
-    let image = match engine.image(&tag) {
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            let programs = ["initdb", "postgres"].map(|name| package.join("bin").join(name).display().to_string());
-            let tools = ["sh", "mkdir", "chown", "chmod", "setpriv", "unshare", "cat"].map(str::to_owned);
-            let layers = Layers::new()
-                .from(Base::host(programs.into_iter().chain(tools).collect::<Vec<_>>()))
-                .instruction(Copy::inline(PASSWD).to("/etc/passwd"))
-                .instruction(Copy::inline(GROUP).to("/etc/group"))
-                .instruction(Copy::inline(SCRIPT).to("/usr/local/bin/serve").chmod("0755"))
-                .env("BIN", package.join("bin").display().to_string())
-                .volume(DATA)
-                .entrypoint(["/usr/local/bin/serve"]);
-            let built = engine.build(&layers)?;
-            engine.tag(&built.id().to_string(), &tag)?
-        }
-        found => found?,
-    };
+    let image = package::image(&format!("postgres:{version}"), &package.join("bin/postgres"), SCRIPT, engine, || {
+        let programs = ["initdb", "postgres"].map(|name| package.join("bin").join(name).display().to_string());
+        let tools = ["sh", "mkdir", "chown", "chmod", "setpriv", "unshare", "cat"].map(str::to_owned);
+        Layers::new()
+            .from(Base::host(programs.into_iter().chain(tools).collect::<Vec<_>>()))
+            .instruction(Copy::inline(PASSWD).to("/etc/passwd"))
+            .instruction(Copy::inline(GROUP).to("/etc/group"))
+            .instruction(Copy::inline(SCRIPT).to("/usr/local/bin/serve").chmod("0755"))
+            .env("BIN", package.join("bin").display().to_string())
+            .volume(DATA)
+            .entrypoint(["/usr/local/bin/serve"])
+    })?;
     let share = Path::new("/usr/share/postgresql").join(&version);
     let mut definition = Container::of(&image);
     for directory in [package.join("lib"), share, "/usr/share/zoneinfo".into()].iter().filter(|path| path.is_dir()) {

@@ -41,6 +41,9 @@ impl Base {
 
     /// Programs of the host, found in its `PATH`, each with its interpreter and libraries.
     ///
+    /// An absolute path may be that of a module that a program before it in the list loads by itself
+    /// ([`dlopen(3)`](https://man7.org/linux/man-pages/man3/dlopen.3.html)): the module's libraries come along too.
+    ///
     /// The image also has a minimal `/etc/passwd`, `/etc/group` and `/tmp`. Needs no network and no other image.
     pub fn host(programs: impl Into<Values>) -> Self {
         Self::Host(programs.into().into_vec())
