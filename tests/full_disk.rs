@@ -10,7 +10,7 @@ use plywood::container::Stdio;
 use plywood::image::{ImportOptions, Limits, LoadOptions, Source, Target};
 use plywood::{ByteSize, Container, Durability, Engine, ErrorKind, Image, Layers};
 use support::left::{assert_sound, visible};
-use support::{Tarball, Tmpfs, base, image, run};
+use support::{Tarball, Tmpfs, base, image, run, sh, text};
 
 /// Enough for the test image twice over, and for little else.
 const DISK: u64 = 24;
@@ -104,6 +104,37 @@ fn a_container_that_fills_the_disk_takes_its_bytes_with_it() {
     assert!(engine.containers().unwrap().is_empty());
     fs::remove_file(disk.path().join("ballast")).unwrap();
     assert_eq!(run(&engine, &image, "echo still runs"), "still runs\n");
+}
+
+#[test]
+fn a_fork_that_finds_the_disk_full_leaves_no_trace() {
+    support::require_root!();
+    let disk = Tmpfs::new(DISK);
+    let (engine, image) = engine_on(&disk);
+    let once = "[ -e /file ] && exec sleep 1000; echo frozen > /file";
+    let container = sh(&image, once).start(&engine).unwrap();
+    assert!(container.wait().unwrap().success());
+    let snapshot = container.snapshot().unwrap();
+    let (free, directories) = (disk.free(), layer_directories(&engine));
+    let mut refused = 0;
+    for (pages, files) in [(0, 0), (0, 99), (99, 0), (1, 1), (1, 9), (2, 9), (4, 9), (4, 19), (9, 9), (9, 29)] {
+        disk.leave(pages, files);
+        let forked = snapshot.fork().map(drop);
+        disk.leave(free / 4096, 9999);
+        if let Err(error) = forked {
+            refused += 1;
+            let text = format!("{error:?}").to_lowercase();
+            assert!(error.kind() == ErrorKind::Unavailable && text.contains("no space left"), "{text}");
+        }
+        let left: Vec<_> = engine.containers().unwrap().iter().map(|left| left.id().clone()).collect();
+        assert_eq!(left, [snapshot.id().clone()], "{pages} pages and {files} files were left");
+        assert_eq!(layer_directories(&engine), directories, "{pages} pages and {files} files were left");
+        let fork = snapshot.fork().unwrap();
+        assert_eq!(text(fork.exec(["cat", "/file"]).output().unwrap()), "frozen\n");
+    }
+    assert!(refused > 2, "{refused}");
+    drop(snapshot);
+    assert_sound(&engine, "after the forks");
 }
 
 #[test]

@@ -70,6 +70,28 @@ fn forks_begin_as_the_snapshot_and_go_ways_of_their_own() {
 }
 
 #[test]
+fn two_hundred_forks_at_once_are_each_their_own() {
+    const THREADS: usize = 8;
+    let engine = engine();
+    let image = image(&engine);
+    let snapshot = prepared(&engine, &image, "echo one > /var/lib/db/file", None);
+    let forks: Vec<_> = std::thread::scope(|scope| {
+        let fork = || (0..200 / THREADS).map(|_| snapshot.fork().unwrap()).collect::<Vec<_>>();
+        let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(fork)).collect();
+        threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+    });
+    assert_eq!(forks.len(), 200);
+    for (number, fork) in forks.iter().enumerate() {
+        write(fork, &format!("echo {number} >> /var/lib/db/file"));
+    }
+    for (number, fork) in forks.iter().enumerate() {
+        assert_eq!(read(fork, "/var/lib/db/file"), format!("one\n{number}\n"));
+    }
+    drop((forks, snapshot));
+    assert_eq!(leftovers(engine.path(), &[]), Vec::<String>::new());
+}
+
+#[test]
 fn a_volume_at_the_end_of_a_link_and_one_in_another_are_taken_in() {
     let engine = engine();
     let definition = support::base().run("mkdir -p /var/lib/db/in && ln -s /var/lib /link");
