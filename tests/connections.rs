@@ -61,7 +61,7 @@ fn of_the_host() -> BTreeSet<String> {
 }
 
 #[test]
-fn containers_listen_on_the_same_port_side_by_side() {
+fn complaint_ports_containers_listen_on_the_same_port_side_by_side() {
     let engine = engine();
     let image = perl(&engine);
     let before = of_the_host();

@@ -185,7 +185,7 @@ fn exec_joins_the_running_container() {
 }
 
 #[test]
-fn stop_asks_first_and_kills_after_the_grace_period() {
+fn complaint_stop_asks_first_and_kills_after_the_grace_period() {
     let engine = engine();
     let image = image(&engine);
     let polite = "trap 'echo bye; exit 4' TERM; echo ready; while :; do sleep 60 & wait; done";

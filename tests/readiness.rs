@@ -28,7 +28,7 @@ fn server(kind: u8, port: u16, answer: &str) -> String {
 }
 
 #[test]
-fn a_port_is_ready_once_something_listens_on_it() {
+fn complaint_races_a_port_is_ready_once_something_listens_on_it() {
     let engine = engine();
     let script = server(1, 5432, "syswrite(C, 'ok')");
     let container =
@@ -133,7 +133,7 @@ fn conditions_are_combined() {
 }
 
 #[test]
-fn waiting_for_a_container_that_has_already_died_is_an_error_at_once() {
+fn complaint_died_waiting_for_a_container_that_has_already_died_is_an_error_at_once() {
     let engine = engine();
     let script = "echo starting; echo 'no space in /data' >&2; exit 3";
     let definition = sh(&image(&engine), script).name("db").ready(Ready::port(5432));

@@ -63,11 +63,13 @@ fn c07_a_killed_program_leaves_nothing() {
 }
 
 #[test]
-fn a_program_that_exits_with_a_guard_in_a_static_leaves_nothing() {
+fn complaint_static_a_program_that_exits_with_a_guard_in_a_static_leaves_nothing() {
     if let Some(directory) = victim::directory() {
         live(&directory, || std::process::exit(0));
     }
-    is_left_by("a_program_that_exits_with_a_guard_in_a_static_leaves_nothing", |victim| assert!(victim.wait()));
+    is_left_by("complaint_static_a_program_that_exits_with_a_guard_in_a_static_leaves_nothing", |victim| {
+        assert!(victim.wait())
+    });
 }
 
 #[test]

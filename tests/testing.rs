@@ -151,7 +151,7 @@ fn users(module: Postgres, prepared: &Arc<AtomicUsize>) -> Template<Postgres> {
 }
 
 #[test]
-fn a_template_is_prepared_once_and_each_fork_is_its_own() {
+fn complaint_seconds_a_template_is_prepared_once_and_each_fork_is_its_own() {
     let module = from_host!(Postgres);
     let engine = engine();
     let prepared = Arc::default();

@@ -200,6 +200,19 @@ const CASES: &str = "
     x01 x02 x03 x04 x05 x06 x07 x08 x09 x10 x11 x12 x13
 ";
 
+/// What users of other tools for tests complain about: the daemon, privileged containers in CI, seconds for each container,
+/// handles in a `static` that leak, ports that collide, readiness that races, waiting for one that has died, a slow stop.
+const COMPLAINTS: [&str; 8] = ["daemon", "privileged", "seconds", "static", "ports", "races", "died", "stop"];
+
+#[test]
+fn each_complaint_has_a_test_of_its_name() {
+    let tests = rust_files(&workspace().join("tests"));
+    let texts: String = tests.iter().map(|file| fs::read_to_string(file).unwrap()).collect();
+    let has_none = |word: &&&str| !texts.contains(&format!("#[test]\nfn complaint_{word}_"));
+    let missing: Vec<_> = COMPLAINTS.iter().filter(has_none).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}
+
 #[test]
 fn each_case_of_the_design_has_a_test_of_its_name() {
     let mut named = BTreeSet::new();
