@@ -20,6 +20,7 @@ chapters! {
     command_line = "src/command-line.md",
     oci = "src/oci.md",
     data_root = "src/data-root.md",
+    drivers = "src/drivers.md",
     host = "src/host.md",
     differences = "src/differences.md",
     architecture = "src/architecture.md",

@@ -11,13 +11,15 @@ use plywood::container::State;
 use plywood::image::{HealthCheck, Source};
 use plywood::{Base, Container, Engine, EngineOptions, ErrorKind, Image, Layers, Mount, StorageDriver};
 use support::dockerd::{Dockerd, REGISTRY};
-use support::{PROGRAMS, require_program, require_root, run, sh};
+use support::{LoopDisk, PROGRAMS, require_program, require_root, run, sh};
 
 /// How long a container may take.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Two data roots side by side: one that plywood has written, and an empty one.
 struct Place {
+    /// Unmounted before the directory goes.
+    _disk: Option<LoopDisk>,
     _directory: tempfile::TempDir,
     directory: PathBuf,
     ours: PathBuf,
@@ -25,10 +27,12 @@ struct Place {
 }
 
 impl Place {
-    fn new() -> Self {
+    fn new(driver: StorageDriver) -> Self {
         let directory = tempfile::Builder::new().prefix("plywood-docker").tempdir().unwrap();
-        let path = directory.path().to_owned();
-        Self { ours: path.join("ours"), theirs: path.join("theirs"), directory: path, _directory: directory }
+        let disk = (driver == StorageDriver::Btrfs).then(|| LoopDisk::btrfs(1024));
+        let path = disk.as_ref().map_or_else(|| directory.path().to_owned(), LoopDisk::path);
+        let (ours, theirs) = (path.join("ours"), path.join("theirs"));
+        Self { ours, theirs, directory: path, _disk: disk, _directory: directory }
     }
 }
 
@@ -107,8 +111,17 @@ fn docker_and_plywood_use_each_others_data_roots_without_overlay() {
     use_each_others(StorageDriver::Vfs);
 }
 
+#[test]
+fn docker_and_plywood_use_each_others_data_roots_on_btrfs() {
+    require_root!();
+    for program in Dockerd::PROGRAMS.into_iter().chain(["mkfs.btrfs"]) {
+        require_program!(program);
+    }
+    use_each_others(StorageDriver::Btrfs);
+}
+
 fn use_each_others(driver: StorageDriver) {
-    let place = Place::new();
+    let place = Place::new(driver);
     let written = write(&place.ours, driver);
     let daemons = Dockerd::start(&place.directory, &[&place.ours, &place.theirs], driver.name());
     assert_eq!(Engine::open(&place.ours).unwrap_err().kind(), ErrorKind::InUse);

@@ -9,10 +9,12 @@ use std::path::{Path, PathBuf};
 
 use plywood::image::Source;
 use plywood::{Base, Durability, Engine, EngineOptions, ErrorKind, Image, Layers, StorageDriver};
-use support::{PROGRAMS, run, sh};
+use support::{LoopDisk, PROGRAMS, run, sh};
 
 /// A data root of a driver.
 struct Place {
+    /// Unmounted before the directory goes.
+    _disk: Option<LoopDisk>,
     _directory: tempfile::TempDir,
     root: PathBuf,
     driver: StorageDriver,
@@ -21,7 +23,9 @@ struct Place {
 impl Place {
     fn new(driver: StorageDriver) -> Self {
         let directory = tempfile::Builder::new().prefix("plywood-driver").tempdir().unwrap();
-        Self { root: directory.path().join("root"), _directory: directory, driver }
+        let disk = (driver == StorageDriver::Btrfs).then(|| LoopDisk::btrfs(512));
+        let place = disk.as_ref().map_or_else(|| directory.path().to_owned(), LoopDisk::path);
+        Self { root: place.join("root"), _disk: disk, _directory: directory, driver }
     }
 
     fn engine(&self) -> Engine {
@@ -33,6 +37,7 @@ impl Place {
     fn layers(&self) -> BTreeSet<PathBuf> {
         let home = self.root.join(match self.driver {
             StorageDriver::Vfs => "vfs/dir",
+            StorageDriver::Btrfs => "btrfs/subvolumes",
             _ => "overlay2",
         });
         let entries = fs::read_dir(home).unwrap().map(|entry| entry.unwrap().path());
@@ -45,6 +50,13 @@ macro_rules! on_every_driver {
     ($($behaviour:ident),* $(,)?) => {
         mod overlay2 {
             $(#[test] fn $behaviour() { support::require_root!(); super::$behaviour(&super::Place::new(plywood::StorageDriver::Overlay2)) })*
+        }
+        mod btrfs {
+            $(#[test] fn $behaviour() {
+                support::require_root!();
+                support::require_program!("mkfs.btrfs");
+                super::$behaviour(&super::Place::new(plywood::StorageDriver::Btrfs))
+            })*
         }
         mod vfs {
             $(#[test] fn $behaviour() { support::require_root!(); super::$behaviour(&super::Place::new(plywood::StorageDriver::Vfs)) })*

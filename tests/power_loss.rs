@@ -14,7 +14,7 @@ use plywood::image::{ImportOptions, LoadOptions, Source, Target};
 use plywood::{Container, Durability, Engine, Layers};
 use support::left::{assert_sound, visible};
 use support::trace::{self, Call};
-use support::{Ext4, Tarball, Tmpfs, victim};
+use support::{LoopDisk, Tarball, Tmpfs, victim};
 
 /// What need not survive: who does what at this moment, what is made or goes, when an image was tagged, and the build
 /// cache, which costs an execution.
@@ -143,7 +143,7 @@ fn check(test: &str, prepare: fn(&Engine, &Path), act: fn(&Engine, &Path)) {
 
 /// Does `act` on a durable store, and cuts the power when it has returned.
 fn cut(prepare: fn(&Engine, &Path), act: fn(&Engine, &Path)) {
-    let disk = Ext4::new(96);
+    let disk = LoopDisk::ext4(96);
     let (root, directory) = (disk.path().join("root"), disk.path());
     let engine = Engine::open_with(&root, Durability::Full).unwrap();
     prepare(&engine, &directory);

@@ -11,10 +11,10 @@ use std::time::{Duration, Instant, SystemTime};
 use plywood::container::{Signal, State};
 use plywood::image::{HealthCheck, ImportOptions, Limits, Source};
 use plywood::prune::Options;
-use plywood::{ByteSize, Durability, Engine, ErrorKind};
+use plywood::{ByteSize, Durability, Engine, EngineOptions, ErrorKind, StorageDriver};
 use support::left::assert_sound;
 use support::victim;
-use support::{Ext4, Tarball, Tmpfs, image, require_root, run, sh};
+use support::{LoopDisk, Tarball, Tmpfs, image, require_root, run, sh};
 
 /// A tar of so many files of so many bytes, made while it is read.
 struct Endless {
@@ -50,7 +50,7 @@ impl Read for Endless {
 fn c03_a_disk_without_room_or_inodes_gives_back_what_an_import_took() {
     require_root!();
     support::require_program!("mkfs.ext4");
-    let (memory, disk, inodes) = (Tmpfs::new(64), Ext4::new(64), Ext4::with(64, &["-N", "512"]));
+    let (memory, disk, inodes) = (Tmpfs::new(64), LoopDisk::ext4(64), LoopDisk::ext4_with(64, &["-N", "512"]));
     for (path, files, size) in
         [(memory.path(), 200, 1 << 20), (&disk.path(), 200, 1 << 20), (&inodes.path(), 2000, 1 << 10)]
     {
@@ -188,7 +188,7 @@ fn c17_a_data_root_on_any_file_system_works_or_says_why_not() {
     };
     assert_eq!(tried(memory.path()).unwrap(), "runs\n");
 
-    let disk = Ext4::new(64);
+    let disk = LoopDisk::ext4(64);
     disk.remount("noexec");
     match tried(&disk.path()) {
         Ok(said) => assert_eq!(said, "runs\n"),
@@ -210,13 +210,19 @@ fn c17_a_data_root_on_any_file_system_works_or_says_why_not() {
         assert!(!report.can_run(), "{report}");
     }
 
-    // As in a container of Docker's: overlays do not stand on each other, so layers are copied, which the doctor tells.
+    // As in a container of Docker's: overlay does not stack on itself, so layers are copied.
     let overlay = Overlay::on(&memory);
     assert_eq!(tried(overlay.0.path()).unwrap(), "runs\n");
-    let engine = Engine::open_with(overlay.0.path().join("root"), Durability::Fast).unwrap();
-    assert_eq!(engine.driver().driver(), plywood::StorageDriver::Vfs);
-    let report = plywood::doctor::doctor_at(overlay.0.path().join("new"));
-    assert!(report.can_run() && report.to_string().contains("vfs, which copies"), "{report}");
+    let report = plywood::doctor::doctor_at(overlay.0.path());
+    assert!(report.can_run() && report.to_string().contains("overlay cannot write to overlay"), "{report}");
+    let (root, fresh) = (overlay.0.path().join("root"), overlay.0.path().join("fresh"));
+    assert_eq!(Engine::open(&root).unwrap().driver().driver(), StorageDriver::Vfs);
+    let choice = Engine::open(&fresh).unwrap().driver().to_string();
+    assert!(choice.contains("not overlay2: overlay cannot write to overlay"), "{choice}");
+    let options = EngineOptions::new().driver(StorageDriver::Overlay2);
+    let refused = Engine::open_with(overlay.0.path().join("other"), options).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Unsupported);
+    assert!(refused.hint().is_some_and(|hint| hint.contains("ext4, xfs or btrfs")), "{refused:?}");
 }
 
 /// An overlay, as the root of a container of Docker's is one; unmounted when dropped.

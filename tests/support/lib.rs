@@ -8,8 +8,8 @@ use plywood::container::{Definition, Output};
 use plywood::{Base, Container, Engine, Image, Layers};
 
 pub mod amqp;
+mod disk;
 pub mod dockerd;
-mod ext4;
 pub mod left;
 pub mod bundle;
 mod tarball;
@@ -18,7 +18,7 @@ pub mod place;
 pub mod trace;
 pub mod victim;
 
-pub use ext4::Ext4;
+pub use disk::LoopDisk;
 pub use tarball::Tarball;
 pub use tmpfs::Tmpfs;
 

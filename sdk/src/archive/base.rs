@@ -17,6 +17,8 @@ pub(super) struct Base {
     pub(super) root: OwnedFd,
     /// Nothing in the copy that was changed before is different; `None` if nobody has noted when the copy was complete.
     complete: Option<Time>,
+    /// The copy is a snapshot: the same inodes in another volume.
+    is_snapshot: bool,
 }
 
 impl Base {
@@ -24,7 +26,10 @@ impl Base {
     pub(super) fn new(path: &Path, copy: &OwnedFd, xattrs: XattrKind) -> Result<Self> {
         let root = fs::open_directory(path).attempt(|| format!("open {path:?}"))?;
         let complete = xattrs.copied(copy).attempt(|| format!("read when the copy of {path:?} was made"))?;
-        Ok(Self { root, complete })
+        let [old, new] = [&root, copy].map(|root| fs::stat(root).map(|metadata| metadata.identity));
+        let attempt = || format!("stat {path:?}");
+        let (old, new) = (old.attempt(attempt)?, new.attempt(attempt)?);
+        Ok(Self { root, complete, is_snapshot: old.0 != new.0 && old.1 == new.1 })
     }
 
     /// Whether `name` is the same in a directory of this tree and in one of the copy.
@@ -44,8 +49,8 @@ impl Base {
         if new.kind != FileKind::Directory && (old.size, old.modified) != (new.size, new.modified) {
             return Ok(false);
         }
-        // A snapshot has the same inodes. Nobody can set the time of the last change.
-        let is_shared = old.identity.1 == new.identity.1 && old.changed == new.changed;
+        // Nobody can set the time of the last change.
+        let is_shared = self.is_snapshot && old.identity.1 == new.identity.1 && old.changed == new.changed;
         if is_shared || self.complete.is_some_and(|complete| new.changed < complete) {
             return Ok(true);
         }
@@ -56,7 +61,9 @@ impl Base {
             FileKind::Symlink => {
                 Ok(fs::read_link_at(below, name.as_bytes())? == fs::read_link_at(directory, name.as_bytes())?)
             }
-            FileKind::Regular if self.complete.is_some() => has_same_content(below, directory, name),
+            FileKind::Regular if self.is_snapshot || self.complete.is_some() => {
+                has_same_content(below, directory, name)
+            }
             _ => Ok(true),
         }
     }

@@ -17,18 +17,21 @@ use crate::sys::probe;
 pub enum StorageDriver {
     /// A directory of changes per layer, laid over each other by the kernel.
     Overlay2,
+    /// A whole tree per layer, a snapshot of the one below; for root, on btrfs.
+    Btrfs,
     /// A whole tree per layer, copied from the one below. It works everywhere, and takes time and space for it.
     Vfs,
 }
 
 impl StorageDriver {
     /// The best one first.
-    const ALL: [Self; 2] = [Self::Overlay2, Self::Vfs];
+    const ALL: [Self; 3] = [Self::Overlay2, Self::Btrfs, Self::Vfs];
 
     /// Its name in Docker, which names its directories too, such as `overlay2`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Overlay2 => "overlay2",
+            Self::Btrfs => "btrfs",
             Self::Vfs => "vfs",
         }
     }
@@ -38,6 +41,13 @@ impl StorageDriver {
         match self {
             Self::Overlay2 if probe::overlay_is_missing() => Some("this kernel has no overlay file system".to_owned()),
             Self::Overlay2 => probe::overlay_obstacle(path),
+            Self::Btrfs if !rustix::process::geteuid().is_root() => {
+                Some("only root may remove subvolumes of btrfs".to_owned())
+            }
+            Self::Btrfs => match probe::file_system(path).as_str() {
+                "btrfs" => None,
+                other => Some(format!("the data root is on {other}")),
+            },
             Self::Vfs => None,
         }
     }
@@ -48,6 +58,7 @@ impl StorageDriver {
             Self::Overlay2 => {
                 "load the kernel module with `modprobe overlay`, and have the data root on ext4, xfs or btrfs"
             }
+            Self::Btrfs => "have the data root on btrfs, and run as root",
             Self::Vfs => return None,
         };
         Some(remedy.to_owned())
@@ -222,7 +233,7 @@ impl Fault for Refusal {
         match self {
             Self::Unknown { .. } => {
                 let names = StorageDriver::ALL.map(StorageDriver::name);
-                Some(format!("it has {}", names.join(" and ")))
+                Some(format!("it has {}", names.join(", ")))
             }
             Self::Obstacle { driver, .. } => driver.remedy(),
             Self::Other { .. } => Some("leave the driver to plywood, or choose another data root".to_owned()),
@@ -255,11 +266,10 @@ mod tests {
         assert_eq!(choice.to_string(), "overlay2: it is the best that works here");
         probe::force_missing_overlay(true);
         let choice = choose(root.path(), &Request::default()).unwrap();
-        assert_eq!((choice.driver(), choice.passed_over().len()), (StorageDriver::Vfs, 1));
-        assert_eq!(
-            choice.to_string(),
-            "vfs: it is the best that works here; not overlay2: this kernel has no overlay file system"
-        );
+        assert_eq!((choice.driver(), choice.passed_over().len()), (StorageDriver::Vfs, 2));
+        let start =
+            "vfs: it is the best that works here; not overlay2: this kernel has no overlay file system; not btrfs: ";
+        assert!(choice.to_string().starts_with(start), "{choice}");
         let error = choose(root.path(), &required(StorageDriver::Overlay2)).unwrap_err();
         probe::force_missing_overlay(false);
         assert_eq!(error.kind(), ErrorKind::Unsupported);

@@ -13,7 +13,7 @@ use crate::spec::id::CacheId;
 
 mod choice;
 mod overlay2;
-mod vfs;
+mod trees;
 
 pub use choice::{Choice, PassedOver, StorageDriver};
 pub(crate) use choice::{Request, choose};
@@ -93,7 +93,8 @@ pub(crate) trait Driver: Debug + Send + Sync {
 /// Opens the driver that names the directories of `root`.
 pub(crate) fn open(root: &DataRoot) -> Result<Box<dyn Driver>> {
     Ok(match root.driver() {
-        "vfs" => Box::new(vfs::Vfs::open(root)),
+        "btrfs" => Box::new(trees::Trees::open(root, trees::How::Snapshot)),
+        "vfs" => Box::new(trees::Trees::open(root, trees::How::Copy)),
         _ => Box::new(overlay2::Overlay2::open(root)?),
     })
 }

@@ -15,7 +15,7 @@ use super::store::{LayerStore, directory_names};
 use super::view::{NodeKind, View};
 use super::writable::WritableLayer;
 use super::{MAX_DEPTH, attributes, metadata};
-use crate::archive::Form;
+use crate::archive::{Form, is_overlay_state};
 use crate::data_root::{InFlight, Lock, atomic, journal};
 use crate::error::{Attempt as _, ErrorKind, Fault, Result};
 use crate::layer::metadata::MountRecord;
@@ -126,7 +126,7 @@ impl LayerStore {
     }
 
     /// Makes `data` what the layer has at `target`, an absolute path of the container, and hides what is below it there.
-    /// The directory is moved, not copied.
+    /// The directory is moved; where a layer is a volume of its own, it is copied, and shares its blocks.
     pub(crate) fn graft(&self, layer: &WritableLayer, target: &str, data: &Path) -> Result<()> {
         within(|| self.graft_here(layer, target, data)).attempt(|| ENTER)?
     }
@@ -151,7 +151,17 @@ impl LayerStore {
         }
         // What the mount has covered there since the container was made.
         self.root().discard(&place)?;
-        std::fs::rename(data, &place).attempt(attempt)
+        match std::fs::rename(data, &place) {
+            // A layer that is a volume of its own.
+            Err(error) if error.kind() == std::io::ErrorKind::CrossesDevices => {
+                atomic::create_directory(&place, 0o700)?;
+                let copied = sys::fs::open_directory(&place)
+                    .and_then(|place| sys::fs::copy_tree(&directory, &place, |name| !is_overlay_state(name)));
+                copied.attempt(attempt)?;
+                self.root().discard(data)
+            }
+            renamed => renamed.attempt(attempt),
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! The kernel: one function per use of a call. Speaks `io::Result` and paths; knows nothing of Docker.
 
 pub(crate) mod background;
+pub(crate) mod btrfs;
 pub(crate) mod capability;
 pub(crate) mod cgroup;
 mod child;

@@ -10,31 +10,43 @@ use rustix::mount::{UnmountFlags, unmount};
 const PATIENCE: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_millis(1);
 
-/// An ext4 on a loop device, mounted at a temporary directory; unmounted and removed when dropped, also by a panic.
+/// A file system on a loop device, mounted at a temporary directory; unmounted and removed when dropped, also by a panic.
 #[derive(Debug)]
-pub struct Ext4 {
+pub struct LoopDisk {
     directory: tempfile::TempDir,
 }
 
-impl Ext4 {
-    /// Makes and mounts one of so many MiB; only root may.
+impl LoopDisk {
+    /// Makes and mounts an ext4 of so many MiB; only root may.
     ///
     /// # Panics
     /// If it cannot be made or mounted.
-    pub fn new(mebibytes: u64) -> Self {
-        Self::with(mebibytes, &[])
+    pub fn ext4(mebibytes: u64) -> Self {
+        Self::ext4_with(mebibytes, &[])
     }
 
     /// The same, made with further options of `mkfs.ext4`.
     ///
     /// # Panics
     /// If it cannot be made or mounted.
-    pub fn with(mebibytes: u64, options: &[&str]) -> Self {
+    pub fn ext4_with(mebibytes: u64, options: &[&str]) -> Self {
+        Self::made(mebibytes, Command::new("mkfs.ext4").args(["-q", "-F"]).args(options))
+    }
+
+    /// Makes and mounts a btrfs of so many MiB; only root may.
+    ///
+    /// # Panics
+    /// If it cannot be made or mounted.
+    pub fn btrfs(mebibytes: u64) -> Self {
+        Self::made(mebibytes, Command::new("mkfs.btrfs").arg("-q"))
+    }
+
+    fn made(mebibytes: u64, mkfs: &mut Command) -> Self {
         let directory = tempfile::tempdir().unwrap_or_else(|error| panic!("{error}"));
         let disk = Self { directory };
         let file = std::fs::File::create(disk.image()).unwrap_or_else(|error| panic!("{error}"));
         file.set_len(mebibytes << 20).unwrap_or_else(|error| panic!("{error}"));
-        run(Command::new("mkfs.ext4").args(["-q", "-F"]).args(options).arg(disk.image()));
+        run(mkfs.arg(disk.image()));
         disk.mounted()
     }
 
@@ -74,7 +86,7 @@ impl Ext4 {
     }
 }
 
-impl Drop for Ext4 {
+impl Drop for LoopDisk {
     fn drop(&mut self) {
         let deadline = Instant::now() + PATIENCE;
         while let Err(error) = unmount(self.path(), UnmountFlags::empty()) {
