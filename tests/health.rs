@@ -202,6 +202,28 @@ fn a_container_that_is_kept_is_checked_without_its_program() {
     slow.kill_and_remove().unwrap();
 }
 
+/// What a supervisor of a container may take, in KiB.
+const MEMORY: u64 = 64;
+
+#[test]
+fn the_supervisor_of_a_checked_container_stays_small() {
+    let place = Place::new();
+    let (engine, image) = place.engine();
+    // Enough checks to fill what is kept of them, and then none for an hour.
+    let script = "echo looked; n=0; while read -r line; do n=$((n + 1)); done </n; echo >>/n; [ $n -ge 8 ]";
+    let hour = Duration::from_secs(3600);
+    let check = HealthCheck::cmd(["sh", "-c", script]).interval(hour).start_period(hour).start_interval(OFTEN);
+    let kept = sh(&image, &format!(": >/n; {IDLE}")).health(check).keep().start(&engine).unwrap();
+    kept.wait_healthy(PATIENCE).unwrap();
+    assert_eq!(kept.health().unwrap().unwrap().log.len(), 5);
+    let [keeper] = support::victim::keepers(&place.root())[..] else { panic!("there is one supervisor") };
+    let read = fs::read_to_string(format!("/proc/{keeper}/smaps_rollup")).unwrap();
+    let pss = read.lines().find_map(|line| line.strip_prefix("Pss:")?.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+    eprintln!("the supervisor takes {pss:?} KiB");
+    assert!(pss.unwrap() <= MEMORY, "{read}");
+    kept.kill_and_remove().unwrap();
+}
+
 #[test]
 fn a_container_that_is_started_again_is_checked_again() {
     let place = Place::new();

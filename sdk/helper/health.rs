@@ -45,8 +45,8 @@ struct Outcome {
     code: i64,
     /// Why there is no code: what has failed, 0 for the timeout, and the letter of the steps.
     failure: (u64, u8),
+    /// How much it has written, in bytes.
     length: usize,
-    text: [u8; OUTPUT],
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -72,6 +72,8 @@ pub struct Health<'a> {
     orders: &'a Orders,
     /// All that are kept, in a ring: `count` have been written, the next one is being written.
     results: *mut Outcome,
+    /// What they have written, one after the other, the oldest first: little takes one page, however many there are.
+    texts: *mut u8,
     count: usize,
     status: Status,
     streak: u64,
@@ -88,9 +90,12 @@ impl<'a> Health<'a> {
         if orders.number(orders::CHECK_RETRIES) == 0 {
             return None;
         }
-        let results = kernel::map_private(PLACES * size_of::<Outcome>())?.cast::<Outcome>();
+        let results = kernel::map_private(PLACES * (size_of::<Outcome>() + OUTPUT))?;
+        let texts = results.wrapping_add(PLACES * size_of::<Outcome>());
+        let results = results.cast::<Outcome>();
         let (count, streak, began, due, checked_at) = (0, 0, 0, 0, 0);
-        Some(Self { orders, results, count, status: Status::Starting, streak, began, due, checked_at, running: None })
+        let status = Status::Starting;
+        Some(Self { orders, results, texts, count, status, streak, began, due, checked_at, running: None })
     }
 
     /// The container has been started.
@@ -177,11 +182,12 @@ impl<'a> Health<'a> {
     fn take_output(&mut self) {
         let Some(running) = &self.running else { return };
         let output = running.output;
+        let text = self.text(self.count);
         let next = self.next();
         let mut beyond = [0; 512];
         // What does not fit is read as well: whoever writes it must not wait.
         loop {
-            let room = next.text.get_mut(next.length..).unwrap_or_default();
+            let room = text.get_mut(next.length..).unwrap_or_default();
             let fits = !room.is_empty();
             match kernel::read(output, if fits { room } else { &mut beyond }) {
                 Ok(read @ 1..) if fits => next.length = next.length.wrapping_add(read),
@@ -199,6 +205,7 @@ impl<'a> Health<'a> {
         let next = self.next();
         (next.end, next.code, next.failure) = (Time::now(), code, failure);
         self.count = self.count.wrapping_add(1);
+        self.forget();
         let age = self.checked_at.wrapping_sub(self.began);
         if code == 0 {
             (self.status, self.streak) = (Status::Healthy, 0);
@@ -248,6 +255,29 @@ impl<'a> Health<'a> {
         unsafe { &mut *at }
     }
 
+    /// The room for what a result that is kept, or the next one, has written.
+    fn text(&self, number: usize) -> &'static mut [u8] {
+        let older = self.count.saturating_sub(RESULTS)..number;
+        let at = older.fold(0_usize, |at, number| at.wrapping_add(self.outcome(number).length));
+        // SAFETY: each takes `OUTPUT` bytes at most, and the mapping has as much for each; one reference at a time is used.
+        unsafe { core::slice::from_raw_parts_mut(self.texts.wrapping_add(at), OUTPUT) }
+    }
+
+    /// Drops what the oldest result has written, whose place the next one takes.
+    fn forget(&mut self) {
+        let Some(oldest) = self.count.checked_sub(PLACES) else { return };
+        let used = (oldest..self.count).fold(0_usize, |used, number| used.wrapping_add(self.outcome(number).length));
+        let dropped = core::mem::take(&mut self.outcome(oldest).length);
+        // SAFETY: the mapping holds what all of them have written; one reference at a time is used.
+        let texts = unsafe { core::slice::from_raw_parts_mut(self.texts, used) };
+        for at in dropped..used {
+            let byte = texts.get(at).copied().unwrap_or_default();
+            if let Some(place) = texts.get_mut(at.wrapping_sub(dropped)) {
+                *place = byte;
+            }
+        }
+    }
+
     /// Writes it to the directory, by one rename.
     fn write(&self) {
         let (new, name) = (NEW.as_ptr().expose_provenance() as u64, FILE.as_ptr().expose_provenance() as u64);
@@ -281,7 +311,7 @@ impl<'a> Health<'a> {
         decimal(self.streak, 1, out);
         out(b",\"Log\":[");
         for number in self.count.saturating_sub(RESULTS)..self.count {
-            self.outcome(number).print(self.orders, out);
+            self.outcome(number).print(self.text(number), self.orders, out);
             out(if number.wrapping_add(1) == self.count { b"" } else { b"," });
         }
         out(b"]}\n");
@@ -299,7 +329,7 @@ impl Status {
 }
 
 impl Outcome {
-    fn print(&self, orders: &Orders, out: &mut dyn FnMut(&[u8])) {
+    fn print(&self, text: &[u8], orders: &Orders, out: &mut dyn FnMut(&[u8])) {
         out(b"{\"Start\":\"");
         self.start.print(out);
         out(b"\",\"End\":\"");
@@ -316,7 +346,7 @@ impl Outcome {
             (code, _) => {
                 decimal(code as u64, 1, out);
                 out(b",\"Output\":\"");
-                quoted(self.text.get(..self.length).unwrap_or_default(), out);
+                quoted(text.get(..self.length).unwrap_or_default(), out);
             }
         }
         out(b"\"}");

@@ -45,8 +45,8 @@ const REMOVAL: i32 = 15;
 /// The socket in the directory of the container.
 const SOCKET: &[u8] = b"plywood.sock\0";
 
-/// How much is read at a time, in bytes.
-const BLOCK: usize = 8 * 1024;
+/// How much is read at a time, in bytes: a page of a pipe. More would stay in memory while nothing is written.
+const BLOCK: usize = 4 * 1024;
 /// How much an ended container may have left in a pipe, in blocks: what a pipe holds by default at most.
 const LEFT: usize = (1024 * 1024) / BLOCK;
 
