@@ -130,10 +130,12 @@ fn use_each_others(driver: StorageDriver) {
     docker_moves(&daemons, &place, &written);
     docker_builds_and_removes(&daemons, &place);
     let before = docker_writes(&daemons, &place);
+    let takes = daemons.ask(&place.theirs, "/system/df");
     daemons.stop();
     plywood_finds_its_root_in_order(&place.ours, &written);
     let layers = layers(&place.theirs, driver);
     plywood_sees_what_docker_shows(&place.theirs, &before);
+    plywood_counts_what_docker_counts(&place.theirs, &takes);
     assert_eq!(self::layers(&place.theirs, driver), layers, "looking changes nothing");
     plywood_uses_dockers(&place.theirs, &written);
     let with_ours = self::layers(&place.theirs, driver);
@@ -171,6 +173,27 @@ fn plywood_sees_what_docker_shows(root: &Path, [images, containers]: &[BTreeSet<
     let line = |it: &Container| format!("{} {} {}", it.id(), it.name(), it.state().unwrap());
     assert_eq!(&seen.iter().map(line).collect::<BTreeSet<_>>(), containers);
     assert_eq!((images.len(), containers.len()), (4, 2), "three images, one of them by two names");
+}
+
+/// `docker system df`.
+fn plywood_counts_what_docker_counts(root: &Path, takes: &serde_json::Value) {
+    let usage = Engine::open(root).unwrap().disk_usage().unwrap();
+    assert_eq!(Some(usage.layer_bytes()), takes["LayersSize"].as_u64(), "{takes:#}");
+    let each = |kind: &str, id: &str, of: &dyn Fn(&serde_json::Value) -> Vec<u64>| -> BTreeMap<String, Vec<u64>> {
+        let all = takes[kind].as_array().unwrap().iter();
+        all.map(|one| (one[id].as_str().unwrap().to_owned(), of(one))).collect()
+    };
+    // A field that is missing is 0.
+    let number = |value: &serde_json::Value| value.as_u64().unwrap_or(0);
+    let images = usage.images().iter().map(|it| (it.image().id().to_string(), vec![it.image().size(), it.shared()]));
+    let theirs = each("Images", "Id", &|it| vec![number(&it["Size"]), number(&it["SharedSize"])]);
+    assert_eq!(images.collect::<BTreeMap<_, _>>(), theirs);
+    let containers = usage.containers().iter().map(|it| (it.id().to_string(), vec![it.writable()]));
+    assert_eq!(containers.collect::<BTreeMap<_, _>>(), each("Containers", "Id", &|it| vec![number(&it["SizeRw"])]));
+    let volumes = usage.volumes().iter().map(|it| (it.name().to_string(), vec![it.bytes(), it.containers() as u64]));
+    let of_volume = |it: &serde_json::Value| ["Size", "RefCount"].map(|field| number(&it["UsageData"][field])).to_vec();
+    assert_eq!(volumes.collect::<BTreeMap<_, _>>(), each("Volumes", "Name", &of_volume));
+    assert!(usage.containers().iter().any(|it| it.writable() > 0) && usage.volumes().iter().any(|it| it.bytes() > 0));
 }
 
 /// After all that plywood has done.

@@ -1,6 +1,8 @@
 //! Docker daemons of a test's own.
 
 use std::fs;
+use std::io::{Read as _, Write as _};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -114,6 +116,25 @@ impl Dockerd {
         let error = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "docker {arguments:?}: {}: {error}", output.status);
         String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
+    }
+
+    /// What the daemon of this data root answers to a question of its interface, such as `/system/df`.
+    ///
+    /// # Panics
+    /// If it does not.
+    pub fn ask(&self, root: &Path, question: &str) -> serde_json::Value {
+        let mut socket = root.as_os_str().to_owned();
+        socket.push(".sock");
+        let ask = || -> std::io::Result<String> {
+            let mut stream = UnixStream::connect(&socket)?;
+            write!(stream, "GET {question} HTTP/1.0\r\nHost: docker\r\n\r\n")?;
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer)?;
+            Ok(answer)
+        };
+        let answer = ask().unwrap_or_else(|error| panic!("{socket:?}: {error}"));
+        let body = answer.split_once("\r\n\r\n").map(|(_, body)| body);
+        body.and_then(|body| serde_json::from_str(body).ok()).unwrap_or_else(|| panic!("{question}: {answer}"))
     }
 
     /// Stops the daemons as an administrator does, and waits for their end.

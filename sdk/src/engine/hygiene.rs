@@ -66,7 +66,10 @@ impl Engine {
         fsck::fsck(&self.store, options)
     }
 
-    /// How much images, containers, volumes and the build cache take.
+    /// How much images, containers, volumes and the build cache take: the bytes of their files, holes included, as Docker
+    /// counts them.
+    ///
+    /// Blocks while it walks through the trees of containers and volumes.
     ///
     /// # Errors
     /// If the data root cannot be read.

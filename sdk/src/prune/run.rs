@@ -8,7 +8,7 @@ use super::Options;
 use super::candidates::{CachePart, Candidate, What};
 use super::filter::Filter;
 use super::report::{Kind, Report};
-use super::size::{container_size, size_of_tree};
+use super::size::{size_of_tree, sizes_of_container};
 use crate::container::config::Config;
 use crate::container::handle::Handle;
 use crate::container::remove::Force;
@@ -96,7 +96,7 @@ impl<'a> Run<'a> {
     }
 
     fn remove_container(&mut self, handle: &Handle) -> Result<Option<u64>> {
-        let bytes = container_size(self.store, handle.id())?;
+        let bytes = sizes_of_container(self.store, handle.id())?.iter().sum();
         if !self.options.dry_run && !went(handle.remove(Force::No))? {
             return Ok(None);
         }

@@ -1,8 +1,8 @@
-//! What takes how much.
+//! What takes how much, counted as Docker counts: bytes of files, holes included.
 
 use std::collections::{HashMap, HashSet};
 
-use super::size::{container_size, size_of_tree};
+use super::size::{size_of_tree, sizes_of_container};
 use crate::container::State;
 use crate::container::store::Store;
 use crate::error::Result;
@@ -44,7 +44,8 @@ pub struct ContainerUsage {
     id: ContainerId,
     name: String,
     state: State,
-    bytes: u64,
+    writable: u64,
+    files: u64,
 }
 
 /// How much a volume takes.
@@ -89,7 +90,7 @@ impl DiskUsage {
 
     /// Bytes of everything, each layer counted once.
     pub fn total(&self) -> u64 {
-        let containers: u64 = self.containers.iter().map(|container| container.bytes).sum();
+        let containers: u64 = self.containers.iter().map(ContainerUsage::bytes).sum();
         let volumes: u64 = self.volumes.iter().map(|volume| volume.bytes).sum();
         self.layer_bytes() + containers + volumes + self.build_cache
     }
@@ -150,9 +151,15 @@ impl ContainerUsage {
         self.state
     }
 
+    /// Bytes of its writable layer.
+    #[doc(alias = "SizeRw")]
+    pub fn writable(&self) -> u64 {
+        self.writable
+    }
+
     /// Bytes of its writable layer, its log and its other files.
     pub fn bytes(&self) -> u64 {
-        self.bytes
+        self.writable + self.files
     }
 }
 
@@ -200,8 +207,8 @@ pub(crate) fn usage(store: &Store) -> Result<DiskUsage> {
     for id in store.ids()? {
         let Ok(handle) = store.handle(&id) else { continue };
         let Ok((state, _)) = handle.state() else { continue };
-        let bytes = container_size(store, &id).unwrap_or_default();
-        containers.push(ContainerUsage { name: handle.name().to_owned(), id, state, bytes });
+        let [writable, files] = sizes_of_container(store, &id).unwrap_or_default();
+        containers.push(ContainerUsage { name: handle.name().to_owned(), id, state, writable, files });
     }
     let mut volumes = Vec::new();
     for volume in store.volumes().list()? {

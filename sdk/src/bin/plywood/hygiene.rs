@@ -59,11 +59,11 @@ fn lines(usage: &DiskUsage) -> [Line; 4] {
             kind: "Containers",
             total: Some(containers.len()),
             active: Some(containers.iter().filter(|container| container.state().is_running()).count()),
-            size: containers.iter().map(|container| container.bytes()).sum(),
+            size: containers.iter().map(|container| container.writable()).sum(),
             reclaimable: containers
                 .iter()
                 .filter(|container| !container.state().is_running())
-                .map(|container| container.bytes())
+                .map(|container| container.writable())
                 .sum(),
         },
         Line {
