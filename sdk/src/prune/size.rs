@@ -28,8 +28,13 @@ fn size_of_changes(store: &Store, layer: &WritableLayer) -> Result<u64> {
     let paths = changes.iter().filter_map(|change| change.path().strip_prefix("/").ok());
     let mut size = Size::default();
     // A directory counts nothing itself, and what has changed in it is told separately.
-    within(|| paths.for_each(|path| drop(size.add(&layer.upper.join(path))))).attempt(|| ENTER)?;
-    Ok(size.bytes)
+    let count = || {
+        for path in paths {
+            size.add(&layer.upper.join(path));
+        }
+        size.bytes
+    };
+    within(count).attempt(|| ENTER)
 }
 
 /// Bytes of the files below `path`, holes included, each hard-linked one once: as Docker counts. What cannot be read, or
