@@ -50,9 +50,12 @@ fn overlay(trial: &Trial) -> Finding {
         false => probe::overlay_obstacle(&trial.directory),
     };
     if let Some(why) = obstacle {
-        return Finding::limited("overlay", "none: the storage driver of new data roots is vfs, which copies")
-            .because(why)
-            .remedied("load the kernel module with `modprobe overlay`, and have the data root on ext4, xfs or btrfs");
+        return Finding::limited(
+            "overlay",
+            "none: new data roots get btrfs, which takes snapshots, or vfs, which copies",
+        )
+        .because(why)
+        .remedied("load the kernel module with `modprobe overlay`, and have the data root on ext4, xfs or btrfs");
     }
     let one_by_one = match probe::overlay_takes_single_lowers() {
         true => "any number of layers",

@@ -17,7 +17,7 @@ pub(crate) fn copy_file(from: impl AsFd, to: impl AsFd, size: u64) -> io::Result
     if rustix::fs::ioctl_ficlone(to, from).is_ok() {
         return Ok(());
     }
-    ftruncate(to, size)?;
+    rustix::io::retry_on_intr(|| ftruncate(to, size))?;
     let mut at = 0;
     while at < size {
         let start = match seek(from, SeekFrom::Data(at)) {
