@@ -244,8 +244,9 @@ fn docker_sees_containers_that_do_not_run_and_reads_a_fork_that_stays() {
     let _end = fork.stop(Duration::from_secs(10)).unwrap();
     fork.persist().unwrap();
     fork.rename("fork").unwrap();
+    let driver = engine.driver().driver().name();
     drop((fork, snapshot, engine));
-    let docker = Dockerd::start(&directory.path().join("docker"), &[&root], "overlay2");
+    let docker = Dockerd::start(&directory.path().join("docker"), &[&root], driver);
     let listed = docker.docker(&root, &["ps", "-a", "--format", "{{.Names}}"]);
     assert_eq!(listed.lines().collect::<BTreeSet<_>>(), ["base", "fork"].into());
     let copy = directory.path().join("copy");
