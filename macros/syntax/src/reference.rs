@@ -132,7 +132,8 @@ pub fn parse_digest(text: &str) -> Result<(&str, &str), String> {
     Ok((algorithm, hex))
 }
 
-fn is_domain(first: &str) -> bool {
+/// Whether the first of several components names a registry.
+pub fn is_domain(first: &str) -> bool {
     first.contains(['.', ':']) || first == "localhost"
 }
 

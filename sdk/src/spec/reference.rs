@@ -88,8 +88,12 @@ impl Reference {
         if self.registry != DEFAULT_REGISTRY {
             return format!("{}/{}", self.registry, self.repository);
         }
+        let reads_as_registry =
+            self.repository.split_once('/').is_some_and(|(first, _)| plywood_syntax::reference::is_domain(first));
         match self.repository.strip_prefix(OFFICIAL) {
             Some(name) if !name.contains('/') => name.to_owned(),
+            // Without the registry it would be another's.
+            _ if reads_as_registry => format!("{DEFAULT_REGISTRY}/{}", self.repository),
             _ => self.repository.clone(),
         }
     }
@@ -156,6 +160,9 @@ mod tests {
             ("docker.io/debian", "docker.io/library/debian:latest", "debian", "debian:latest"),
             ("ghcr.io/x/y:1", "ghcr.io/x/y:1", "ghcr.io/x/y", "ghcr.io/x/y:1"),
             ("localhost:5000/x", "localhost:5000/x:latest", "localhost:5000/x", "localhost:5000/x:latest"),
+            ("docker.io/ghcr.io/x", "docker.io/ghcr.io/x:latest", "docker.io/ghcr.io/x", "docker.io/ghcr.io/x:latest"),
+            ("docker.io/localhost/x:1", "docker.io/localhost/x:1", "docker.io/localhost/x", "docker.io/localhost/x:1"),
+            ("docker.io/localhost", "docker.io/library/localhost:latest", "localhost", "localhost:latest"),
         ];
         for (text, canonical, name, familiar) in table {
             let reference = Reference::parse(text).unwrap();
