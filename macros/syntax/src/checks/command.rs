@@ -132,7 +132,11 @@ impl Checker<'_> {
         let kind = match get("type") {
             None => "bind",
             Some((_, Some(text))) => match text.plain() {
-                None => return,
+                // Which keys a mount has depends on it.
+                None => {
+                    let message = "the type of a mount cannot hold a variable".to_owned();
+                    return self.report(Finding::error("bad_mount_type", text.place, message).help("type=cache"));
+                }
                 Some(kind) => match MOUNTS.iter().find(|(known, _)| *known == kind) {
                     Some((known, _)) => known,
                     None => {

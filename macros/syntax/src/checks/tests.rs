@@ -65,6 +65,7 @@ const ROWS: &[(&str, &str, &str)] = &[
     ("odd_space", "FROM a:1\nRUN a\u{a0}b", "2:6"),
     ("no_shell", "FROM scratch\nRUN x", "2:1"),
     ("bad_mount_type", "FROM a:1\nRUN --mount=type=cahce,target=/x y", "2:18"),
+    ("bad_mount_type", "FROM a:1\nARG T\nRUN --mount=type=$T,target=/x y", "3:18"),
     ("bad_mount_key", "FROM a:1\nRUN --mount=type=tmpfs,target=/x,sharing=shared y", "2:34"),
     ("mount_needs", "FROM a:1\nRUN --mount=type=cache y", "2:7"),
     ("bad_sharing", "FROM a:1\nRUN --mount=type=cache,target=/x,sharing=lock y", "2:42"),
