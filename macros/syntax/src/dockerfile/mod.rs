@@ -31,7 +31,7 @@ pub struct Dockerfile<'a> {
     /// Its instructions. What could not be read is left out.
     pub instructions: Vec<Instruction>,
     /// What is wrong with the text itself.
-    findings: Vec<Finding>,
+    pub findings: Vec<Finding>,
     /// For each place, where each byte of its value was written.
     places: Vec<Vec<usize>>,
     /// What comments say about an instruction, by its index.

@@ -213,7 +213,8 @@ impl Unquote<'_> {
 /// Writes a value so that reading gives it back: the opposite direction, for printing. Quoted only where it has to be.
 pub fn word(value: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-./:,@%+${}*?[]^~=".contains(&byte);
-    match !value.is_empty() && value.bytes().all(plain) {
+    // What begins with two dashes would be a flag.
+    match !value.is_empty() && !value.starts_with("--") && value.bytes().all(plain) {
         true => value.to_owned(),
         false => quoted_word(value),
     }

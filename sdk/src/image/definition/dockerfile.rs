@@ -75,7 +75,8 @@ impl Dockerfile {
             Error::new(ErrorKind::InvalidArgument, message)
         })?;
         let file = dockerfile::parse(text);
-        let (errors, warnings): (Vec<Finding>, Vec<Finding>) =
+        let layers = read::layers(&file, &Arc::from(name));
+        let (mut errors, warnings): (Vec<Finding>, Vec<Finding>) =
             file.check(None).into_iter().partition(|finding| finding.severity == Severity::Error);
         let is_wanted = |finding: &Finding| !checks::OFF.contains(&finding.name);
         let mistake = |finding: Finding| {
@@ -83,10 +84,13 @@ impl Dockerfile {
             let at = format!("{name}:{}:{}", position.line, position.column);
             Mistake { at, message: finding.message, help: finding.help }
         };
+        // What stands in the place of something that only a comment can say may be a mistake, and the thing itself none.
+        if !file.notes.is_empty() && layers.check().is_ok() {
+            errors.retain(|finding| file.findings.contains(finding));
+        }
         if !errors.is_empty() {
             return Err(Mistakes(errors.into_iter().map(mistake).collect()).into());
         }
-        let layers = read::layers(&file, &Arc::from(name));
         let warnings = warnings.into_iter().filter(is_wanted).map(|finding| mistake(finding).to_string()).collect();
         Ok(Self { layers, warnings })
     }

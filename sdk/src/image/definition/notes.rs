@@ -10,6 +10,8 @@
 //! # plywood: embed file ["app.py", "0644", "…"]
 //! # plywood: line breaks are written ␤             in the values of the instruction
 //! # plywood: no line break after text 0            which is a here-document
+//! # plywood: content 0 ["a b", "…"]               the name, if it has one, and text of a here-document that is another
+//! # plywood: paths ["a b", "/x/"]                  sources and destination that cannot stand beside a here-document
 //! # plywood: command ["…"]                         a script that its own line cannot have
 //! ```
 
@@ -20,8 +22,8 @@ use plywood_syntax::ast::{Form, Text};
 use plywood_syntax::dockerfile;
 
 use super::embedded::{Embedded, EmbeddedFile};
-use super::print::{Json, reads_as_it_stands};
-use super::{Base, Command, Copy, CopySource, Instruction, read};
+use super::print::{Json, is_odd, reads_as_it_stands};
+use super::{Base, Command, Copy, Instruction, read};
 use crate::archive::base64;
 
 /// How such a comment begins.
@@ -37,6 +39,11 @@ const NO_LINE_END: &str = "no line break after text ";
 /// The comment before a command that cannot stand on its line; the script follows, as JSON.
 const COMMAND: &str = "command ";
 
+/// The comment before a content that its here-document cannot have; its number, name and text follow.
+const CONTENT: &str = "content ";
+/// The comment before a copy of contents with paths that its own line cannot have; they follow, as JSON.
+const PATHS: &str = "paths ";
+
 /// What comments say about one instruction.
 #[derive(Debug, Default)]
 pub(super) struct Notes {
@@ -50,6 +57,10 @@ pub(super) struct Notes {
     line_break: Option<char>,
     /// The contents, from 0, that end without a line break.
     pub(super) no_line_end: Vec<usize>,
+    /// The contents, by their number, that a here-document cannot have: the name, if there is one, and the text.
+    pub(super) contents: Vec<(usize, Vec<String>)>,
+    /// Sources, and the destination after them, that the instruction's own line cannot have.
+    pub(super) paths: Option<Vec<String>>,
     /// A script that the instruction's own line cannot have.
     pub(super) command: Option<String>,
 }
@@ -80,6 +91,12 @@ impl Notes {
                         found.line_break = mark.chars().next();
                     } else if let Some(index) = note.strip_prefix(NO_LINE_END) {
                         found.no_line_end.extend(index.parse::<usize>());
+                    } else if let Some((index, facts)) =
+                        note.strip_prefix(CONTENT).and_then(|rest| rest.split_once(' '))
+                    {
+                        found.contents.extend(index.parse().ok().zip(serde_json::from_str(facts).ok()));
+                    } else if let Some(paths) = note.strip_prefix(PATHS) {
+                        found.paths = serde_json::from_str(paths).ok();
                     } else if let Some(script) = note.strip_prefix(COMMAND) {
                         found.command = serde_json::from_str::<[String; 1]>(script).ok().map(|[script]| script);
                     }
@@ -147,6 +164,9 @@ fn embedded(files: Embedded, note: &str) -> Embedded {
 impl Instruction {
     /// Writes the comments before an instruction.
     pub(super) fn write_notes(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        if let Self::OnBuild(inner) = self {
+            return inner.write_notes(f);
+        }
         self.bases().into_iter().try_for_each(|base| write_base(f, base))?;
         match self {
             Self::From(from) => from.stage().map_or(Ok(()), |stage| write_stage(f, stage)),
@@ -154,7 +174,11 @@ impl Instruction {
             Self::Add(add) => write_copy(f, add.as_copy()),
             Self::Cmd(command) | Self::Entrypoint(command) => write_command(f, command),
             Self::HealthCheck(check) => check.command().map_or(Ok(()), |command| write_command(f, command)),
-            Self::OnBuild(inner) => inner.write_notes(f),
+            // A here-document has it, but for what stands before its line breaks.
+            Self::Run(run) => match run.as_command() {
+                Command::Shell(script) if script.contains('\r') => write_command(f, run.as_command()),
+                _ => Ok(()),
+            },
             _ => Ok(()),
         }
     }
@@ -166,6 +190,7 @@ impl Instruction {
             Self::Copy(copy) => copy.base().into_iter().collect(),
             Self::Add(add) => add.as_copy().base().into_iter().collect(),
             Self::Run(run) => run.mounts().iter().filter_map(|mount| mount.base()).collect(),
+            Self::OnBuild(inner) => inner.bases(),
             _ => Vec::new(),
         }
     }
@@ -176,6 +201,7 @@ impl Instruction {
             Self::Copy(copy) => copy.base_mut().into_iter().collect(),
             Self::Add(add) => add.base_mut().into_iter().collect(),
             Self::Run(run) => run.bases_mut().collect(),
+            Self::OnBuild(inner) => inner.bases_mut(),
             _ => Vec::new(),
         }
     }
@@ -210,12 +236,19 @@ fn write_copy(f: &mut Formatter<'_>, copy: &Copy) -> fmt::Result {
         writeln!(f, "{MARK}embed")?;
         files.files().try_for_each(|(path, file)| write_file(f, path, file))?;
     }
-    let texts = copy.sources().iter().filter_map(|source| match source {
-        CopySource::Inline { text, .. } => Some(text),
-        CopySource::Path(_) => None,
-    });
-    let open = texts.enumerate().filter(|(_, text)| !text.is_empty() && !text.ends_with('\n'));
-    open.map(|(index, _)| index).try_for_each(|index| writeln!(f, "{MARK}{NO_LINE_END}{index}"))
+    let paths = copy.words();
+    if copy.has_content() && paths.iter().any(|path| is_odd(path)) {
+        writeln!(f, "{MARK}{PATHS}{}", Json(&paths))?;
+    }
+    for (index, content) in copy.contents().iter().enumerate() {
+        if !content.is_itself {
+            let facts: Vec<String> = content.name.into_iter().chain([content.text]).map(str::to_owned).collect();
+            writeln!(f, "{MARK}{CONTENT}{index} {}", Json(&facts))?;
+        } else if !content.text.is_empty() && !content.text.ends_with('\n') {
+            writeln!(f, "{MARK}{NO_LINE_END}{index}")?;
+        }
+    }
+    Ok(())
 }
 
 fn write_file(f: &mut Formatter<'_>, path: &str, file: &EmbeddedFile) -> fmt::Result {

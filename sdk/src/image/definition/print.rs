@@ -185,7 +185,7 @@ struct MountValue<'a>(&'a str);
 
 impl Display for MountValue<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        match self.0.contains([',', ' ', '\t', '"', '\'']) {
+        match self.0.contains(|c: char| c.is_whitespace() || ",\"'".contains(c)) {
             true => f.write_str(&dockerfile::quoted_word(self.0).replace('\n', LINE_BREAK)),
             false => f.write_str(&dockerfile::bare(self.0).replace('\n', LINE_BREAK)),
         }
@@ -234,36 +234,90 @@ fn write_copy(f: &mut Formatter<'_>, copy: &Copy) -> fmt::Result {
     for pattern in copy.excluded() {
         write!(f, " --exclude={}", Word(pattern))?;
     }
-    let mut paths = Vec::new();
-    let mut contents = Vec::new();
-    for source in copy.sources() {
-        match source {
-            CopySource::Path(path) => paths.push(path.clone()),
-            CopySource::Inline { name, text, expands } => {
-                contents.push((delimiter(text, name.as_deref().unwrap_or("EOF")), text, *expands));
-            }
-        }
-    }
-    let destination = copy.destination();
-    let odd = |word: &str| word.is_empty() || word.contains(char::is_whitespace) || word.starts_with(['[', '<', '-']);
-    if contents.is_empty() && (paths.iter().any(|path| odd(path)) || odd(destination)) {
-        paths.push(destination.to_owned());
+    let paths = copy.words();
+    let is_odd = paths.iter().any(|path| is_odd(path));
+    if is_odd && !copy.has_content() {
         return write!(f, " {}", Paths(&paths));
     }
-    paths.iter().try_for_each(|path| write!(f, " {}", dockerfile::bare(path)))?;
-    for (end, _, expands) in &contents {
+    let (destination, sources) = paths.split_last().map_or(("", &[][..]), |(last, others)| (last.as_str(), others));
+    // Near enough for another reader; the comment before it has the paths themselves.
+    let word = |path: &str| if is_odd { stand_in(path) } else { dockerfile::bare(path) };
+    sources.iter().try_for_each(|path| write!(f, " {}", word(path)))?;
+    let contents = copy.contents();
+    for Content { end, expands, .. } in &contents {
         // A quoted delimiter: nothing in the text is expanded.
         let quote = if *expands { "" } else { "\"" };
         write!(f, " <<{quote}{end}{quote}")?;
     }
-    write!(f, " {}", dockerfile::bare(destination))?;
-    for (end, text, expands) in &contents {
+    write!(f, " {}", word(destination))?;
+    for Content { end, text, expands, .. } in &contents {
         // Of what is expanded, a dollar that stands for itself keeps its backslash.
-        let text = if *expands { text.replace("\\\\\\$", "\\$") } else { text.to_string() };
+        let text = if *expands { text.replace(ESCAPED_DOLLAR, "\\$") } else { (*text).to_owned() };
         let line_end = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
         write!(f, "\n{text}{line_end}{end}")?;
     }
     Ok(())
+}
+
+/// A dollar that stands for itself in what is expanded.
+const ESCAPED_DOLLAR: &str = "\\\\\\$";
+
+/// A content as the file has it.
+pub(super) struct Content<'a> {
+    end: String,
+    pub(super) name: Option<&'a str>,
+    pub(super) text: &'a str,
+    expands: bool,
+    /// Whether it reads back to what it is, but for the end of its last line.
+    pub(super) is_itself: bool,
+}
+
+impl Copy {
+    /// Its paths and patterns, and the destination after them.
+    pub(super) fn words(&self) -> Vec<String> {
+        let paths = self.sources().iter().filter_map(|source| match source {
+            CopySource::Path(path) => Some(path.as_str()),
+            CopySource::Inline { .. } => None,
+        });
+        paths.chain([self.destination()]).map(str::to_owned).collect()
+    }
+
+    /// Its contents; the delimiter of each is the name, where it can be.
+    pub(super) fn contents(&self) -> Vec<Content<'_>> {
+        let contents = self.sources().iter().filter_map(|source| match source {
+            CopySource::Inline { name, text, expands } => Some((name.as_deref(), text.as_str(), *expands)),
+            CopySource::Path(_) => None,
+        });
+        // A file alone has its name from the destination.
+        let is_alone = self.sources().len() == 1 && !plywood_syntax::path::is_directory(self.destination());
+        let contents = contents.map(|(name, text, expands)| {
+            let is_word = |name: &&str| {
+                let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+                name.chars().all(plain) && !name.is_empty() && !name.starts_with('-')
+            };
+            let end = delimiter(text, name.filter(is_word).unwrap_or("EOF"));
+            let is_named = if is_alone { name.is_none() } else { name == Some(&end) };
+            let is_odd = text.contains('\r') || expands && text.replace(ESCAPED_DOLLAR, "").contains('\\');
+            Content { end, name, text, expands, is_itself: is_named && !is_odd }
+        });
+        contents.collect()
+    }
+
+    pub(super) fn has_content(&self) -> bool {
+        self.sources().iter().any(|source| matches!(source, CopySource::Inline { .. }))
+    }
+}
+
+/// Whether a path is no word of its own on the line of a `COPY`.
+pub(super) fn is_odd(path: &str) -> bool {
+    path.is_empty() || path.contains(char::is_whitespace) || path.starts_with(['[', '<', '-'])
+}
+
+/// A word like a path that is none.
+fn stand_in(path: &str) -> String {
+    let plain = |c: char| if c.is_alphanumeric() || "/._-".contains(c) { c } else { '_' };
+    let word: String = path.chars().map(plain).collect();
+    if word.is_empty() || word.starts_with('-') { format!("_{word}") } else { word }
 }
 
 /// A delimiter that is no line of the text.

@@ -137,9 +137,17 @@ fn mount(options: &[(Text, Option<Text>)], notes: &mut Notes) -> RunMount {
 }
 
 fn copy(written: &ast::Instruction, transfer: &Transfer, notes: &mut Notes) -> Copy {
-    let sources: Vec<String> = transfer.sources.iter().map(|source| notes.text(source)).collect();
-    let mut copy = Copy::of(sources).to(notes.text(&transfer.destination));
+    let written_here = || transfer.sources.iter().chain([&transfer.destination]).map(|path| notes.text(path)).collect();
+    let mut sources: Vec<String> = notes.paths.clone().unwrap_or_else(written_here);
+    let destination = sources.pop().unwrap_or_default();
+    let mut copy = Copy::of(sources).to(destination);
     for (index, inline) in transfer.inline.iter().enumerate() {
+        if let Some((_, facts)) = notes.contents.iter().find(|(at, _)| *at == index)
+            && let Some((text, name)) = facts.split_last()
+        {
+            copy = copy.and_content(name.first().cloned(), text.clone(), inline.expands);
+            continue;
+        }
         let mut text = inline.text.value.clone();
         if notes.no_line_end.contains(&index) && text.ends_with('\n') {
             text.pop();
@@ -154,9 +162,9 @@ fn copy(written: &ast::Instruction, transfer: &Transfer, notes: &mut Notes) -> C
         let on = written.is_set(&flag.name.value);
         copy = match (flag.name.value.as_str(), &flag.value) {
             ("from", FlagValue::One(base)) => copy.from(notes.base(base)),
-            ("chown", FlagValue::One(owner)) => copy.chown(&owner.value),
-            ("chmod", FlagValue::One(mode)) => copy.chmod(&mode.value),
-            ("exclude", FlagValue::One(pattern)) => copy.exclude(&pattern.value),
+            ("chown", FlagValue::One(owner)) => copy.chown(notes.text(owner)),
+            ("chmod", FlagValue::One(mode)) => copy.chmod(notes.text(mode)),
+            ("exclude", FlagValue::One(pattern)) => copy.exclude(notes.text(pattern)),
             ("link", _) if on => copy.link(),
             ("parents", _) if on => copy.parents(),
             _ => copy,
