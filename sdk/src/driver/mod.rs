@@ -1,7 +1,7 @@
 //! Storage drivers: how a layer's files lie on disk.
 //!
 //! A driver makes and removes directories; it knows nothing of images, digests or records. A driver that cannot stack
-//! copies the parent in [`create`](Driver::create) and gives one directory in [`lowers`](Driver::lowers).
+//! copies the parent in `create` and gives one directory in `lowers`.
 
 use std::fmt::Debug;
 use std::path::PathBuf;

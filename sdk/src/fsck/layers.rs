@@ -51,7 +51,7 @@ impl Check<'_> {
         if !store.is_reproducible(&layer) {
             self.note(Object::Layer, name, &directory, Problem::Irreproducible);
         }
-        match store.stack(layer.parent()) {
+        match store.read_stack(layer.parent()) {
             Ok(below) => {
                 let below = below.iter().map(|layer| layer.cache_id().clone()).collect();
                 Ok(is_there.then_some((layer, below)))

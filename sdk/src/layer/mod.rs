@@ -12,6 +12,7 @@ mod content;
 mod export;
 mod fork;
 mod init;
+mod known;
 mod metadata;
 pub(crate) mod staged;
 pub(crate) mod store;

@@ -21,6 +21,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use super::known::{Known, Stamp};
 use super::staged::StagedLayer;
 use super::view::View;
 use super::{Layer, MAX_DEPTH, metadata, sweep};
@@ -40,6 +41,7 @@ struct Inner {
     root: DataRoot,
     driver: Box<dyn Driver>,
     undecided: Mutex<Vec<InFlight>>,
+    known: Known,
 }
 
 impl Drop for Inner {
@@ -55,8 +57,8 @@ impl LayerStore {
     /// # Errors
     /// Those of the driver that names the root's directories.
     pub(crate) fn open(root: &DataRoot) -> Result<Self> {
-        let (root, driver, undecided) = (root.clone(), driver::open(root)?, Mutex::default());
-        let store = Self(Arc::new(Inner { root, driver, undecided }));
+        let (root, driver) = (root.clone(), driver::open(root)?);
+        let store = Self(Arc::new(Inner { root, driver, undecided: Mutex::default(), known: Known::default() }));
         *store.undecided() = sweep::sweep(&store)?;
         Ok(store)
     }
@@ -130,6 +132,20 @@ impl LayerStore {
     /// # Errors
     /// `NotFound` if `top` is not in the store, `Corrupt` if one below is not.
     pub(crate) fn stack(&self, top: Option<&ChainId>) -> Result<Vec<Layer>> {
+        let Some(top) = top else { return Ok(Vec::new()) };
+        let stamp = Stamp::of(&self.root().chain_dir(top));
+        if let Some(known) = stamp.and_then(|stamp| self.0.known.get(top, stamp)) {
+            return Ok(known.to_vec());
+        }
+        let layers = self.read_stack(Some(top))?;
+        if let Some(stamp) = stamp {
+            self.0.known.put(top, stamp, &layers);
+        }
+        Ok(layers)
+    }
+
+    /// The same, and never from memory.
+    pub(crate) fn read_stack(&self, top: Option<&ChainId>) -> Result<Vec<Layer>> {
         let mut layers: Vec<Layer> = Vec::new();
         let mut next = top.cloned();
         while let Some(chain) = next {
