@@ -377,6 +377,8 @@ impl Store {
                 Ok(())
             }
             Some(record) => {
+                let directory = self.root().container_dir(id);
+                atomic::sweep(&directory).attempt(|| format!("look for unfinished files in {directory:?}"))?;
                 let Some(run) = run else { return Ok(()) };
                 record.close(&run, &mut files.config, super::record::lost(), Timestamp::now());
                 self.write(id, &files)?;

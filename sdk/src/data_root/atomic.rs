@@ -44,6 +44,12 @@ fn try_write(path: &Path, bytes: &[u8], mode: u32, durability: Durability) -> io
     }
     if durability == Durability::Full || !exchange(file.path(), path)? {
         file.persist(path).map_err(|failure| failure.error)?;
+    } else if let Err(error) = std::fs::remove_file(file.path()) {
+        // The old content. The new one is in place, and dropping the file tries once more.
+        tracing::debug!("{:?} stays for now: {error}", file.path());
+    } else {
+        // There is nothing left to remove.
+        let _ = file.into_temp_path().keep();
     }
     sync_directory(directory, durability)
 }
@@ -64,7 +70,7 @@ fn exchange(new: &Path, old: &Path) -> io::Result<bool> {
 }
 
 /// Removes the unfinished files of writers that are gone from `directory`; a directory that is missing has none.
-pub(super) fn sweep(directory: &Path) -> io::Result<()> {
+pub(crate) fn sweep(directory: &Path) -> io::Result<()> {
     let entries = match std::fs::read_dir(directory) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         entries => entries?,
