@@ -72,9 +72,16 @@ impl Images {
     /// # Errors
     /// `Corrupt` if its configuration was changed or one of its layers is missing.
     pub(crate) fn get(&self, id: &ImageId) -> Result<Option<Image>> {
+        self.read(id, |tags| Ok(tags.read()?.of(id)))
+    }
+
+    fn read(&self, id: &ImageId, references: impl FnOnce(&Tags) -> Result<Vec<Reference>>) -> Result<Option<Image>> {
         let Some(config) = self.store.config(id)? else { return Ok(None) };
-        let references = self.tags.read()?.of(id);
-        self.assemble(id.clone(), config, references).map(Some)
+        match self.assemble(id.clone(), config, references(&self.tags)?) {
+            // Somebody removes it at this moment: its layers go last.
+            Err(_) if !self.store.has(id) => Ok(None),
+            assembled => assembled.map(Some),
+        }
     }
 
     /// The image of an ID that is known to be there.
@@ -92,11 +99,7 @@ impl Images {
         let tags = self.tags.read()?;
         let mut images = Vec::new();
         for id in self.store.list()? {
-            let read = self
-                .store
-                .config(&id)
-                .and_then(|config| config.map(|config| self.assemble(id.clone(), config, tags.of(&id))).transpose());
-            match read {
+            match self.read(&id, |_| Ok(tags.of(&id))) {
                 Ok(image) => images.extend(image),
                 Err(error) => tracing::warn!("image {} is passed over: {error}", id.short()),
             }
