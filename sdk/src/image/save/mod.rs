@@ -18,8 +18,10 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use self::sink::{Directory, Sink, Tar};
+use super::Image;
 use super::images::Images;
 use super::lookup::Match;
+use crate::data_root::InFlight;
 use crate::error::{Attempt, Error, ErrorKind, Result};
 use crate::layer::Layer;
 use crate::spec::digest::{Digest, ImageId};
@@ -111,8 +113,8 @@ enum Content {
 /// Saves the images that `names` stand for. A reference is saved with the image; an image named by its ID has none.
 pub(crate) fn save(images: &Images, names: &[&str], target: Target<'_>, format: Format) -> Result<()> {
     let chosen = choose(images, names)?;
-    let files = plan::files(images, &chosen, format)?;
-    match (target.0, format) {
+    let pinned: Vec<_> = chosen.keys().map(|id| pin(images, id)).collect::<Result<_>>()?;
+    let saved = plan::files(images, &chosen, format).and_then(|files| match (target.0, format) {
         (Kind::Writer(_), Format::OciDirectory) => Err(Error::new(
             ErrorKind::InvalidArgument,
             "save images as an OCI directory: a directory needs a path, not a writer",
@@ -120,7 +122,21 @@ pub(crate) fn save(images: &Images, names: &[&str], target: Target<'_>, format: 
         (Kind::Path(path), Format::OciDirectory) => save_directory(images, &files, &path),
         (Kind::Writer(writer), _) => write(images, &files, Tar::new(writer)),
         (Kind::Path(path), _) => save_file(images, &files, &path),
-    }
+    });
+    let (read, pins): (Vec<_>, Vec<_>) = pinned.into_iter().unzip();
+    drop(pins);
+    // Who has removed an image meanwhile has left its layers to us.
+    let mut gone = read.iter().filter(|image| !images.store().has(image.id()));
+    let released =
+        gone.try_for_each(|image| images.release(image.layers().iter().rev().map(Layer::chain_id)).map(drop));
+    saved.and(released)
+}
+
+/// Keeps the layers of an image from being removed while they are read.
+fn pin(images: &Images, id: &ImageId) -> Result<(Image, Option<InFlight>)> {
+    let image = images.need(id)?;
+    let pin = image.layers().last().map(|top| images.layers().pin(top.chain_id())).transpose()?;
+    Ok((image, pin))
 }
 
 fn choose(images: &Images, names: &[&str]) -> Result<BTreeMap<ImageId, BTreeSet<Reference>>> {
