@@ -2,13 +2,8 @@
 
 use std::path::PathBuf;
 use std::process::Command;
-use std::time::{Duration, Instant};
 
-use rustix::mount::{UnmountFlags, unmount};
-
-/// How long the children of other tests may take to execute their programs.
-const PATIENCE: Duration = Duration::from_secs(1);
-const PAUSE: Duration = Duration::from_millis(1);
+use crate::unmount::unmount;
 
 /// A file system on a loop device, mounted at a temporary directory; unmounted and removed when dropped, also by a panic.
 #[derive(Debug)]
@@ -88,16 +83,7 @@ impl LoopDisk {
 
 impl Drop for LoopDisk {
     fn drop(&mut self) {
-        let deadline = Instant::now() + PATIENCE;
-        while let Err(error) = unmount(self.path(), UnmountFlags::empty()) {
-            if Instant::now() < deadline && !std::thread::panicking() {
-                std::thread::sleep(PAUSE);
-                continue;
-            }
-            let _ = unmount(self.path(), UnmountFlags::DETACH);
-            assert!(std::thread::panicking(), "unmount {:?}: {error}", self.path());
-            return;
-        }
+        unmount(&self.path());
     }
 }
 

@@ -16,6 +16,7 @@ mod tarball;
 mod tmpfs;
 pub mod place;
 pub mod trace;
+mod unmount;
 pub mod victim;
 
 pub use disk::LoopDisk;

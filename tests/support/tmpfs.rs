@@ -1,16 +1,13 @@
 //! A small file system, to be filled.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
 
-use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
+use rustix::mount::{MountFlags, mount};
+
+use crate::unmount::unmount;
 
 /// What tmpfs counts in, on the machines of the tests.
 const PAGE: u64 = 4096;
-
-/// How long the children of other tests may take to execute their programs.
-const PATIENCE: Duration = Duration::from_secs(1);
-const PAUSE: Duration = Duration::from_millis(1);
 
 /// A tmpfs of a few MiB at a temporary directory; unmounted and removed when dropped, also by a panic.
 #[derive(Debug)]
@@ -61,17 +58,6 @@ impl Tmpfs {
 
 impl Drop for Tmpfs {
     fn drop(&mut self) {
-        // Not by force: what still uses it is a fault that a test is to show. But a child that another test starts just now
-        // has copies of all descriptors until it executes its program.
-        let deadline = Instant::now() + PATIENCE;
-        while let Err(error) = unmount(self.path(), UnmountFlags::empty()) {
-            if Instant::now() < deadline && !std::thread::panicking() {
-                std::thread::sleep(PAUSE);
-                continue;
-            }
-            let _ = unmount(self.path(), UnmountFlags::DETACH);
-            assert!(std::thread::panicking(), "unmount {:?}: {error}", self.path());
-            return;
-        }
+        unmount(self.path());
     }
 }
