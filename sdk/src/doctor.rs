@@ -6,7 +6,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use crate::engine::Engine;
+use crate::engine::{Engine, EngineOptions};
 use crate::error::Error;
 
 mod host;
@@ -49,19 +49,24 @@ pub struct Report {
 /// assert!(report.can_run());
 /// ```
 pub fn doctor() -> Report {
-    report(Engine::default_path())
+    report(Engine::default_path(), &EngineOptions::new())
 }
 
 /// Looks at this host, for this user and the data root at `path`, which need not exist.
 pub fn doctor_at(path: impl AsRef<Path>) -> Report {
-    report(Ok(path.as_ref().to_owned()))
+    doctor_with(path, EngineOptions::new())
 }
 
-fn report(root: Result<PathBuf, Error>) -> Report {
+/// Looks at this host, for this user and the data root at `path`, which need not exist, opened with these options.
+pub fn doctor_with(path: impl AsRef<Path>, options: impl Into<EngineOptions>) -> Report {
+    report(Ok(path.as_ref().to_owned()), &options.into())
+}
+
+fn report(root: Result<PathBuf, Error>, options: &EngineOptions) -> Report {
     let facts = host::Facts::gather();
     let mut findings = facts.findings();
     match root {
-        Ok(root) => findings.extend(storage::findings(&root, facts.is_root())),
+        Ok(root) => findings.extend(storage::findings(&root, facts.is_root(), options)),
         Err(error) => findings.push(Finding::missing("data root", "none").failed(&error)),
     }
     Report { findings }

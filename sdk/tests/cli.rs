@@ -406,25 +406,6 @@ fn cp_copies_both_ways_and_as_a_tar() {
 }
 
 #[test]
-fn doctor_says_whether_containers_can_run() {
-    let bench = Bench::new();
-    let said = bench.ok(&["doctor"]);
-    assert!(said.ends_with("containers can run here\n"), "{said}");
-    let report = bench.json(&["doctor", "--format", "json"]);
-    assert_eq!(report["CanRun"], true);
-    let subjects: Vec<_> = report["Findings"].as_array().unwrap().iter().map(|it| it["Subject"].clone()).collect();
-    assert!(
-        subjects.contains(&serde_json::Value::from("kernel")) && subjects.contains(&serde_json::Value::from("overlay")),
-        "{subjects:?}"
-    );
-    // On proc nothing can be made.
-    let output = bench.run(&["doctor", "--root", "/proc/nothing"]);
-    let said = String::from_utf8(output.stdout).unwrap();
-    assert_eq!(output.status.code(), Some(1));
-    assert!(said.contains("missing  data root: \"/proc/nothing\"\n         cause: "), "{said}");
-}
-
-#[test]
 fn a_detached_container_is_there_for_the_commands_that_follow() {
     require_busybox!();
     let bench = Bench::with_image();

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::Finding;
+use crate::engine::EngineOptions;
 use crate::error::{Attempt, Result};
 use crate::runtime::{self, Bundle, Rootfs};
 use crate::sys::{self, probe};
@@ -11,7 +12,7 @@ use crate::sys::{self, probe};
 /// Below it a build or a database soon fails.
 const LITTLE: u64 = 1 << 30;
 
-pub(super) fn findings(root: &Path, is_root: bool) -> Vec<Finding> {
+pub(super) fn findings(root: &Path, is_root: bool, options: &EngineOptions) -> Vec<Finding> {
     let Some(existing) = root.ancestors().find(|path| path.is_dir()) else {
         return vec![Finding::missing("data root", format!("{root:?}")).because("no directory above it exists")];
     };
@@ -22,7 +23,15 @@ pub(super) fn findings(root: &Path, is_root: bool) -> Vec<Finding> {
             return vec![finding.remedied("name another with PLYWOOD_ROOT, or give it to this user").failed(&error)];
         }
     };
-    vec![data_root(root, &trial, is_root), overlay(&trial)]
+    vec![data_root(root, &trial, is_root), overlay(&trial), driver(root, options)]
+}
+
+/// The driver that the data root has or would get.
+fn driver(root: &Path, options: &EngineOptions) -> Finding {
+    match options.choice_at(root) {
+        Ok(choice) => Finding::ok("storage driver", choice.to_string()),
+        Err(error) => Finding::missing("storage driver", "none").failed(&error),
+    }
 }
 
 fn data_root(root: &Path, trial: &Trial, is_root: bool) -> Finding {

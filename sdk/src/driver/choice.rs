@@ -143,7 +143,7 @@ pub(crate) struct Request {
     pub preferred: Option<(&'static str, StorageDriver)>,
 }
 
-/// Chooses the driver for the data root at `path`.
+/// Chooses the driver for the data root at `path`, which need not exist yet.
 ///
 /// One that has been written to keeps its driver, as in Docker: with another its images would seem to be gone.
 ///
@@ -152,7 +152,8 @@ pub(crate) struct Request {
 /// several.
 pub(crate) fn choose(path: &Path, request: &Request) -> Result<Choice> {
     let found = written_with(path);
-    let taken = |driver: StorageDriver, reason: String| match driver.obstacle(path) {
+    let place = path.ancestors().find(|path| path.is_dir()).unwrap_or(path);
+    let taken = |driver: StorageDriver, reason: String| match driver.obstacle(place) {
         None => Ok(Choice { driver, reason, passed_over: Vec::new() }),
         Some(why) => Err(Refusal::Obstacle { path: path.to_owned(), driver, reason, why }.into()),
     };
@@ -169,17 +170,17 @@ pub(crate) fn choose(path: &Path, request: &Request) -> Result<Choice> {
         }
         (None, []) => match request.preferred {
             Some((variable, driver)) => taken(driver, format!("{variable} asks for it")),
-            None => best(path),
+            None => best(path, place),
         },
         (None, _) => Err(Refusal::Several { path: path.to_owned(), found: found.join(", ") }.into()),
     }
 }
 
-/// The best that works.
-fn best(path: &Path) -> Result<Choice> {
+/// The best that works in `place`, for the data root at `path`.
+fn best(path: &Path, place: &Path) -> Result<Choice> {
     let mut passed_over = Vec::new();
     for driver in StorageDriver::ALL {
-        match driver.obstacle(path) {
+        match driver.obstacle(place) {
             Some(why) => passed_over.push(PassedOver { driver, why }),
             None => return Ok(Choice { driver, reason: "it is the best that works here".to_owned(), passed_over }),
         }

@@ -98,8 +98,11 @@ impl Engine {
         Self::open(Self::default_path()?)
     }
 
-    /// Where the user's data root is.
-    pub(crate) fn default_path() -> Result<PathBuf> {
+    /// Where the user's data root is: what [`open_default`](Self::open_default) opens. It need not exist.
+    ///
+    /// # Errors
+    /// [`InvalidArgument`](ErrorKind::InvalidArgument) if no variable says where it is.
+    pub fn default_path() -> Result<PathBuf> {
         let is_root = rustix::process::geteuid().is_root();
         default_root(|name| std::env::var_os(name), is_root)
     }

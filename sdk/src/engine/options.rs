@@ -1,7 +1,9 @@
 //! How an engine opens its data root.
 
+use std::path::Path;
+
 use crate::data_root::Durability;
-use crate::driver::{Request, StorageDriver};
+use crate::driver::{self, Choice, Request, StorageDriver};
 use crate::error::Result;
 
 /// The variable that names the storage driver of data roots that are new.
@@ -44,6 +46,11 @@ impl EngineOptions {
     pub fn driver(mut self, driver: StorageDriver) -> Self {
         self.driver = Some(driver);
         self
+    }
+
+    /// The driver that an engine at `path` would have. Nothing is opened or made.
+    pub(crate) fn choice_at(&self, path: &Path) -> Result<Choice> {
+        driver::choose(path, &self.clone().into_parts()?.1)
     }
 
     /// The durability, and which driver is wanted.

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use plywood::StorageDriver;
 
 pub use crate::args_build::Build;
 pub use crate::args_containers::{Attach, Enter, Events, Exec};
@@ -20,12 +21,21 @@ pub struct Arguments {
     #[arg(long, global = true, value_name = "DIR")]
     pub root: Option<PathBuf>,
 
+    /// The storage driver: overlay2, btrfs or vfs; default: the data root's, for a new one the best that works
+    #[arg(long, global = true, value_name = "DRIVER", value_parser = driver)]
+    pub storage_driver: Option<StorageDriver>,
+
     /// How to print lists and objects
     #[arg(long, global = true, value_enum, default_value_t = Format::Table)]
     pub format: Format,
 
     #[command(subcommand)]
     pub command: Command,
+}
+
+fn driver(name: &str) -> Result<StorageDriver, String> {
+    let explain = |error: plywood::Error| format!("{error}; {}", error.hint().unwrap_or_default());
+    name.parse().map_err(explain)
 }
 
 /// How lists and objects are printed.

@@ -8,9 +8,9 @@ use crate::Session;
 use crate::failure::Outcome;
 
 pub fn examine(session: &Session) -> Outcome<ExitCode> {
-    let report = match &session.root {
-        Some(root) => plywood::doctor::doctor_at(root),
-        None => plywood::doctor(),
+    let report = match session.path() {
+        Ok(root) => plywood::doctor::doctor_with(root, session.options()),
+        Err(_) => plywood::doctor(),
     };
     if session.output.is_json() {
         let findings = report.findings().iter().map(|finding| {

@@ -4,11 +4,12 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr)] // a command line speaks by printing
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
 use clap::error::ErrorKind as Usage;
-use plywood::Engine;
+use plywood::{Engine, EngineOptions, StorageDriver};
 
 mod args;
 mod args_build;
@@ -50,16 +51,22 @@ use output::Output;
 /// Where the engine is, opened when a command needs it.
 #[derive(Debug)]
 struct Session {
-    root: Option<std::path::PathBuf>,
+    root: Option<PathBuf>,
+    driver: Option<StorageDriver>,
     output: Output,
 }
 
 impl Session {
     fn engine(&self) -> Outcome<Engine> {
-        Ok(match &self.root {
-            Some(path) => Engine::open(path)?,
-            None => Engine::open_default()?,
-        })
+        Ok(Engine::open_with(self.path()?, self.options())?)
+    }
+
+    fn path(&self) -> plywood::Result<PathBuf> {
+        self.root.clone().map_or_else(Engine::default_path, Ok)
+    }
+
+    fn options(&self) -> EngineOptions {
+        self.driver.into_iter().fold(EngineOptions::new(), EngineOptions::driver)
     }
 }
 
@@ -69,7 +76,8 @@ fn main() -> ExitCode {
         Err(error) => return refuse(&error),
     };
     warnings::print();
-    let session = Session { root: arguments.root, output: Output::new(arguments.format) };
+    let session =
+        Session { root: arguments.root, driver: arguments.storage_driver, output: Output::new(arguments.format) };
     match act(&session, arguments.command) {
         Ok(code) => code,
         Err(failure) => failure.report(),
