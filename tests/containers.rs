@@ -6,7 +6,7 @@ use std::io::{Read, Write};
 use std::time::{Duration, Instant};
 
 use plywood::container::{NetworkMode, Signal, State, Stdio, Stream};
-use plywood::{Container, ErrorKind};
+use plywood::{Container, ErrorKind, Mount};
 use support::{engine, image, run, sh, text};
 
 #[test]
@@ -269,6 +269,28 @@ fn a_container_goes_from_created_over_running_to_exited_and_starts_again() {
     assert_eq!(log, ["again", "again", "again"], "the writable layer lasts, and the log goes on");
     assert_eq!(engine.container("stages").unwrap().id(), container.id());
     assert_eq!(engine.container(container.id().short()).unwrap().name(), "stages");
+}
+
+#[test]
+fn a_container_is_recorded_as_running_before_it_can_say_so() {
+    let engine = engine();
+    let image = image(&engine);
+    let records = engine.path().join("containers");
+    let script = "read name < /proc/sys/kernel/hostname; cat /records/$name*/plywood.json";
+    let container = sh(&image, script).mount(Mount::bind(&records, "/records").read_only()).create(&engine).unwrap();
+    container.start().unwrap();
+    let status = container.wait().unwrap();
+    let log: String = container.logs().read().unwrap().map(|line| line.text).collect();
+    assert!(status.success(), "{log}");
+    let seen: serde_json::Value = serde_json::from_str(&log).unwrap();
+    assert!(seen["run"]["pid"].as_u64().is_some_and(|pid| pid > 0), "{log}");
+
+    let container = Container::of(&image).cmd(["no-such-program"]).create(&engine).unwrap();
+    assert_eq!(container.start().unwrap_err().exit_code(), Some(127));
+    assert_eq!(container.state().unwrap(), State::Created);
+    let record = std::fs::read_to_string(records.join(container.id().as_str()).join("plywood.json")).unwrap();
+    let record: serde_json::Value = serde_json::from_str(&record).unwrap();
+    assert!(record["run"].is_null(), "what did not begin is taken back: {record}");
 }
 
 #[test]

@@ -58,6 +58,7 @@ mod signal;
 mod sockets;
 mod snapshot;
 mod start;
+mod started;
 mod state;
 mod stats;
 pub(crate) mod stdio;

@@ -23,14 +23,13 @@ use crate::layer::WritableLayer;
 use crate::layer::view::View;
 use crate::logs::json_file::Writer;
 use crate::runtime::cgroup::Cgroup;
-use crate::runtime::{self, Bundle, BundleMount, BundleSource, Hooks, Process, ProcessSpec, Rootfs};
+use crate::runtime::{self, Bundle, BundleMount, BundleSource, HeldHook, Hooks, Process, ProcessSpec, Rootfs};
 use crate::spec::container_path::ContainerPath;
 use crate::spec::exit_status::ExitStatus;
 use crate::spec::id::ContainerId;
 use crate::spec::name::VolumeName;
 use crate::spec::time::Timestamp;
 use crate::sys::capability::CapabilitySet;
-use crate::sys::cgroup::Group;
 use crate::sys::cgroup::device::access;
 use crate::sys::namespace;
 use crate::sys::tty::WindowSize;
@@ -101,7 +100,8 @@ impl Handle {
             self.tell_again(&mut self.lock(), Some(undecided));
             Ok(())
         });
-        let started = doubted.and_then(|()| self.launch(&files, &writable, streams, doomed.as_ref(), lifetime));
+        let started =
+            doubted.and_then(|()| self.launch(&files, &writable, streams, doomed.as_ref(), lifetime, started_at));
         let mut inner = self.lock();
         inner.reaper.has_process(doomed.filter(|_| started.is_ok()));
         let early = match std::mem::replace(&mut inner.phase, Phase::Idle) {
@@ -122,6 +122,7 @@ impl Handle {
                 if undecided.is_some() {
                     self.tell_again(&mut inner, None);
                 }
+                self.unrecord_start(&mut inner, files);
                 self.sockets.clear();
                 inner.give_back();
                 return Err(error);
@@ -130,7 +131,7 @@ impl Handle {
         if let Some(undecided) = undecided {
             return self.record_kept(&mut inner, &process, started_at, undecided);
         }
-        self.record_start(&mut inner, &process, started_at, None)?;
+        self.tell(Action::Start);
         inner.phase = Phase::Started(process);
         inner.ends = ends;
         match early {
@@ -147,7 +148,7 @@ impl Handle {
     }
 
     /// Lets the reaper do nothing to a guard from the moment on from which it is kept.
-    fn tell_again(&self, inner: &mut Inner, undecided: Option<&Undecided>) {
+    pub(super) fn tell_again(&self, inner: &mut Inner, undecided: Option<&Undecided>) {
         if let (Some(owner), Some(files)) = (&inner.owner, &inner.files) {
             inner.reaper.tell_again(self.store(), self.id(), &files.config, owner, undecided);
         }
@@ -215,6 +216,7 @@ impl Handle {
         streams: &Streams,
         doomed: Option<&ProcessToBe>,
         lifetime: Lifetime,
+        started_at: Timestamp,
     ) -> Result<(Process, Ends)> {
         let mut bundle = bundle(self.store(), self.id(), files, writable)?;
         self.join_network(files, &mut bundle)?;
@@ -242,83 +244,15 @@ impl Handle {
         // The process keeps its container from being given up while it runs.
         let handle = Arc::clone(self);
         let on_exit = Box::new(move |status: &ExitStatus| handle.ended(*status));
-        let process = runtime::start_with(&bundle, stdio, Hooks { created, ..Hooks::default() }, on_exit)?;
+        // Whoever hears of the container from itself finds it running.
+        let held: HeldHook<'_> = Box::new(|held| {
+            let run = Run::of(held.pid, held.start_time, started_at);
+            self.record_start(&mut self.lock(), run, held.group, None)
+        });
+        let hooks = Hooks { created, held: Some(held), ..Hooks::default() };
+        let process = runtime::start_with(&bundle, stdio, hooks, on_exit)?;
         ends.connect(&process)?;
         Ok((process, ends))
-    }
-
-    /// Records the start of a container that its supervisor has, and lets go of it. It is kept from here on: a program that
-    /// is killed before leaves nothing.
-    fn record_kept(
-        &self,
-        inner: &mut Inner,
-        process: &Process,
-        started_at: Timestamp,
-        undecided: Undecided,
-    ) -> Result<()> {
-        let was_guard = inner.is_guard();
-        if let Some(record) = inner.record_mut() {
-            record.kept = true;
-            // One that is removed at its end goes with its supervisor, whatever becomes of that.
-            record.guard = record.auto_remove;
-        }
-        let recorded = self.record_start(inner, process, started_at, Some(undecided));
-        let recorded = match recorded.and_then(|()| self.store().sync(self.id())) {
-            // It has ended already, and its supervisor was faster to remove it.
-            Err(_) if inner.is_guard() && !self.store().root().container_dir(self.id()).exists() => Ok(()),
-            recorded => recorded,
-        };
-        inner.reaper.has_none();
-        match &recorded {
-            Ok(()) => {
-                inner.reaper.keep_files();
-                // The lock is the supervisor's too, and stays.
-                inner.hand_over();
-            }
-            // Nobody would ever find it.
-            Err(_) => {
-                // One that has a restart policy would come back.
-                let _ = self.cancel_restarts();
-                let _ = process.signal(libc::SIGKILL);
-                self.tell_again(inner, None);
-                inner.record_mut().into_iter().for_each(|record| record.guard = was_guard);
-                inner.give_back();
-            }
-        }
-        recorded
-    }
-
-    fn record_start(
-        &self,
-        inner: &mut Inner,
-        process: &Process,
-        started_at: Timestamp,
-        undecided: Option<Undecided>,
-    ) -> Result<()> {
-        let run = Run::of(process.pid(), process.start_time(), started_at);
-        let group = process.group();
-        let cgroup = group.iter().flat_map(Group::directories).map(ToOwned::to_owned).collect();
-        let Some(files) = &mut inner.files else { return Ok(()) };
-        if let Some(record) = &mut files.record {
-            record.run = Some(run);
-            record.cgroup = cgroup;
-            record.exit = None;
-        }
-        self.record_ports(files);
-        files.config.restart_count = 0;
-        files.config.has_been_manually_stopped = false;
-        files.config.state.started_at = started_at.to_string();
-        files.config.has_been_started_before = true;
-        health::begin(&mut files.config);
-        match (undecided, &files.record) {
-            (Some(undecided), Some(record)) => {
-                undecided.decide(record)?;
-                self.store().write_config(self.id(), files)?;
-            }
-            _ => self.store().write(self.id(), files)?,
-        }
-        self.tell(Action::Start);
-        Ok(())
     }
 }
 

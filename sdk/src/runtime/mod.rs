@@ -43,7 +43,7 @@ pub(crate) use keep::{Keeper, Removal, Restart, kept_status};
 pub(crate) use process::Process;
 pub(crate) use rootfs::{MountedRoot, mount as mount_root, try_namespaces};
 pub(crate) use seccomp::SeccompProfile;
-pub(crate) use spawn::{Hook, Hooks, enter, exec, exec_with, start, start_with};
+pub(crate) use spawn::{HeldHook, Hook, Hooks, enter, exec, exec_with, start, start_with};
 pub(crate) use stdio::{Input, Output, Sink, Stdio};
 pub(crate) use target::Target;
 pub(crate) use tools::{CONTAINER, Tool, Tools};

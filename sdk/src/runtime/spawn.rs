@@ -34,13 +34,23 @@ pub(crate) struct Hooks<'a> {
     pub created: Option<Hook<'a>>,
     /// Called once the process no longer shares memory with this program, and before the payload begins: the point for
     /// limits on memory, which could end this program earlier. It has the memory of the helper until then.
-    pub held: Option<Hook<'a>>,
+    pub held: Option<HeldHook<'a>>,
     /// The container is handed over to a supervisor that outlives this program, when the payload runs.
     pub kept: Option<Keeper>,
 }
 
 /// Is given the number and the pidfd of the process that a container begins with. An error ends that process.
 pub(crate) type Hook<'a> = Box<dyn FnOnce(u32, BorrowedFd<'_>) -> Result<()> + 'a>;
+
+/// The same with all that is known of the process.
+pub(crate) type HeldHook<'a> = Box<dyn FnOnce(&Held<'_>) -> Result<()> + 'a>;
+
+/// A process that waits for its payload to begin.
+pub(crate) struct Held<'a> {
+    pub pid: u32,
+    pub start_time: u64,
+    pub group: Option<&'a Group>,
+}
 
 /// Starts a container, and returns once its program runs.
 ///
@@ -151,14 +161,14 @@ fn start_in(
         }
     };
     drop(made_ahead);
-    let held = |pid, pidfd: BorrowedFd<'_>| {
+    // Nobody but us frees its number, so the file is its own, even if it has ended already.
+    let start_time = wait::start_time(child.pid).unwrap_or(0);
+    let held = |pid| {
         limited.map_or(Ok(()), |(group, limits)| cgroup::limit_memory(group, limits))?;
-        hooks.held.map_or(Ok(()), |held| held(pid, pidfd))
+        hooks.held.map_or(Ok(()), |held| held(&Held { pid, start_time, group }))
     };
     ours.line = helped.go_on(&child, &bundle.process, held)?;
     let name = bundle.cgroup.as_ref().map(|it| it.name.clone());
-    // Nobody but us frees its number, so the file is its own, even if it has ended already.
-    let start_time = wait::start_time(child.pid).unwrap_or(0);
     let mut membership = Membership { name, group: group.cloned(), start_time };
     if let Some(keeper) = hooks.kept {
         let (line, terminal) = (ours.line.take(), ours.terminal.take());
@@ -210,11 +220,11 @@ impl Helped {
         mut self,
         child: &Child,
         spec: &ProcessSpec,
-        held: impl FnOnce(u32, BorrowedFd<'_>) -> Result<()>,
+        held: impl FnOnce(u32) -> Result<()>,
     ) -> Result<Option<OwnedFd>> {
         let held = outside::verify(child.pid, spec)
             .and_then(|()| outside::set_oom_score(child.pid, spec))
-            .and_then(|()| held(child.pid, child.pidfd.as_fd()));
+            .and_then(|()| held(child.pid));
         let begun =
             held.and_then(|()| self.line.go_on(&mut self.payload.blob).map_err(|failure| self.payload.error(failure)));
         if begun.is_err() {
@@ -303,7 +313,7 @@ pub(super) fn join_with(
         failure => refused.take().unwrap_or_else(|| prepared.error(failure)),
     })?;
     drop(streams);
-    let held = |pid, _: BorrowedFd<'_>| limited.map_or(Ok(()), |group| cgroup::join_late(group, pid));
+    let held = |pid| limited.map_or(Ok(()), |group| cgroup::join_late(group, pid));
     helped.go_on(&child, spec, held)?;
     Ok(child)
 }

@@ -130,11 +130,15 @@ impl Running {
         rustix::process::kill_process(rustix::process::Pid::from_child(&self.0), signal).unwrap();
     }
 
-    /// Its exit code and what it has printed.
+    /// Its exit code and what it has printed; what it complained of is shown if the test fails.
     pub fn end(mut self) -> (i32, String) {
         let mut text = String::new();
         self.0.stdout.take().unwrap().read_to_string(&mut text).unwrap();
-        (self.0.wait().unwrap().code().unwrap(), text)
+        let code = self.0.wait().unwrap().code().unwrap();
+        if let Some(errors) = &mut self.0.stderr {
+            std::io::copy(errors, &mut std::io::stderr()).unwrap();
+        }
+        (code, text)
     }
 
     pub fn read_line(&mut self) -> String {

@@ -187,9 +187,9 @@ fn the_payload_begins_only_when_the_caller_has_done_its_part() {
                 created = pid;
                 Ok(())
             })),
-            held: Some(Box::new(|pid, pidfd| {
-                program = std::fs::read_link(format!("/proc/{pid}/exe")).ok();
-                assert_eq!(crate::sys::wait::try_reap(pidfd).unwrap(), None);
+            held: Some(Box::new(|held| {
+                program = std::fs::read_link(format!("/proc/{}/exe", held.pid)).ok();
+                assert_eq!(crate::sys::wait::try_reap(crate::sys::wait::open(held.pid).unwrap()).unwrap(), None);
                 Ok(())
             })),
             ..Hooks::default()
@@ -213,10 +213,9 @@ fn a_caller_that_fails_leaves_no_process() {
     };
     for held in [true, false] {
         let mut pid = 0;
-        let hook: crate::runtime::spawn::Hook<'_> = Box::new(|at, _| refuse(&mut pid, at));
         let hooks = match held {
-            true => Hooks { held: Some(hook), ..Hooks::default() },
-            false => Hooks { created: Some(hook), ..Hooks::default() },
+            true => Hooks { held: Some(Box::new(|held| refuse(&mut pid, held.pid))), ..Hooks::default() },
+            false => Hooks { created: Some(Box::new(|at, _| refuse(&mut pid, at))), ..Hooks::default() },
         };
         let error = start_with(&tree.bundle(["true"]), Stdio::null(), hooks, Box::new(|_| ())).unwrap_err();
         assert_eq!((error.to_string().as_str(), error.kind()), ("the caller refuses", ErrorKind::Unavailable));
