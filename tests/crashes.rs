@@ -222,6 +222,20 @@ fn c01_c02_commit() {
 }
 
 #[test]
+fn c01_c02_commit_of_moved_files() {
+    let prepare = |engine: &Engine, directory: &Path| {
+        shell(engine, directory);
+        std::fs::write(directory.join("file"), "x").unwrap();
+    };
+    Operation::new("c01_c02_commit_of_moved_files", prepare, |engine, directory| {
+        let container = Container::of("shell:1").cmd(["true"]).create(engine).unwrap();
+        container.copy_in(directory.join("file"), "/").unwrap();
+        container.into_commit().reference("new:1").run().unwrap();
+    })
+    .check();
+}
+
+#[test]
 fn c01_c02_tag() {
     Operation::new("c01_c02_tag", app, |engine, _| drop(engine.tag("app:1", "new:1").unwrap())).check();
 }

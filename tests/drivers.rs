@@ -173,6 +173,20 @@ fn a_commit_holds_what_has_changed(place: &Place) {
     let idle = sh(&image, "true").start(&engine).unwrap();
     assert!(idle.wait().unwrap().success());
     assert_eq!(idle.commit().run().unwrap().layers(), image.layers(), "nothing has changed");
+
+    let digests = |image: &Image| image.layers().iter().map(|layer| layer.diff_id().clone()).collect::<Vec<_>>();
+    engine.remove_image("committed:1").unwrap();
+    let id = container.id().to_string();
+    let moved = container.into_commit().reference("moved:1").run().unwrap();
+    assert_eq!(digests(&moved), digests(&committed));
+    assert_eq!(run(&engine, &moved, look), "TWO\nn\n2\ngone\n711\n");
+    assert_eq!(engine.container(&id).unwrap_err().kind(), ErrorKind::NotFound, "it went into the image");
+    let idle = idle.into_commit().run().unwrap();
+    assert_eq!(idle.layers(), image.layers(), "nothing has changed");
+    let running = sh(&image, "sleep 1000").start(&engine).unwrap();
+    let id = running.id().to_string();
+    assert_eq!(running.into_commit().run().unwrap_err().kind(), ErrorKind::InUse);
+    assert_eq!(engine.container(&id).unwrap_err().kind(), ErrorKind::NotFound, "it went with the attempt");
     let report = engine.fsck().unwrap();
     assert!(report.is_sound(), "{report:#?}");
 }

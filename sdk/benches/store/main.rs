@@ -110,17 +110,20 @@ fn commits(rounds: usize) {
             assert!(container.wait().unwrap().success());
             container
         };
-        let (mut commits, mut snapshots) = (Vec::new(), Vec::new());
+        let (mut commits, mut moves, mut snapshots) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..=rounds {
             let container = made(&engine);
             commits.push(timed(|| container.commit().run().unwrap()));
             drop(container);
             let container = made(&engine);
+            moves.push(timed(|| container.into_commit().run().unwrap()));
+            let container = made(&engine);
             snapshots.push(timed(|| container.snapshot().unwrap()));
             engine.prune().unwrap();
         }
         let mut table = Table::default();
-        table.row("commit", &commits);
+        table.row("commit, files moved", &moves);
+        table.row("commit, files copied", &commits);
         table.row("snapshot, without a digest", &snapshots);
         table.print(&format!("commit of {title}"));
     }

@@ -1,14 +1,16 @@
 //! An image from what a container has become.
 
 use std::io::Write;
+use std::marker::PhantomData;
 use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::Container;
 use super::create::attempted;
 use super::handle::Handle;
+use super::remove::Force;
 use super::state::State;
+use super::{Container, Role};
 use crate::error::{Error, ErrorKind, Fault, Result};
 use crate::image::tags::Overwrite;
 use crate::image::{Image, change, import};
@@ -30,6 +32,8 @@ pub struct Commit {
     message: Option<String>,
     changes: Vec<String>,
     pauses: bool,
+    /// The container, if its files are moved; it goes with this.
+    consumed: Option<Arc<Container>>,
 }
 
 /// What earlier builders noted about their container, which is another one now.
@@ -63,11 +67,37 @@ impl<D> Container<D> {
     pub fn commit(&self) -> Commit {
         Commit::new(Arc::clone(&self.handle))
     }
+
+    /// Begins an image from what the container has become, which goes with it: its files are moved into the image, so that
+    /// only their digest has to be computed. Storage drivers that keep whole trees copy them.
+    ///
+    /// The container must not run, and must be a guard of this program.
+    ///
+    /// ```no_run
+    /// # fn main() -> plywood::Result<()> {
+    /// # use plywood::{Container, Engine};
+    /// # let engine = Engine::open_default()?;
+    /// let prepared = Container::of("debian:12").cmd(["make", "install"]).start(&engine)?;
+    /// prepared.wait()?;
+    /// let image = prepared.into_commit().reference("installed:1").run()?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// [`run`](Commit::run) fails with [`InUse`](ErrorKind::InUse) if it runs, is [kept](super::Definition::keep) or
+    /// another program's, and with [`Unsupported`](ErrorKind::Unsupported) if root has given it a user namespace.
+    pub fn into_commit(self) -> Commit {
+        let mut commit = Commit::new(Arc::clone(&self.handle));
+        let mut container = self;
+        let role = std::mem::replace(&mut container.role, Role::Observer);
+        let (handle, base) = (Arc::clone(&container.handle), container.base.take());
+        commit.consumed = Some(Arc::new(Container { handle, role, definition: PhantomData, base }));
+        commit
+    }
 }
 
 impl Commit {
     pub(super) fn new(handle: Arc<Handle>) -> Self {
-        Self { handle, reference: None, author: None, message: None, changes: Vec::new(), pauses: true }
+        Self { handle, reference: None, author: None, message: None, changes: Vec::new(), pauses: true, consumed: None }
     }
 
     /// Names the image; an image that has the name loses it. Default: the image has none.
@@ -126,9 +156,16 @@ impl Commit {
         if layers.fork_of(self.handle.id())?.is_some() {
             return Err(Fork.into());
         }
-        let layer = {
-            let _standing = self.pauses.then(|| Standing::new(&self.handle));
-            layers.commit_copy(&writable)?
+        let layer = match &self.consumed {
+            Some(_) => {
+                let mut inner = self.handle.lock();
+                self.handle.at_rest(&mut inner)?;
+                layers.commit_moved(&writable)?
+            }
+            None => {
+                let _standing = self.pauses.then(|| Standing::new(&self.handle));
+                layers.commit_copy(&writable)?
+            }
         };
         let _pin = layer.as_ref().map(|layer| layers.pin(layer.chain_id())).transpose()?;
         if let Some(layer) = &layer {
@@ -136,13 +173,17 @@ impl Commit {
         }
         self.note(&mut config, layer.as_deref());
         let published = import::to_json(&config).and_then(|json| images.publish(&json, &references, Overwrite::Move));
-        published.map_err(|error| match layer {
+        let image = published.map_err(|error| match layer {
             Some(layer) if layer.is_new() => match images.release(std::iter::once(layer.chain_id())) {
                 Ok(_) => error,
                 Err(failure) => error.with_clean_up(failure),
             },
             _ => error,
-        })
+        })?;
+        if self.consumed.is_some() {
+            self.handle.remove(Force::Yes)?;
+        }
+        Ok(image)
     }
 
     /// The configuration of the container's image, with that of the container in it.

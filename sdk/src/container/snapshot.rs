@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::config::{Config, RecordedState};
 use super::create::{attempted, make};
-use super::handle::Handle;
+use super::handle::{Handle, Inner};
 use super::record::Record;
 use super::remove::Force;
 use super::stdio::{Stdio, Streams};
@@ -181,9 +181,8 @@ impl Drop for Frozen {
 }
 
 impl Handle {
-    /// Makes the container one that nobody starts or writes to any more.
-    fn freeze(&self) -> Result<()> {
-        let mut inner = self.lock();
+    /// The files and the layer of a guard that does not run, for whoever takes them from it.
+    pub(super) fn at_rest(&self, inner: &mut Inner) -> Result<(Files, WritableLayer)> {
         if inner.is_removed() {
             return Err(self.removed());
         }
@@ -193,13 +192,19 @@ impl Handle {
         let (Some(files), Some(writable)) = (&inner.files, &inner.writable) else {
             return Err(SnapshotFault::NotOurs.into());
         };
-        let (mut files, writable) = (Files::clone(files), writable.clone());
-        match &mut files.record {
-            Some(record) if record.user_namespace => return Err(SnapshotFault::Shifted.into()),
-            // Until it has its volumes, it goes with this program if that is killed.
-            Some(record) if record.guard => record.frozen = true,
-            _ => return Err(SnapshotFault::NotOurs.into()),
+        match &files.record {
+            Some(record) if record.user_namespace => Err(SnapshotFault::Shifted.into()),
+            Some(record) if record.guard => Ok((Files::clone(files), writable.clone())),
+            _ => Err(SnapshotFault::NotOurs.into()),
         }
+    }
+
+    /// Makes the container one that nobody starts or writes to any more.
+    fn freeze(&self) -> Result<()> {
+        let mut inner = self.lock();
+        let (mut files, writable) = self.at_rest(&mut inner)?;
+        // Until it has its volumes, it goes with this program if that is killed.
+        files.record.iter_mut().for_each(|record| record.frozen = true);
         self.take_in_volumes(&mut files.config, &writable)?;
         self.store().write(self.id(), &files)?;
         inner.files = Some(Box::new(files));

@@ -12,7 +12,7 @@ use super::staged::{Imported, StagedLayer};
 use super::store::LayerStore;
 use super::writable::WritableLayer;
 use super::{Layer, metadata};
-use crate::archive::{self, Applied, ApplyOptions, Limits};
+use crate::archive::{self, Applied, ApplyOptions, Form, Limits};
 use crate::data_root::{Durability, atomic};
 use crate::error::{Attempt as _, ErrorKind, Fault, Result};
 use crate::spec::digest::{ChainId, DiffId, Digester};
@@ -68,11 +68,37 @@ impl LayerStore {
     /// If the store has that layer already, the staged one is dropped and the existing one given.
     pub(crate) fn commit(&self, staged: StagedLayer) -> Result<Imported> {
         let options = self.apply_options(Limits::default());
-        let applied = self.with_tar_split(&staged, |tar_split| {
-            within(|| archive::digest_layer(staged.diff(), staged.base(), tar_split, None, &options))
-                .attempt(|| ENTER)?
+        let applied = thread::scope(|scope| {
+            // The disk writes while the processor digests, and has little left to do before the layer is published.
+            let writing = thread::Builder::new().name("plywood-sync".into());
+            let writing = writing.spawn_scoped(scope, || self.sync(&staged.cache_id));
+            let applied = self.with_tar_split(&staged, |tar_split| {
+                within(|| archive::digest_layer(staged.diff(), staged.base(), tar_split, None, &options))
+                    .attempt(|| ENTER)?
+            });
+            // An error of the disk is told once.
+            writing.map_or(Ok(Ok(())), thread::ScopedJoinHandle::join).unwrap_or(Ok(()))?;
+            applied
         })?;
         self.publish(staged, applied)
+    }
+
+    /// Makes a layer of the files of a container that nobody will use again: they are moved; `None` if there are none.
+    pub(crate) fn commit_moved(&self, layer: &WritableLayer) -> Result<Option<Imported>> {
+        // The directory of a tree may be a file system of its own.
+        if self.driver().form() == Form::Whole {
+            return self.commit_copy(layer);
+        }
+        let staged = within(|| -> Result<Option<StagedLayer>> {
+            if self.is_untouched(layer)? {
+                return Ok(None);
+            }
+            let staged = self.stage(layer.parent.as_ref())?;
+            let moved = std::fs::rename(&layer.upper, staged.diff());
+            moved.attempt(|| format!("move {:?} to {:?}", layer.upper, staged.diff()))?;
+            Ok(Some(staged))
+        });
+        staged.attempt(|| ENTER)??.map(|staged| self.commit(staged)).transpose()
     }
 
     /// Makes a layer of a container's own files, which stay as they are; `None` if there are none.
