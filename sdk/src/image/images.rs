@@ -311,9 +311,11 @@ impl Images {
     }
 
     fn assemble(&self, id: ImageId, config: ImageConfig, references: Vec<Reference>) -> Result<Image> {
-        let mut layers = Vec::with_capacity(config.diff_ids().len());
-        for chain_id in ChainId::stack(config.diff_ids()) {
-            let layer = self.layers.get(&chain_id)?.ok_or_else(|| {
+        let mut layers: Vec<Layer> = Vec::with_capacity(config.diff_ids().len());
+        for diff_id in config.diff_ids() {
+            let below = layers.last().map(Layer::chain_id);
+            let layer = self.layers.get_known(below, diff_id)?.ok_or_else(|| {
+                let chain_id = ChainId::of(below, diff_id);
                 Error::new(
                     ErrorKind::Corrupt,
                     format_args!("read image {}: its layer {} is not in the store", id.short(), chain_id.short()),

@@ -45,13 +45,27 @@ pub(super) fn read_layer(directory: &Path, chain: &ChainId) -> Result<Option<Lay
     let diff_id = parse(directory, "diff", &diff_id, DiffId::parse)?;
     let parent =
         field(directory, "parent")?.map(|text| parse(directory, "parent", &text, ChainId::parse)).transpose()?;
-    let cache_id = field(directory, "cache-id")?.ok_or_else(|| missing(directory, "cache-id"))?;
-    let cache_id = parse(directory, "cache-id", &cache_id, CacheId::parse)?;
-    let size = field(directory, "size")?.ok_or_else(|| missing(directory, "size"))?;
-    let size = parse(directory, "size", &size, |text| text.parse::<u64>())?;
     if ChainId::of(parent.as_ref(), &diff_id) != *chain {
         return Err(Broken::Chain { directory: directory.to_owned() }.into());
     }
+    match read_known(directory, chain, parent, diff_id)? {
+        Some(layer) => Ok(Some(layer)),
+        None => Err(missing(directory, "cache-id")),
+    }
+}
+
+/// The same of a layer whose digests are known: half of the record is left to read.
+pub(super) fn read_known(
+    directory: &Path,
+    chain: &ChainId,
+    parent: Option<ChainId>,
+    diff_id: DiffId,
+) -> Result<Option<Layer>> {
+    let Some(cache_id) = read_cache_id(directory)? else {
+        return if directory.exists() { Err(missing(directory, "cache-id")) } else { Ok(None) };
+    };
+    let size = field(directory, "size")?.ok_or_else(|| missing(directory, "size"))?;
+    let size = parse(directory, "size", &size, |text| text.parse::<u64>())?;
     Ok(Some(Layer { chain_id: chain.clone(), diff_id, parent, cache_id, size }))
 }
 

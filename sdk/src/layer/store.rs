@@ -29,7 +29,7 @@ use crate::archive::{ApplyOptions, Form, Limits, Ownership, XattrKind};
 use crate::data_root::{DataRoot, InFlight, Lock, atomic, journal};
 use crate::driver::{self, Driver};
 use crate::error::{Attempt as _, ErrorKind, Fault, Result};
-use crate::spec::digest::ChainId;
+use crate::spec::digest::{ChainId, DiffId};
 use crate::spec::id::{CacheId, ContainerId, random_hex64};
 
 /// The layers of one data root. Cloning is cheap.
@@ -113,6 +113,12 @@ impl LayerStore {
     /// `Corrupt` if its record is damaged.
     pub(crate) fn get(&self, chain: &ChainId) -> Result<Option<Layer>> {
         metadata::read_layer(&self.root().chain_dir(chain), chain)
+    }
+
+    /// The same of a layer whose digests are known, as an image's are from its configuration.
+    pub(crate) fn get_known(&self, parent: Option<&ChainId>, diff_id: &DiffId) -> Result<Option<Layer>> {
+        let chain = ChainId::of(parent, diff_id);
+        metadata::read_known(&self.root().chain_dir(&chain), &chain, parent.cloned(), diff_id.clone())
     }
 
     /// Every layer with a sound record, in no order.

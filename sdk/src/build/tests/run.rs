@@ -189,7 +189,8 @@ fn r20_mount_points_that_a_program_swaps_for_links_lead_nowhere() {
     let options = options().network(NetworkMode::Host);
     // Directories with mount points are of a layer below, which an overlay does not rename: it copies, or is refused.
     let built = store.build_with(&definition, options).unwrap();
-    assert_eq!(output(&built).last().unwrap(), "tried");
+    // Beside what it complains of: the order of two streams is not known.
+    assert!(output(&built).iter().any(|line| line == "tried"));
     assert_eq!(names(), before);
     store.assert_clean();
     let weak = Run::shell("grep Seccomp: /proc/self/status").security("insecure");
