@@ -11,7 +11,8 @@ use support::{victim, workspace};
 /// Whether a test of `given.rs` passes on this data root, and what was told.
 fn given(name: &str, directory: &Path, on_fail: &str) -> (bool, String) {
     let mut command = Command::new(env!("CARGO"));
-    command.args(["test", "--quiet", "-p", "plywood-tests", "--test", "given", "--", name, "--exact"]);
+    command.args(["test", "--quiet", "-p", "plywood-tests", "--test", "given"]);
+    command.args(cfg!(feature = "tokio").then_some("--features=tokio")).args(["--", name, "--exact"]);
     command.env("PLYWOOD_ROOT", directory.join("root")).env("PLYWOOD_ON_FAIL", on_fail).current_dir(workspace());
     let output = command.output().unwrap();
     let told = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
@@ -41,6 +42,23 @@ fn a_test_that_fails_shows_the_last_words_of_its_containers() {
         "the last lines of its log:\n    serving",
         "with PLYWOOD_ON_FAIL=keep they stay",
     ] {
+        assert!(told.contains(part), "{part:?} is not in {told}");
+    }
+    let engine = Engine::open(directory.path().join("root")).unwrap();
+    assert_eq!(engine.containers().unwrap().len(), 1, "the template");
+}
+
+#[test]
+#[cfg(feature = "tokio")]
+fn tests_that_wait_run_on_a_runtime() {
+    let directory = victim::Directory::new();
+    for name in ["waits", "waits_on_threads"] {
+        let (passed, told) = given(name, directory.path(), "");
+        assert!(passed && told.contains("1 passed"), "{told}");
+    }
+    let (passed, told) = given("waits_and_fails", directory.path(), "");
+    assert!(!passed);
+    for part in ["word is not what was wanted", "the last lines of its log:\n    serving"] {
         assert!(told.contains(part), "{part:?} is not in {told}");
     }
     let engine = Engine::open(directory.path().join("root")).unwrap();

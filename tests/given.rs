@@ -44,6 +44,36 @@ fn passes(one: WithAWord, other: WithAWord, plain: Service<Files>, volume: TempV
     assert!(engine.find_volume(volume.name().as_str()).unwrap().is_some());
 }
 
+#[cfg(feature = "tokio")]
+#[plywood::test]
+async fn waits(service: WithAWord, engine: Engine) -> plywood::Result<()> {
+    let runtime = tokio::runtime::Handle::current();
+    assert_eq!(runtime.runtime_flavor(), tokio::runtime::RuntimeFlavor::CurrentThread);
+    let container = engine.container(service.container().name())?.aio();
+    assert_eq!(container.exec(["cat", "/word"]).aio().output().await?.stdout, b"word\n");
+    // Other tasks run meanwhile, on the same thread.
+    let here = std::thread::current().id();
+    assert_eq!(tokio::spawn(async { std::thread::current().id() }).await.unwrap(), here);
+    Ok(())
+}
+
+#[cfg(feature = "tokio")]
+#[plywood::test(flavor = "multi_thread", worker_threads = 2)]
+async fn waits_on_threads(_service: WithAWord) {
+    assert_eq!(tokio::runtime::Handle::current().metrics().num_workers(), 2);
+    // Each waits for the other, without giving way.
+    let both = std::sync::Arc::new(std::sync::Barrier::new(2));
+    let meet = |both: std::sync::Arc<std::sync::Barrier>| tokio::spawn(async move { both.wait().is_leader() });
+    let (one, other) = (meet(both.clone()), meet(both));
+    assert_ne!(one.await.unwrap(), other.await.unwrap());
+}
+
+#[cfg(feature = "tokio")]
+#[plywood::test]
+async fn waits_and_fails(service: WithAWord) -> Result<(), String> {
+    Err(format!("{} is not what was wanted", read(&service).trim()))
+}
+
 #[plywood::test]
 fn fails(service: WithAWord) -> Result<(), String> {
     Err(format!("{} is not what was wanted", read(&service).trim()))

@@ -10,7 +10,11 @@ use support::workspace;
 
 #[test]
 fn mistakes_are_shown_where_they_were_made() {
-    trybuild::TestCases::new().compile_fail("ui/*.rs");
+    let cases = trybuild::TestCases::new();
+    cases.compile_fail("ui/*.rs");
+    if !cfg!(feature = "tokio") {
+        cases.compile_fail("ui/without_tokio/*.rs");
+    }
 }
 
 #[test]

@@ -81,10 +81,11 @@ pub fn dockerfile(input: proc_macro::TokenStream) -> proc_macro::TokenStream {
 /// }
 /// ```
 ///
-/// It is a plain function. One that is `async` takes a runtime, and plywood brings none: build yours in the function.
+/// It may be `async` with the feature `tokio`: it runs on a runtime of its own with one thread, or, as `#[tokio::test]`, with
+/// more if it says `#[plywood::test(flavor = "multi_thread", worker_threads = 2)]`. The parameters are made before that.
 #[proc_macro_attribute]
 pub fn test(arguments: proc_macro::TokenStream, item: proc_macro::TokenStream) -> proc_macro::TokenStream {
-    test::expand(arguments.into(), item.into()).unwrap_or_else(syn::Error::into_compile_error).into()
+    test::expand(arguments.into(), item.into(), test::HAS_RUNTIME).unwrap_or_else(syn::Error::into_compile_error).into()
 }
 
 /// Declares the type of a prepared service, for the parameters of tests.

@@ -46,6 +46,34 @@ fn all_mistakes_are_shown_and_the_names_are_declared() {
 }
 
 #[test]
+fn an_async_test_waits_in_a_runtime_of_the_kind_that_was_asked_for() {
+    let text = |arguments: &str, function: &str, has_runtime| {
+        let tokens = crate::test::expand(arguments.parse().unwrap(), function.parse().unwrap(), has_runtime);
+        tokens.unwrap_or_else(syn::Error::into_compile_error).to_string()
+    };
+    for (arguments, function, call) in [
+        ("", "fn a() {}", "| test | { body () }"),
+        ("", "async fn a() {}", ":: plywood :: testing :: block_on (body ())"),
+        ("flavor = \"current_thread\"", "async fn a() {}", ":: plywood :: testing :: block_on (body ())"),
+        (
+            "flavor = \"multi_thread\"",
+            "async fn a() {}",
+            "block_on_threads (:: core :: option :: Option :: None , body ())",
+        ),
+        (
+            "flavor = \"multi_thread\", worker_threads = 2,",
+            "async fn a() {}",
+            "block_on_threads (:: core :: option :: Option :: Some (2) , body ())",
+        ),
+    ] {
+        let text = text(arguments, function, true);
+        assert!(text.contains(call) && !text.contains("compile_error"), "{text}");
+    }
+    let text = text("", "async fn a() {}", false);
+    assert!(text.contains("compile_error") && text.contains("enable the feature `tokio` of plywood"), "{text}");
+}
+
+#[test]
 fn warnings_can_be_switched_off_and_made_errors() {
     let shown = |options: &str, before: &str| {
         let text = expand(&format!("{options} FROM \"alpine:3\"; {before} RUN \"\u{201c}x\u{201d}\";"));

@@ -1,13 +1,22 @@
 //! Tests and templates that are none.
 
 #[plywood::test]
-async fn waits(_engine: Engine) {}
-
-#[plywood::test]
 fn is_generic<T: Default>(_engine: Engine) {}
 
 #[plywood::test(port = 5432)]
 fn takes_arguments() {}
+
+#[plywood::test(flavor = "multi_thread")]
+fn has_a_runtime_and_does_not_wait() {}
+
+#[plywood::test(flavor = "many_threads")]
+async fn has_a_runtime_of_no_kind() {}
+
+#[plywood::test(worker_threads = 2)]
+async fn has_threads_on_one_thread() {}
+
+#[plywood::test(flavor = "multi_thread", worker_threads = 0)]
+async fn has_no_threads() {}
 
 #[plywood::test]
 #[test]

@@ -7,6 +7,8 @@ use crate::container::Container;
 
 mod from_test;
 mod inputs;
+#[cfg(feature = "tokio")]
+mod runtime;
 mod service;
 mod template;
 
@@ -27,6 +29,9 @@ pub use nginx::Nginx;
 pub use postgres::Postgres;
 pub use rabbitmq::RabbitMq;
 pub use redis::Redis;
+#[cfg(feature = "tokio")]
+#[doc(hidden)]
+pub use runtime::{block_on, block_on_threads};
 pub use service::{Module, Service};
 pub use template::Template;
 
