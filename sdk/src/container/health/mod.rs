@@ -140,8 +140,9 @@ impl<D> Container<D> {
         // From before the first look on, so that nothing is missed.
         let mut told = handle.store().root().told(false)?;
         loop {
-            let (state, status) = handle.state()?;
+            // In this order: at its end it counts as unhealthy, and that it has ended says more.
             let files = handle.files()?;
+            let (state, status) = handle.state()?;
             if Check::of(&files.config.config).is_none() {
                 return fail(Why::NoCheck);
             }
