@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use plywood::container::{NetworkMode, Ready};
 use plywood::spec::ExposedPort;
-use plywood::{Base, Container, Engine, ErrorKind, Image, Layers};
-use support::{PROGRAMS, engine, image, sh};
+use plywood::{Base, Container, Durability, Engine, ErrorKind, Image, Layers};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use support::{PROGRAMS, engine, image, sh, victim};
 
 /// More than all buffers on the way hold.
 const MUCH: usize = 32 << 20;
@@ -21,7 +22,7 @@ fn perl(engine: &Engine) -> Image {
 
 /// A container of which this test is the server: it listens inside.
 fn idle(engine: &Engine, addresses: &[SocketAddr]) -> Container {
-    let definition = sh(&image(engine), "sleep 60");
+    let definition = sh(&image(engine), "sleep 600");
     addresses.iter().fold(definition, |definition, address| definition.publish(*address, 80)).start(engine).unwrap()
 }
 
@@ -156,20 +157,12 @@ fn a_container_that_ends_ends_its_connections() {
     assert_eq!(container.addr(80).unwrap_err().kind(), ErrorKind::InvalidArgument);
 }
 
-#[test]
-fn many_connections_at_once_are_each_their_own() {
-    let engine = engine();
-    let container = idle(&engine, &[any()]);
-    let listener = container.listen(80).unwrap();
-    let address = container.addr(80).unwrap();
-    let count: u16 = 300;
+/// Has so many connections at once, each of which is answered with what it has asked.
+fn exchange(listener: &TcpListener, address: SocketAddr, count: u16) {
     thread::scope(|scope| {
         scope.spawn(|| {
-            let mut accepted = Vec::new();
-            for _ in 0..count {
-                accepted.push(listener.accept().unwrap().0);
-            }
-            // All are open: now each is answered with what it has asked.
+            let accepted: Vec<TcpStream> = (0..count).map(|_| listener.accept().unwrap().0).collect();
+            // All are open now.
             for mut stream in accepted {
                 let mut asked = [0; 2];
                 stream.read_exact(&mut asked).unwrap();
@@ -177,15 +170,43 @@ fn many_connections_at_once_are_each_their_own() {
             }
         });
         let mut near: Vec<TcpStream> = (0..count).map(|_| TcpStream::connect(address).unwrap()).collect();
-        for (number, stream) in near.iter_mut().enumerate() {
-            stream.write_all(&u16::try_from(number).unwrap().to_ne_bytes()).unwrap();
+        for (number, stream) in (0_u16..).zip(&mut near) {
+            stream.write_all(&number.to_ne_bytes()).unwrap();
         }
-        for (number, stream) in near.iter_mut().enumerate() {
+        for (number, stream) in (0_u16..).zip(&mut near) {
             let mut answer = Vec::new();
             stream.read_to_end(&mut answer).unwrap();
-            assert_eq!(answer, u16::try_from(number).unwrap().to_ne_bytes());
+            assert_eq!(answer, number.to_ne_bytes());
         }
     });
+}
+
+#[test]
+fn many_connections_at_once_are_each_their_own() {
+    let engine = engine();
+    let container = idle(&engine, &[any()]);
+    exchange(&container.listen(80).unwrap(), container.addr(80).unwrap(), 300);
+}
+
+#[test]
+fn ten_thousand_connections_are_each_their_own() {
+    let Some(directory) = victim::directory() else {
+        // A program of its own: its limit is raised.
+        return victim::alone("ten_thousand_connections_are_each_their_own");
+    };
+    let limit = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).unwrap();
+    // Each has four ends in this process. Where there may not be as many files, they come in waves.
+    let at_once = limit.maximum.map_or(10_000, |files| files.saturating_sub(400) / 4).clamp(1, 10_000);
+    let engine = Engine::open_with(directory.join("root"), Durability::Fast).unwrap();
+    let container = idle(&engine, &[any()]);
+    let (listener, address) = (container.listen(80).unwrap(), container.addr(80).unwrap());
+    let mut left = 10_000;
+    while left > 0 {
+        let wave = at_once.min(left);
+        exchange(&listener, address, wave.try_into().unwrap());
+        left -= wave;
+    }
 }
 
 #[test]

@@ -23,6 +23,7 @@ use super::handle::Handle;
 use super::port::PortOf;
 use super::sockets::First;
 use crate::error::{Attempt, ErrorKind, Fault, Result};
+use crate::network;
 use crate::spec::port::Protocol;
 use crate::sys::fs::open_in_root;
 use crate::sys::inside::socket;
@@ -179,7 +180,8 @@ impl Handle {
 
     pub(crate) fn listen(&self, port: u16) -> Result<TcpListener> {
         let first = self.first_process("listen in")?;
-        let listener = match self.network_place(&first)?.within(|| TcpListener::bind((Ipv4Addr::LOCALHOST, port))) {
+        let listener = match self.network_place(&first)?.within(|| network::listen((Ipv4Addr::LOCALHOST, port).into()))
+        {
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => Err(ReachFault::Taken.into()),
             listener => listener.attempt(|| "bind"),
         };

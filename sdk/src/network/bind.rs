@@ -27,6 +27,17 @@ enum Socket {
     Udp(UdpSocket),
 }
 
+/// As many connections may wait to be let in, at most: what the kernel allows by default (`net.core.somaxconn`). Those beyond
+/// are dropped, and tried again after a second: the 128 of the standard library are soon there when many come at once.
+const WAITING: i32 = 4096;
+
+/// Listens on a TCP port for as many at once as the kernel allows.
+pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let listener = TcpListener::bind(address)?;
+    rustix::net::listen(&listener, WAITING)?;
+    Ok(listener)
+}
+
 #[derive(Debug, thiserror::Error)]
 #[error("publish {port} at {address}: {why}")]
 struct BindFault {
@@ -80,7 +91,7 @@ impl Fault for BindFault {
 /// Takes a port of the host; port 0 is any that is free.
 pub(crate) fn bind(address: SocketAddr, port: ExposedPort) -> Result<Bound> {
     let bound = match port.protocol() {
-        Protocol::Tcp => TcpListener::bind(address).and_then(|it| Ok((it.local_addr()?, Socket::Tcp(it)))),
+        Protocol::Tcp => listen(address).and_then(|it| Ok((it.local_addr()?, Socket::Tcp(it)))),
         Protocol::Udp => UdpSocket::bind(address).and_then(|it| Ok((it.local_addr()?, Socket::Udp(it)))),
         _ => return Err(BindFault { port, address, why: Why::Protocol }.into()),
     };

@@ -24,7 +24,7 @@ use std::io;
 use std::net::UdpSocket;
 use std::os::fd::OwnedFd;
 
-pub(crate) use bind::{Bound, bind};
+pub(crate) use bind::{Bound, bind, listen};
 pub(crate) use forward::Forwarded;
 pub use shared::Network;
 pub(crate) use shared::Seat;
