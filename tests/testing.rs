@@ -347,6 +347,91 @@ fn programs_share_a_service_until_the_last_ends_or_is_killed() {
     }
 }
 
+fn until_idle(root: &Path, idle: Duration) -> Service<Files> {
+    let engine = Engine::open_with(root, Durability::Fast).unwrap();
+    Service::shared_until_idle("files", Files::default(), idle, &engine).unwrap()
+}
+
+/// Waits until the shared container of this name has ended, and its supervisor.
+fn wait_for_the_end(engine: &Engine, name: &str) {
+    if let Err(error) = engine.container(name).and_then(|container| container.wait()) {
+        assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
+    }
+    // The supervisor has the lock until all is done.
+    std::fs::File::open(engine.path().join("image/plywood/leases").join(name)).unwrap().lock().unwrap();
+}
+
+#[test]
+fn a_shared_service_ends_when_it_was_idle() {
+    let directory = victim::Directory::new();
+    let root = directory.path().join("root");
+    let short = Duration::from_millis(1);
+    let first = until_idle(&root, short);
+    let (id, name) = (first.container().id().clone(), first.container().name().to_owned());
+    let engine = Engine::open_with(&root, Durability::Fast).unwrap();
+    drop(first);
+    wait_for_the_end(&engine, &name);
+    let (second, third) = (until_idle(&root, short), until_idle(&root, short));
+    assert_ne!(second.container().id(), &id);
+    assert_eq!(second.container().id(), third.container().id());
+    assert_eq!(engine.container(id.as_str()).unwrap_err().kind(), ErrorKind::NotFound);
+    drop(second);
+    write(&third, "echo word > /word");
+    assert_eq!(file(&third, "/word"), "word\n");
+    drop(third);
+    wait_for_the_end(&engine, &name);
+    assert!(engine.containers().unwrap().is_empty());
+    drop(engine);
+    drop(Engine::open_with(&root, Durability::Fast).unwrap());
+    assert_eq!(support::left::leftovers(&root, &[]), Vec::<String>::new());
+}
+
+#[test]
+fn a_shared_service_ends_when_its_last_program_was_killed() {
+    if let Some(directory) = victim::directory() {
+        let service = until_idle(&directory.join("root"), Duration::from_millis(1));
+        victim::tell(service.container().name());
+        victim::wait();
+    }
+    let directory = victim::Directory::new();
+    let root = directory.path().join("root");
+    let test = "a_shared_service_ends_when_its_last_program_was_killed";
+    let mut program = victim::Victim::start(test, directory.path());
+    let name = program.hear().unwrap();
+    let engine = Engine::open_with(&root, Durability::Fast).unwrap();
+    assert!(engine.container(&name).unwrap().state().unwrap().is_running());
+    drop(program);
+    // No other program opens the data root.
+    wait_for_the_end(&engine, &name);
+    assert!(engine.containers().unwrap().is_empty());
+}
+
+#[test]
+fn a_shared_service_waits_for_the_next_program() {
+    if let Some(directory) = victim::directory() {
+        let service = until_idle(&directory.join("root"), Duration::from_secs(60 * 60));
+        victim::tell(service.container().id());
+        victim::wait();
+    }
+    let directory = victim::Directory::new();
+    let root = directory.path().join("root");
+    let next = || {
+        let mut program = victim::Victim::start("a_shared_service_waits_for_the_next_program", directory.path());
+        program.hear().unwrap()
+    };
+    let id = next();
+    assert_eq!(next(), id);
+    let service = until_idle(&root, Duration::ZERO);
+    assert_eq!(service.container().id().as_str(), id, "the first has decided");
+    drop(service);
+    let engine = Engine::open_with(&root, Durability::Fast).unwrap();
+    let container = engine.container(&id).unwrap();
+    assert!(container.state().unwrap().is_running());
+    container.kill_and_remove().unwrap();
+    drop(Engine::open_with(&root, Durability::Fast).unwrap());
+    assert_eq!(support::left::leftovers(&root, &[]), Vec::<String>::new());
+}
+
 #[test]
 fn programs_at_once_prepare_it_once() {
     if let Some(directory) = victim::directory() {

@@ -2,8 +2,8 @@
 //!
 //! | descriptor | what it is |
 //! |---|---|
-//! | 23 | the plan of a process that joins the container |
-//! | 24 | that of the check |
+//! | 24 | the plan of a process that joins the container |
+//! | 25 | that of the check |
 //!
 //! A check that has begun is waited for like all else: for its start, its output and its end, for its timeout at most. How it
 //! goes is written to [`FILE`] in the container's directory, in Docker's words.
@@ -18,8 +18,8 @@ use crate::report;
 use crate::restart;
 use crate::socket;
 
-const PLAN: i32 = 23;
-const CHECK: i32 = 24;
+const PLAN: i32 = 24;
+const CHECK: i32 = 25;
 
 /// What the helper is told: to become the payload.
 const BECOME: u8 = 2;

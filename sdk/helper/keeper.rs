@@ -18,11 +18,13 @@
 //! | 12 | the socket on which others speak to it |
 //! | 13 | where input goes; `/dev/null` for nowhere |
 //! | 14, 15 | the data root and what is to be removed there at the end, if it is |
-//! | 16 … 22 | what a further start takes (`restart.rs`), if there may be one |
-//! | 23, 24 | the health check (`health.rs`), if there is one |
+//! | 16, 18 … 23 | what a further start takes (`restart.rs`), if there may be one |
+//! | 17 | what says whether anybody uses the container (`idle.rs`), if it ends when nobody does |
+//! | 24, 25 | the health check (`health.rs`), if there is one |
 
 use crate::control::{Clients, MOST};
 use crate::health::Health;
+use crate::idle::Idle;
 use crate::kernel;
 use crate::log::{Log, Time, decimal, put};
 use crate::numbers::*;
@@ -76,16 +78,18 @@ pub fn run() -> ! {
         report,
         killed: out_of_memory(&orders),
         health: Health::new(&orders),
+        idle: Idle::new(&orders),
         is_cancelled: false,
         began: kernel::uptime(),
     };
     keeper.serve();
+    keeper.idle.end();
     cgroup::remove(|letter, remove| orders.each(letter).for_each(|path| remove(path.as_ptr().expose_provenance() as u64)));
     keeper.report.restarting = false;
     keeper.report.write(DIRECTORY, &orders);
     let _ = kernel::unlink(DIRECTORY, SOCKET.as_ptr().expose_provenance() as u64, 0);
     keeper.clients.answer();
-    if orders.number(orders::REMOVED) != 0 {
+    if orders.number(orders::REMOVED) != 0 || keeper.idle.has_ended() {
         remove();
         report::tell(&orders, b"destroy", None);
     }
@@ -103,6 +107,7 @@ struct Keeper<'a> {
     /// How many processes of the container the kernel has killed because memory ran out.
     killed: u64,
     health: Option<Health<'a>>,
+    idle: Idle,
     /// Whether it is not to be started again.
     is_cancelled: bool,
     /// When the process was started, in milliseconds.
@@ -141,8 +146,11 @@ impl Keeper<'_> {
             let [stdout, stderr] = self.outputs;
             let [x, y, z] = self.health.as_ref().map_or([-1; 3], Health::files);
             let left = self.health.as_ref().map_or(u64::MAX, Health::left);
-            let all = [stdout, stderr, self.process, listener, a, b, c, d, e, f, g, h, x, y, z];
-            let [stdout, stderr, ended, comes, heard @ .., begins, written, checked] = kernel::poll_for(all, left);
+            let left = left.min(self.idle.left());
+            let unused = self.idle.file();
+            let all = [stdout, stderr, self.process, unused, listener, a, b, c, d, e, f, g, h, x, y, z];
+            let [stdout, stderr, ended, unused, comes, heard @ .., begins, written, checked] =
+                kernel::poll_for(all, left);
             for (stream, ready) in [stdout, stderr].into_iter().enumerate() {
                 if ready {
                     self.take(stream, &mut buffer);
@@ -155,6 +163,11 @@ impl Keeper<'_> {
             if ended {
                 break;
             }
+            if unused {
+                self.is_cancelled = true;
+                self.idle.ask(self.process, self.orders);
+            }
+            self.idle.insist(self.process);
             self.health.iter_mut().for_each(|health| health.go_on([begins, written, checked], self.process));
         }
         self.health.iter_mut().for_each(Health::end);
@@ -220,8 +233,13 @@ impl Keeper<'_> {
                 return true;
             }
             let (listener, [a, b, c, d, e, f, g, h]) = self.clients.files();
-            let [comes, heard @ ..] = kernel::poll_for([listener, a, b, c, d, e, f, g, h], left);
+            let all = [self.idle.file(), listener, a, b, c, d, e, f, g, h];
+            let [unused, comes, heard @ ..] = kernel::poll_for(all, left);
             self.hear(comes, heard);
+            if unused {
+                self.is_cancelled = true;
+                self.idle.ask(-1, self.orders);
+            }
         }
         false
     }

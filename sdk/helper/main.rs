@@ -22,6 +22,7 @@ mod cgroup;
 mod chunk;
 mod control;
 mod health;
+mod idle;
 mod init;
 mod keeper;
 mod kernel;

@@ -18,6 +18,7 @@ system_calls! {
     SYS_nanosleep 35 101
     SYS_sendto 44 206
     SYS_getpid 39 172
+    SYS_getppid 110 173
     SYS_recvmsg 47 212
     SYS_sendmsg 46 211
     SYS_socketpair 53 199
@@ -76,6 +77,7 @@ pub const F_DUPFD_CLOEXEC: u64 = 1030;
 pub const FUTEX_WAKE: u64 = 1;
 pub const CLONE_NEWUSER: u64 = 0x1000_0000;
 pub const PR_SET_NAME: u64 = 15;
+pub const PR_SET_PDEATHSIG: u64 = 1;
 pub const O_WRONLY: u64 = 1;
 pub const O_RDWR: u64 = 2;
 pub const O_CREAT: u64 = 0o100;
@@ -89,6 +91,7 @@ pub const AT_EMPTY_PATH: u64 = 0x1000;
 pub const STATX_INO: u64 = 0x100;
 pub const LOCK_EX: u64 = 2;
 pub const LOCK_NB: u64 = 4;
+pub const LOCK_UN: u64 = 8;
 pub const POLLIN: i16 = 1;
 pub const SOL_SOCKET: u64 = 1;
 pub const SCM_RIGHTS: u64 = 1;

@@ -22,8 +22,11 @@ pub const NAMESPACES: usize = 7;
 pub const TERMINAL: usize = 8;
 /// 1 if it is removed at its end.
 pub const REMOVED: usize = 9;
+/// For how many milliseconds nobody may have used it before it is stopped; `u64::MAX` for ever. By which signal.
+pub const IDLE: usize = 10;
+pub const STOP_SIGNAL: usize = 11;
 /// The numbers that the plan knows these by: three streams, user namespace, line, plan of the payload, and the helper.
-pub const PLACES: usize = 10;
+pub const PLACES: usize = 12;
 /// Of the health check, in milliseconds; how many failures make the container unhealthy, 0 if it has no check.
 pub const CHECK_INTERVAL: usize = PLACES + 7;
 pub const CHECK_TIMEOUT: usize = CHECK_INTERVAL + 1;

@@ -3,10 +3,10 @@
 //! | descriptor | what it is |
 //! |---|---|
 //! | 16 | the user namespace of the container's ids, if it has several; otherwise `/dev/null` |
-//! | 17 | the plan of the container |
-//! | 18 | that of the payload |
-//! | 19 | this program |
-//! | 20, 21, 22 | the container's ends of its streams; `/dev/null` for those it has not |
+//! | 18 | the plan of the container |
+//! | 19 | that of the payload |
+//! | 20 | this program |
+//! | 21, 22, 23 | the container's ends of its streams; `/dev/null` for those it has not |
 //!
 //! Namespaces, mounts and the network are the plan's. The cgroup stays from one process to the next, with its limits.
 //! The streams stay too, so that the log goes on; a terminal is a new one.
@@ -20,10 +20,10 @@ use crate::report::Run;
 use crate::socket;
 
 const USERS: i32 = 16;
-const PLAN: i32 = 17;
-const PAYLOAD: i32 = 18;
-pub const PROGRAM: i32 = 19;
-const STREAMS: [i32; 3] = [20, 21, 22];
+const PLAN: i32 = 18;
+const PAYLOAD: i32 = 19;
+pub const PROGRAM: i32 = 20;
+const STREAMS: [i32; 3] = [21, 22, 23];
 
 /// What the init is told: to start the payload.
 const START: u8 = 1;

@@ -230,6 +230,7 @@ pub(super) fn compose<D>(
         statistics: settings.statistics,
         kept: settings.kept,
         auto_remove: settings.auto_remove,
+        idle: settings.idle.map(|idle| idle.as_millis().try_into().unwrap_or(u64::MAX)),
         user_namespace: user_namespace(settings)?,
         shares_network: settings.network.network.is_some(),
         ..Record::new(settings.network.mode)

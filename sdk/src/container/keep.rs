@@ -22,9 +22,10 @@ use serde::Deserialize;
 use super::create::attempted;
 use super::handle::{Handle, Inner};
 use super::health;
+use super::lease;
 use super::logs::log_config;
 use super::reaper;
-use super::record::Run;
+use super::record::{Record, Run};
 use super::restart::RestartPolicy;
 use super::start::{Lifetime, window_size};
 use super::stdio::Streams;
@@ -244,11 +245,13 @@ impl Handle {
         let root = self.store().root();
         let (directory, log) = (root.container_dir(self.id()), root.container_log(self.id()));
         let config = log_config(files);
+        let is_removed = files.record.as_ref().is_some_and(|record| record.auto_remove);
+        let idle = lease::idle(self.store(), files, || self.stop_signal())?;
         let name = log.file_name().and_then(std::ffi::OsStr::to_str).unwrap_or_default();
         let (owner, removal) = {
             let inner = self.lock();
             let owner = inner.owner.as_ref().ok_or_else(|| self.removed())?;
-            let removal = match files.record.as_ref().is_some_and(|record| record.auto_remove) {
+            let removal = match files.record.as_ref().is_some_and(Record::may_remove_itself) {
                 true => Some(reaper::removal(self.store(), self.id(), &files.config, &writable.mount_id, owner)?),
                 false => None,
             };
@@ -263,6 +266,8 @@ impl Handle {
             check: health::resolve(self.store(), files, writable)?,
             restart: RestartPolicy::of(&files.host.restart_policy).resolve(),
             removal,
+            idle,
+            is_removed,
             events: events::current(root),
             event: self.event_members()?,
             log_name: name.to_owned(),

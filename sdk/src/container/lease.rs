@@ -6,6 +6,9 @@
 //! └── in-flight/lease-<name>   held by the one that starts or ends it just then
 //! ```
 //!
+//! One with an idle time is ended by its supervisor (`sdk/helper/idle.rs`), which sees the file unlocked, and as long as it
+//! was, for that time.
+//!
 //! A lease goes with its program, however that ends. If the last one was killed, the container runs until the next program
 //! opens the data root, which finds a file that nobody locks.
 
@@ -16,9 +19,11 @@ use std::time::Duration;
 
 use super::Container;
 use super::remove::Force;
-use super::store::Store;
+use super::signal::Signal;
+use super::store::{Files, Store};
 use crate::data_root::{InFlight, atomic};
 use crate::error::{Attempt as _, ErrorKind, Result};
+use crate::runtime::Idle;
 
 /// How long another program may take to start the container.
 const START_PATIENCE: Duration = Duration::from_secs(10 * 60);
@@ -45,6 +50,9 @@ impl Lease {
         let _turn = turn(store, name, START_PATIENCE)?;
         let file = open(store, name)?;
         file.lock_shared().attempt(|| format!("lock {:?}", path(store, name)))?;
+        // That it was used, though for a moment only.
+        let longer = file.metadata().and_then(|metadata| file.set_len(metadata.len() + 1));
+        longer.attempt(|| format!("write to {:?}", path(store, name)))?;
         let container = match running(store, name) {
             Ok(Some(container)) => Ok(container),
             Ok(None) => start(),
@@ -100,11 +108,27 @@ fn end_if_unused(store: &Store, name: &str) -> Result<()> {
     }
     if let Some(container) = find(store, name)? {
         if container.state()?.is_running() {
+            if idle_time(&container.handle().files()?).is_some() {
+                return Ok(());
+            }
             let _status = container.stop(STOP_PATIENCE)?;
         }
         container.handle().remove(Force::Yes)?;
     }
+    // Whoever would lock it waits for the turn, and what is locked would stay in the trash.
+    file.unlock().attempt(|| format!("unlock {:?}", path(store, name)))?;
     store.root().discard(&path(store, name))
+}
+
+fn idle_time(files: &Files) -> Option<Duration> {
+    files.record.as_ref()?.idle.map(Duration::from_millis)
+}
+
+/// What tells a supervisor when its container ends because nobody uses it.
+pub(super) fn idle(store: &Store, files: &Files, signal: impl Fn() -> Result<Signal>) -> Result<Option<Idle>> {
+    let Some(time) = idle_time(files) else { return Ok(None) };
+    let lease = open(store, files.config.plain_name())?;
+    Ok(Some(Idle { lease, time, signal: signal()?.number() }))
 }
 
 /// The container of this name, if it runs. One that has ended is removed.

@@ -34,6 +34,9 @@ pub(crate) struct Record {
     /// Whether a kept one is removed at the end of its process.
     #[serde(default)]
     pub(crate) auto_remove: bool,
+    /// For how many milliseconds no program may have used a kept one that several share before it ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) idle: Option<u64>,
     #[serde(default)]
     pub(crate) network: NetworkMode,
     /// Whether it joins a network of the program that made it.
@@ -89,6 +92,7 @@ impl Record {
             guard: true,
             kept: false,
             auto_remove: false,
+            idle: None,
             network,
             shares_network: false,
             user_namespace: false,
@@ -103,6 +107,11 @@ impl Record {
 }
 
 impl Record {
+    /// Whether its supervisor may remove it at its end.
+    pub(crate) fn may_remove_itself(&self) -> bool {
+        self.auto_remove || self.idle.is_some()
+    }
+
     /// Ends a run: the process is gone, and this is how. Docker's state says the same.
     pub(crate) fn close(&mut self, run: &Run, config: &mut Config, status: ExitStatus, finished_at: Timestamp) {
         let exit = Exit { status, started_at: run.started_at, finished_at };

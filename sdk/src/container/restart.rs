@@ -137,7 +137,7 @@ impl LastWord {
 impl Handle {
     /// The last word of the supervisor of a container that is removed at its end, and leaves no other.
     pub(super) fn last_word(&self) -> Result<Option<LastWord>> {
-        if !self.files()?.record.is_some_and(|record| record.kept && record.auto_remove) {
+        if !self.files()?.record.is_some_and(|record| record.kept && record.may_remove_itself()) {
             return Ok(None);
         }
         let Some(line) = self.supervisor()? else { return Ok(None) };

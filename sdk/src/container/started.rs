@@ -25,7 +25,7 @@ impl Handle {
         if let Some(record) = inner.record_mut() {
             record.kept = true;
             // One that is removed at its end goes with its supervisor, whatever becomes of that.
-            record.guard = record.auto_remove;
+            record.guard = record.may_remove_itself();
         }
         let run = Run::of(process.pid(), process.start_time(), started_at);
         let recorded = self.record_start(inner, run, process.group().as_ref(), Some(undecided));

@@ -6,6 +6,7 @@ use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::cgroup;
 use super::check::{self, Check, CheckPlan};
@@ -49,6 +50,10 @@ pub(crate) struct Keeper {
     pub check: Option<Check>,
     /// What is removed at its end.
     pub removal: Option<Removal>,
+    /// When it ends because nobody uses it.
+    pub idle: Option<Idle>,
+    /// Whether it is removed however it has ended, and not only when nobody has used it.
+    pub is_removed: bool,
     /// The file that events are told in, and the members of the JSON object that every one of them has.
     pub events: PathBuf,
     pub event: String,
@@ -60,6 +65,17 @@ pub(crate) enum Restart {
     Always,
     /// If it has failed; so often at most, 0 for as often as it takes.
     OnFailure(u32),
+}
+
+/// When a container ends because nobody uses it (`sdk/helper/idle.rs`).
+#[derive(Debug)]
+pub(crate) struct Idle {
+    /// Whoever uses it locks this file.
+    pub lease: File,
+    /// For how long nobody has to.
+    pub time: Duration,
+    /// By which it is asked to end.
+    pub signal: i32,
 }
 
 /// What goes with a container that is removed at its end, in the words of the reaper (`sdk/helper/reaper.rs`).
@@ -115,6 +131,7 @@ impl Keeper {
                     Users::Many(namespace) => namespace.as_fd(),
                     _ => nothing,
                 },
+                self.idle.as_ref().map_or(nothing, |idle| idle.lease.as_fd()),
             ];
             if replay.is_some() || check.is_some() {
                 let plans = replay.as_ref().map_or([nothing; 2], |it| [it.plan.as_fd(), it.payload.as_fd()]);
@@ -154,7 +171,9 @@ impl Keeper {
             retries.into(),
             replay.map_or(0, |replay| replay.namespaces),
             has_terminal.into(),
-            self.removal.is_some().into(),
+            self.is_removed.into(),
+            self.idle.as_ref().map_or(u64::MAX, |idle| idle.time.as_millis().try_into().unwrap_or(u64::MAX)),
+            self.idle.as_ref().map_or(0, |idle| idle.signal.unsigned_abs().into()),
         ];
         let places = replay.map_or([u64::MAX; 7], |replay| replay.numbers);
         let checks = check.map_or([0; check::NUMBERS], |check| check.numbers);

@@ -39,7 +39,7 @@ pub(crate) use bundle::{
     Bundle, BundleMount, BundleSource, DEFAULT_PATH, Isolation, Limit, NetworkMode, ProcessSpec, ResolvedUser, Rootfs,
 };
 pub(crate) use check::Check;
-pub(crate) use keep::{Keeper, Removal, Restart, kept_status};
+pub(crate) use keep::{Idle, Keeper, Removal, Restart, kept_status};
 pub(crate) use process::Process;
 pub(crate) use rootfs::{MountedRoot, mount as mount_root, try_namespaces};
 pub(crate) use seccomp::SeccompProfile;

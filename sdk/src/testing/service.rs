@@ -85,10 +85,29 @@ impl<M: Module> Service<M> {
     /// [temporary](Engine::temp).
     pub fn shared(key: &str, module: M, engine: &Engine) -> Result<Self> {
         let definition = module.definition(engine)?;
+        Self::of_all(key, "shared", module, definition, engine)
+    }
+
+    /// As [`shared`](Self::shared), but it goes on for at least this long when the last has let go of it, so that the next
+    /// program finds it running; after twice that time it has been asked to end, and is removed. The first who asks for a key decides the time.
+    ///
+    /// That is the task of the container's supervisor, also when the last program was killed. It neither polls nor needs
+    /// another program.
+    ///
+    /// # Errors
+    /// As for [`shared`](Self::shared).
+    pub fn shared_until_idle(key: &str, module: M, idle: Duration, engine: &Engine) -> Result<Self> {
+        let mut definition = module.definition(engine)?;
+        definition.settings.idle = Some(idle);
+        Self::of_all(key, "idle", module, definition, engine)
+    }
+
+    /// The one of this key and kind.
+    fn of_all(key: &str, kind: &str, module: M, definition: Definition, engine: &Engine) -> Result<Self> {
         let mut inputs = Inputs::new();
         inputs.add(key.as_bytes());
         inputs.add(definition.describe(engine)?.as_bytes());
-        let name = format!("shared-{}", inputs.finish());
+        let name = format!("{kind}-{}", inputs.finish());
         let start = || definition.name(&name).keep().ready(module.ready()).start(engine);
         let (lease, container) = Lease::take(engine.store(), &name, start)?;
         // Its starter may have been killed before it did.

@@ -107,6 +107,8 @@ pub(crate) struct Settings {
     pub(crate) kept: bool,
     /// Whether a kept one is removed at its end.
     pub(crate) auto_remove: bool,
+    /// For how long no program may have used one that several share before it ends.
+    pub(crate) idle: Option<Duration>,
     pub(crate) restart: RestartPolicy,
     pub(crate) published: Vec<(SocketAddr, ExposedPort)>,
     /// What `start` waits for.
