@@ -1,9 +1,10 @@
 //! What a database for a test costs: a fork of a prepared PostgreSQL, beside the bare server on a copied data directory, and
 //! a server that is started and filled.
 //!
-//! `cargo bench -p plywood --bench testing`, as root, with Debian's package `postgresql`. Candidates take turns in one run, and
-//! what counts are the ratios of medians. `PLYWOOD_BENCH_ROUNDS` is how often each is measured (default 20; a cold start a
-//! quarter of that), `PLYWOOD_BENCH_DIR` where everything lies (default: the temporary directory). No server waits for the disk.
+//! `cargo bench -p plywood --features postgres --bench testing`, as root, with Debian's package `postgresql`. Candidates take
+//! turns in one run, and what counts are the ratios of medians. `PLYWOOD_BENCH_ROUNDS` is how often each is measured (default
+//! 20; a cold start a quarter of that), `PLYWOOD_BENCH_DIR` where everything lies (default: the temporary directory). No server
+//! waits for the disk.
 #![allow(missing_docs, missing_debug_implementations, clippy::print_stdout, clippy::unwrap_used)]
 
 use std::io::{Read, Write};

@@ -5,13 +5,12 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::package;
+use super::package::{self, Origin};
 use super::service::{Module, Service};
 use crate::container::{Container, Definition, Ready};
 use crate::engine::Engine;
 use crate::error::{Attempt as _, Error, ErrorKind, Result};
 use crate::image::{Base, Copy, Layers};
-use crate::spec::Mount;
 
 /// Debian's server, and what belongs to it.
 const PROGRAM: &str = "/usr/sbin/mariadbd";
@@ -70,8 +69,7 @@ exec $serve "$@"
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[doc(alias = "MySQL")]
 pub struct MariaDb {
-    /// `None` is the host's.
-    image: Option<String>,
+    origin: Origin,
     arguments: Vec<String>,
 }
 
@@ -85,7 +83,7 @@ impl Default for MariaDb {
 impl MariaDb {
     /// That of an image in the store which behaves as the official one.
     pub fn image(reference: impl Into<String>) -> Self {
-        Self { image: Some(reference.into()), arguments: Vec::new() }
+        Self::of(Origin::Image(reference.into()))
     }
 
     /// That of the host's Debian package: the server with its libraries becomes an image, and its messages and plugins are
@@ -94,11 +92,11 @@ impl MariaDb {
     /// # Errors
     /// [`NotFound`](ErrorKind::NotFound) if the package is not installed.
     pub fn from_host() -> Result<Self> {
-        if Path::new(PROGRAM).is_file() {
-            return Ok(Self { image: None, arguments: Vec::new() });
-        }
-        let message = format!("find MariaDB on this host: there is no {PROGRAM}");
-        Err(Error::new(ErrorKind::NotFound, message).with_hint("apt install mariadb-server, or name an image"))
+        package::installed("MariaDB", PROGRAM, "mariadb-server").map(Self::of)
+    }
+
+    fn of(origin: Origin) -> Self {
+        Self { origin, arguments: Vec::new() }
     }
 
     /// Adds a setting of the server, as in `my.cnf`.
@@ -111,11 +109,11 @@ impl MariaDb {
 impl Module for MariaDb {
     fn definition(&self, engine: &Engine) -> Result<Definition> {
         let arguments = self.arguments.iter().cloned();
-        Ok(match &self.image {
-            Some(reference) => Container::of(reference.as_str())
+        Ok(match &self.origin {
+            Origin::Image(reference) => Container::of(reference.as_str())
                 .cmd(std::iter::once("mariadbd".to_owned()).chain(arguments))
                 .env("MARIADB_ALLOW_EMPTY_ROOT_PASSWORD", "1"),
-            None => of_package(engine)?.cmd(arguments),
+            Origin::Package(()) => of_package(engine)?.cmd(arguments),
         })
     }
 
@@ -160,11 +158,7 @@ fn of_package(engine: &Engine) -> Result<Definition> {
             .volume(DATA)
             .entrypoint(["/usr/local/bin/serve"])
     })?;
-    let mut definition = Container::of(&image);
-    for directory in SHARES.into_iter().filter(|path| Path::new(path).is_dir()) {
-        definition = definition.mount(Mount::bind(directory, directory).read_only());
-    }
-    Ok(definition)
+    Ok(package::with_directories(Container::of(&image), SHARES))
 }
 
 /// Whether the server begins to speak: the first packet of its protocol, after three bytes of length and its number.

@@ -2,6 +2,9 @@
 //!
 //! A [`Module`] is a service: what runs, and when it answers. A [`Service`] is one of it that runs, and a [`Template`]
 //! prepares one and freezes it, so that every test gets a copy of its own in the time of a start.
+//!
+//! [`Generic`] is the module of any container. Those of known servers are features: `postgres`, `mariadb`, `redis`,
+//! `rabbitmq` and `nginx`.
 
 use crate::container::Container;
 
@@ -13,21 +16,34 @@ mod service;
 mod template;
 
 mod generic;
+#[cfg(feature = "mariadb")]
 mod mariadb;
+#[cfg(feature = "nginx")]
 mod nginx;
+// No module takes all of it.
+#[cfg(any(feature = "mariadb", feature = "nginx", feature = "postgres", feature = "rabbitmq", feature = "redis"))]
+#[allow(dead_code)]
 mod package;
+#[cfg(feature = "postgres")]
 mod postgres;
+#[cfg(feature = "rabbitmq")]
 mod rabbitmq;
+#[cfg(feature = "redis")]
 mod redis;
 
 #[doc(hidden)]
 pub use from_test::parameter;
 pub use from_test::{FromTest, Outcome, TempVolume, Test, run};
 pub use generic::Generic;
+#[cfg(feature = "mariadb")]
 pub use mariadb::MariaDb;
+#[cfg(feature = "nginx")]
 pub use nginx::Nginx;
+#[cfg(feature = "postgres")]
 pub use postgres::Postgres;
+#[cfg(feature = "rabbitmq")]
 pub use rabbitmq::RabbitMq;
+#[cfg(feature = "redis")]
 pub use redis::Redis;
 #[cfg(feature = "tokio")]
 #[doc(hidden)]

@@ -1,11 +1,12 @@
 //! nginx.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
+use super::package::{self, Origin};
 use super::service::Module;
 use crate::container::{Container, Definition, Ready, Signal};
 use crate::engine::Engine;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::image::{Base, Copy, Layers};
 use crate::spec::Mount;
 
@@ -54,8 +55,7 @@ http {
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Nginx {
-    /// `None` is the host's.
-    image: Option<String>,
+    origin: Origin,
     site: Option<PathBuf>,
     configuration: Option<PathBuf>,
 }
@@ -70,7 +70,7 @@ impl Default for Nginx {
 impl Nginx {
     /// That of an image in the store which behaves as the official one.
     pub fn image(reference: impl Into<String>) -> Self {
-        Self { image: Some(reference.into()), site: None, configuration: None }
+        Self::of(Origin::Image(reference.into()))
     }
 
     /// That of the host's Debian package, without its modules. It needs no registry.
@@ -78,11 +78,11 @@ impl Nginx {
     /// # Errors
     /// [`NotFound`](ErrorKind::NotFound) if the package is not installed.
     pub fn from_host() -> Result<Self> {
-        if Path::new(PROGRAM).is_file() {
-            return Ok(Self { image: None, site: None, configuration: None });
-        }
-        let message = format!("find nginx on this host: there is no {PROGRAM}");
-        Err(Error::new(ErrorKind::NotFound, message).with_hint("apt install nginx, or name an image"))
+        package::installed("nginx", PROGRAM, "nginx").map(Self::of)
+    }
+
+    fn of(origin: Origin) -> Self {
+        Self { origin, site: None, configuration: None }
     }
 
     /// Serves the files of this directory of the host, which it sees read-only.
@@ -101,9 +101,9 @@ impl Nginx {
 
 impl Module for Nginx {
     fn definition(&self, _engine: &Engine) -> Result<Definition> {
-        let mut definition = match &self.image {
-            Some(reference) => Container::of(reference.as_str()),
-            None => {
+        let mut definition = match &self.origin {
+            Origin::Image(reference) => Container::of(reference.as_str()),
+            Origin::Package(()) => {
                 let layers = Layers::new()
                     .from(Base::host([PROGRAM]))
                     .instruction(Copy::inline(CONFIGURATION).to("/etc/nginx/nginx.conf"))

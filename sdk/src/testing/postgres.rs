@@ -6,13 +6,12 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::package;
+use super::package::{self, Origin};
 use super::service::{Module, Service};
 use crate::container::{Container, Definition, Ready, Seccomp, Signal};
 use crate::engine::Engine;
 use crate::error::{Attempt as _, Error, ErrorKind, Result};
 use crate::image::{Base, Copy, Layers};
-use crate::spec::Mount;
 use crate::sys::userns;
 
 /// Where Debian's packages lie, one directory for each version.
@@ -65,15 +64,9 @@ const GROUP: &str = "root:x:0:\npostgres:x:999:\n";
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Postgres {
-    image: Choice,
-    arguments: Vec<String>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Choice {
-    Reference(String),
     /// The directory of a version below [`PACKAGES`].
-    Host(PathBuf),
+    origin: Origin<PathBuf>,
+    arguments: Vec<String>,
 }
 
 /// The package of the host if there is one, else the official image.
@@ -86,7 +79,7 @@ impl Default for Postgres {
 impl Postgres {
     /// That of an image in the store which behaves as the official one.
     pub fn image(reference: impl Into<String>) -> Self {
-        Self { image: Choice::Reference(reference.into()), arguments: Vec::new() }
+        Self::of(Origin::Image(reference.into()))
     }
 
     /// That of the host's Debian package, the highest version of several: the programs with their libraries become an image,
@@ -98,11 +91,13 @@ impl Postgres {
         let versions = fs::read_dir(PACKAGES).into_iter().flatten().flatten();
         let version = |path: &PathBuf| path.file_name()?.to_str()?.parse::<u32>().ok();
         let found = versions.map(|entry| entry.path()).filter(|path| path.join("bin/postgres").is_file());
-        let found = found.max_by_key(version).ok_or_else(|| {
-            let message = format!("find PostgreSQL on this host: there is no {PACKAGES}/*/bin/postgres");
-            Error::new(ErrorKind::NotFound, message).with_hint("apt install postgresql, or name an image")
-        })?;
-        Ok(Self { image: Choice::Host(found), arguments: Vec::new() })
+        let found = found.max_by_key(version);
+        let missing = || package::missing("PostgreSQL", &format!("{PACKAGES}/*/bin/postgres"), "postgresql");
+        found.map(|found| Self::of(Origin::Package(found))).ok_or_else(missing)
+    }
+
+    fn of(origin: Origin<PathBuf>) -> Self {
+        Self { origin, arguments: Vec::new() }
     }
 
     /// Adds a setting of the server, as in `postgresql.conf`.
@@ -115,12 +110,12 @@ impl Postgres {
 impl Module for Postgres {
     fn definition(&self, engine: &Engine) -> Result<Definition> {
         let command = std::iter::once("postgres".to_owned()).chain(self.arguments.iter().cloned());
-        let definition = match &self.image {
-            Choice::Reference(reference) => Container::of(reference.as_str())
+        let definition = match &self.origin {
+            Origin::Image(reference) => Container::of(reference.as_str())
                 .cmd(command)
                 .env("POSTGRES_HOST_AUTH_METHOD", "trust")
                 .env("PGDATA", DATA),
-            Choice::Host(package) => of_package(package, engine)?.cmd(command.skip(1)),
+            Origin::Package(package) => of_package(package, engine)?.cmd(command.skip(1)),
         };
         // A fast shutdown, after which nothing is to be recovered.
         Ok(definition.env("POSTGRES_USER", "postgres").stop_signal(Signal::INT))
@@ -173,10 +168,8 @@ fn of_package(package: &Path, engine: &Engine) -> Result<Definition> {
             .entrypoint(["/usr/local/bin/serve"])
     })?;
     let share = Path::new("/usr/share/postgresql").join(&version);
-    let mut definition = Container::of(&image);
-    for directory in [package.join("lib"), share, "/usr/share/zoneinfo".into()].iter().filter(|path| path.is_dir()) {
-        definition = definition.mount(Mount::bind(directory, directory.display().to_string()).read_only());
-    }
+    let directories = [package.join("lib"), share, "/usr/share/zoneinfo".into()];
+    let definition = package::with_directories(Container::of(&image), directories);
     // Docker's profile refuses the user namespace that it takes.
     Ok(if userns::keeps_owners() { definition } else { definition.seccomp(Seccomp::Unconfined) })
 }

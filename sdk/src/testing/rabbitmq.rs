@@ -6,13 +6,12 @@ use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::package;
+use super::package::{self, Origin};
 use super::service::{Module, Service};
 use crate::container::{Container, Definition, Ready};
 use crate::engine::Engine;
 use crate::error::{Attempt as _, Error, ErrorKind, Result};
 use crate::image::{Base, Copy, Layers};
-use crate::spec::Mount;
 
 /// Where Debian's packages lie: the server in a directory for its version, and what it runs in.
 const PACKAGES: &str = "/usr/lib/rabbitmq/lib";
@@ -48,15 +47,9 @@ exec "$BINDIR/erlexec" -noinput -s rabbit boot -boot start_sasl +W w +sbwt none 
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RabbitMq {
-    image: Choice,
-    published: bool,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Choice {
-    Reference(String),
     /// The directory of a version below [`PACKAGES`], and that of Erlang's programs.
-    Host(PathBuf, PathBuf),
+    origin: Origin<(PathBuf, PathBuf)>,
+    published: bool,
 }
 
 /// The package of the host if there is one, else the official image.
@@ -69,7 +62,7 @@ impl Default for RabbitMq {
 impl RabbitMq {
     /// That of an image in the store which behaves as the official one.
     pub fn image(reference: impl Into<String>) -> Self {
-        Self { image: Choice::Reference(reference.into()), published: false }
+        Self::of(Origin::Image(reference.into()))
     }
 
     /// That of the host's Debian package: the programs with their libraries become an image, and the package and Erlang's are
@@ -78,15 +71,14 @@ impl RabbitMq {
     /// # Errors
     /// [`NotFound`](ErrorKind::NotFound) if the package is not installed.
     pub fn from_host() -> Result<Self> {
-        let package = below(PACKAGES, "plugins");
+        let server = below(PACKAGES, "plugins");
         let erlang = below(ERLANG, "bin/beam.smp").map(|version| version.join("bin"));
-        match package.zip(erlang) {
-            Some((package, erlang)) => Ok(Self { image: Choice::Host(package, erlang), published: false }),
-            None => {
-                let message = format!("find RabbitMQ on this host: there is no {PACKAGES}/rabbitmq_server-*");
-                Err(Error::new(ErrorKind::NotFound, message).with_hint("apt install rabbitmq-server, or name an image"))
-            }
-        }
+        let missing = || package::missing("RabbitMQ", &format!("{PACKAGES}/rabbitmq_server-*"), "rabbitmq-server");
+        server.zip(erlang).map(|found| Self::of(Origin::Package(found))).ok_or_else(missing)
+    }
+
+    fn of(origin: Origin<(PathBuf, PathBuf)>) -> Self {
+        Self { origin, published: false }
     }
 
     /// Forwards a free port of `127.0.0.1` to it, for clients that take a [URL](Service::url) and no stream. One that
@@ -99,9 +91,9 @@ impl RabbitMq {
 
 impl Module for RabbitMq {
     fn definition(&self, engine: &Engine) -> Result<Definition> {
-        let definition = match &self.image {
-            Choice::Reference(reference) => Container::of(reference.as_str()),
-            Choice::Host(package, erlang) => of_package(package, erlang, engine)?,
+        let definition = match &self.origin {
+            Origin::Image(reference) => Container::of(reference.as_str()),
+            Origin::Package((package, erlang)) => of_package(package, erlang, engine)?,
         };
         // Its data bear the name of the node, and forks have other host names.
         let definition = definition.env("RABBITMQ_NODENAME", "rabbit@localhost");
@@ -159,10 +151,7 @@ fn of_package(package: &Path, erlang: &Path, engine: &Engine) -> Result<Definiti
     ] {
         definition = definition.env(name, value);
     }
-    for directory in [ERLANG, "/usr/lib/rabbitmq"] {
-        definition = definition.mount(Mount::bind(directory, directory).read_only());
-    }
-    Ok(definition)
+    Ok(package::with_directories(definition, [ERLANG, "/usr/lib/rabbitmq"]))
 }
 
 /// Whether the server begins a connection: the header of its protocol, and the method that it answers with.

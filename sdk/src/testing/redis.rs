@@ -2,9 +2,10 @@
 
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
+use super::package::{self, Origin};
 use super::service::{Module, Service};
 use crate::container::{Container, Definition, Ready};
 use crate::engine::Engine;
@@ -22,8 +23,7 @@ const SOCKET: &str = "/run/redis.sock";
 /// A Redis server, of the official image or the host's own package. It writes nothing down but when it is stopped.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Redis {
-    /// `None` is the host's.
-    image: Option<String>,
+    origin: Origin,
     arguments: Vec<String>,
 }
 
@@ -37,7 +37,7 @@ impl Default for Redis {
 impl Redis {
     /// That of an image in the store which behaves as the official one, or one of Valkey.
     pub fn image(reference: impl Into<String>) -> Self {
-        Self { image: Some(reference.into()), arguments: Vec::new() }
+        Self::of(Origin::Image(reference.into()))
     }
 
     /// That of the host's Debian package. It needs no registry.
@@ -45,11 +45,11 @@ impl Redis {
     /// # Errors
     /// [`NotFound`](ErrorKind::NotFound) if the package is not installed.
     pub fn from_host() -> Result<Self> {
-        if Path::new(PROGRAM).is_file() {
-            return Ok(Self { image: None, arguments: Vec::new() });
-        }
-        let message = format!("find Redis on this host: there is no {PROGRAM}");
-        Err(Error::new(ErrorKind::NotFound, message).with_hint("apt install redis-server, or name an image"))
+        package::installed("Redis", PROGRAM, "redis-server").map(Self::of)
+    }
+
+    fn of(origin: Origin) -> Self {
+        Self { origin, arguments: Vec::new() }
     }
 
     /// Adds a setting of the server, as in `redis.conf`.
@@ -64,9 +64,9 @@ impl Module for Redis {
         let own = ["--unixsocket", SOCKET, "--unixsocketperm", "777", "--dir", "/data", "--save", "3600 1"];
         let arguments = own.iter().map(|word| (*word).to_owned()).chain(self.arguments.iter().cloned());
         let command = std::iter::once("redis-server".to_owned()).chain(arguments);
-        Ok(match &self.image {
-            Some(reference) => Container::of(reference.as_str()).cmd(command),
-            None => {
+        Ok(match &self.origin {
+            Origin::Image(reference) => Container::of(reference.as_str()).cmd(command),
+            Origin::Package(()) => {
                 Container::of(&Layers::new().from(Base::host([PROGRAM])).workdir("/data").volume("/data")).cmd(command)
             }
         })

@@ -72,11 +72,12 @@ impl<M: Module> Service<M> {
     /// if it was the last, the service runs until the next program opens the data root.
     ///
     /// ```no_run
-    /// use plywood::Engine;
-    /// use plywood::testing::{Redis, Service};
+    /// use plywood::testing::{Generic, Service};
+    /// use plywood::{Container, Engine};
     ///
     /// # fn main() -> plywood::Result<()> {
-    /// let cache = Service::shared("cache", Redis::default(), &Engine::open_default()?)?;
+    /// let redis = Generic::new(Container::of("redis:7"), 6379);
+    /// let cache = Service::shared("cache", redis, &Engine::open_default()?)?;
     /// # Ok(()) }
     /// ```
     ///
