@@ -179,9 +179,20 @@ impl TempVolume {
     /// # Errors
     /// As for [`Engine::volume`].
     pub fn new(engine: &Engine) -> Result<Self> {
+        Ok(Self { volume: engine.volume(&Self::any_name()?)?, engine: engine.clone() })
+    }
+
+    /// Makes one that begins with the content of another, which no container may be using.
+    ///
+    /// # Errors
+    /// As for [`Engine::fork_volume`].
+    pub fn fork(of: &Volume, engine: &Engine) -> Result<Self> {
+        Ok(Self { volume: engine.fork_volume(of, &Self::any_name()?)?, engine: engine.clone() })
+    }
+
+    fn any_name() -> Result<String> {
         let random = random_hex64().map_err(|error| crate::Error::os("read random bytes", error))?;
-        let volume = engine.volume(&format!("test-{}", &random[..24]))?;
-        Ok(Self { engine: engine.clone(), volume })
+        Ok(format!("test-{}", &random[..24]))
     }
 }
 
