@@ -17,6 +17,7 @@ chapters! {
     networks = "src/networks.md",
     volumes = "src/volumes.md",
     testing = "src/testing.md",
+    ci = "src/ci.md",
     command_line = "src/command-line.md",
     oci = "src/oci.md",
     data_root = "src/data-root.md",
