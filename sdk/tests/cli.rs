@@ -196,6 +196,9 @@ fn a_signal_ends_the_container_and_rm_removes_it() {
     running.signal(rustix::process::Signal::INT);
     assert_eq!(running.end().0, 130, "the init passes it on");
     assert_eq!(bench.ok(&["ps", "-aq"]), "");
+    let notes = std::fs::read_dir(bench.path("root/image/plywood/in-flight")).unwrap();
+    let sessions = notes.filter(|note| note.as_ref().unwrap().file_name().to_string_lossy().starts_with("session-"));
+    assert_eq!(sessions.count(), 0, "the store was closed, and need not be swept");
     for flag in ["--no-init", "--init=false"] {
         let running = bench.start(&["run", "--rm", "--name", "first", flag, "box:1", "sleep", "1000"]);
         bench.await_running("first");

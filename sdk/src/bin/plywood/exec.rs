@@ -74,7 +74,7 @@ fn stay(command: container::Exec, interactive: bool, types: bool, signals: Pendi
     if let (Some(terminal), Some(_)) = (&terminal, &raw) {
         terminal::type_into(terminal)?;
     }
-    signals.pass_on(terminal, to_process(Arc::clone(&process)))?;
+    let _passing = signals.pass_on(terminal, to_process(Arc::clone(&process)))?;
     Ok(code(process.wait()))
 }
 
@@ -93,9 +93,10 @@ pub fn attach(session: &Session, wanted: Attach) -> Outcome<ExitCode> {
         Err(error) if error.kind() == ErrorKind::Unsupported => {}
         attachment => return take_part(session, &wanted, keys, signals, attachment?),
     }
-    if let Some(signals) = signals {
-        signals.pass_on(None, to_container(session.engine()?.container(&wanted.container)?))?;
-    }
+    let _passing = match signals {
+        Some(signals) => Some(signals.pass_on(None, to_container(session.engine()?.container(&wanted.container)?))?),
+        None => None,
+    };
     let (container_name, tail, follow) = (wanted.container, "all".to_owned(), true);
     logs::print(session, &Logs { container: container_name, follow, tail, timestamps: false, since, until: None })?;
     Ok(code(container.wait()?))
@@ -126,9 +127,12 @@ fn take_part(
         (None, Some(stdin)) if takes_input => terminal::hand_on(stdin, "".parse()?, || ())?,
         _ => {}
     }
-    if let Some(signals) = signals {
-        signals.pass_on(terminal, to_container(session.engine()?.container(&wanted.container)?))?;
-    }
+    let _passing = match signals {
+        Some(signals) => {
+            Some(signals.pass_on(terminal, to_container(session.engine()?.container(&wanted.container)?))?)
+        }
+        None => None,
+    };
     let shown = std::thread::Builder::new().name("plywood-show".to_owned()).spawn(move || {
         let stderr = attachment.stderr;
         let errors = std::thread::spawn(move || show(stderr, io::stderr()));

@@ -110,7 +110,7 @@ fn attend<D>(engine: &Engine, container: &Container<D>, signals: Pending, raw: O
             terminal::type_into(terminal)?;
         }
     }
-    signals.pass_on(terminal, to_container(engine.container(container.id().as_str())?))?;
+    let _passing = signals.pass_on(terminal, to_container(engine.container(container.id().as_str())?))?;
     Ok(container.wait()?)
 }
 

@@ -4,7 +4,7 @@
 //! a handler for: the kernel drops the others, so that Ctrl-C would leave `sleep` running. Where that process has not said
 //! that it wants to live, what the signal would do to any other process is done to it.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use nix::sys::signal::{SigSet, Signal as Number};
@@ -33,11 +33,17 @@ impl Pending {
         Ok(Self(signals))
     }
 
-    /// Passes them on, as long as this program lives.
+    /// Passes them on until the result is dropped.
     ///
     /// If the container has a terminal, that follows the size of the caller's, and what would end this program hangs
     /// it up: a shell lives on after `SIGTERM`.
-    pub fn pass_on(self, terminal: Option<Terminal>, deliver: impl Fn(Number, bool) + Send + 'static) -> Outcome<()> {
+    pub fn pass_on(
+        self,
+        terminal: Option<Terminal>,
+        deliver: impl Fn(Number, bool) + Send + 'static,
+    ) -> Outcome<Passing> {
+        let passing = Passing(Arc::new(Mutex::new(Some(Box::new(deliver)))));
+        let deliver = Arc::clone(&passing.0);
         let thread = thread::Builder::new().name("plywood-signals".to_owned());
         let spawned = thread.spawn(move || {
             let mut asked = 0;
@@ -54,10 +60,24 @@ impl Pending {
                     (signal, _) => signal,
                 };
                 asked += u32::from(matches!(signal, Number::SIGINT | Number::SIGTERM | Number::SIGHUP));
-                deliver(signal, asked >= PATIENCE);
+                if let Some(deliver) = &*deliver.lock().unwrap_or_else(PoisonError::into_inner) {
+                    deliver(signal, asked >= PATIENCE);
+                }
             }
         });
-        spawned.map(drop).map_err(|error| Failure::os("start a thread", &error))
+        spawned.map(|_| passing).map_err(|error| Failure::os("start a thread", &error))
+    }
+}
+
+type Deliver = Box<dyn Fn(Number, bool) + Send>;
+
+/// Signals are passed on until this is dropped: the thread stays, and lets go of the container, and so of the store.
+#[must_use]
+pub struct Passing(Arc<Mutex<Option<Deliver>>>);
+
+impl Drop for Passing {
+    fn drop(&mut self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 }
 
