@@ -76,7 +76,7 @@ impl Nginx {
     /// That of the host's Debian package, without its modules. It needs no registry.
     ///
     /// # Errors
-    /// [`NotFound`](ErrorKind::NotFound) if the package is not installed.
+    /// [`NotFound`](crate::ErrorKind::NotFound) if the package is not installed.
     pub fn from_host() -> Result<Self> {
         package::installed("nginx", PROGRAM, "nginx").map(Self::of)
     }
