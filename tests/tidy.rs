@@ -37,6 +37,7 @@ const MAY_USE: &[(&str, &str)] = &[
     ),
     ("aio", "error spec sys logs container build image volume prune engine"),
     ("doctor", "error sys runtime engine"),
+    ("fuzzing", "spec logs archive image volume engine"),
 ];
 
 const LONGEST_FILE: usize = 500;

@@ -92,6 +92,9 @@ pub mod testing;
 #[cfg(feature = "tokio")]
 pub mod aio;
 pub mod doctor;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 
 pub use container::Container;
 pub use data_root::Durability;

@@ -13,6 +13,8 @@ mod labels;
 mod populate;
 mod store;
 
+#[cfg(fuzzing)]
+pub use bolt::fuzz;
 pub(crate) use store::VolumeStore;
 
 /// A volume of the store.

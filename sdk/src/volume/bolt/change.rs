@@ -50,7 +50,7 @@ impl Change {
         let most = pages_of(PAGE_HEADER + (space.next as usize + 2) * 8, size);
         meta.free_list = space.take(most);
         meta.high_water = space.next;
-        meta.transaction += 1;
+        meta.transaction = meta.transaction.checked_add(1).ok_or(Malformed::WornOut)?;
 
         let free: Vec<u64> = (FIRST..space.next).filter(|id| !space.taken.contains(id)).collect();
         let pages = [(bucket_at, bucket), (meta.root, root), (meta.free_list, free_list(&free, most * size))];

@@ -15,8 +15,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 mod change;
+#[cfg(fuzzing)]
+mod fuzzing;
 
 pub(super) use change::Change;
+#[cfg(fuzzing)]
+pub use fuzzing::fuzz;
 
 /// What a bucket holds.
 pub(super) type Entries = BTreeMap<Vec<u8>, Vec<u8>>;
@@ -61,6 +65,8 @@ pub(super) enum Malformed {
     Bucket(String),
     #[error("it has no room for so many entries")]
     Full,
+    #[error("its last transaction has the highest number there is")]
+    WornOut,
 }
 
 /// A bolt file, read into memory.

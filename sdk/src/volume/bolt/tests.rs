@@ -92,6 +92,19 @@ fn a_write_that_ends_anywhere_leaves_the_state_before() {
 }
 
 #[test]
+fn a_transaction_that_none_can_follow_is_the_last() {
+    let mut disk = Disk::new();
+    disk.set(&entries(1, 5));
+    let meta = &mut disk.0[PAGE_HEADER..][..SUMMED + 8];
+    meta[48..SUMMED].copy_from_slice(&u64::MAX.to_le_bytes());
+    let sum = fnv(&meta[..SUMMED]).to_le_bytes();
+    meta[SUMMED..].copy_from_slice(&sum);
+    assert_eq!(disk.bucket(), entries(1, 5));
+    let refused = Change::new(disk.open().unwrap().as_ref(), "volumes", &entries(2, 5));
+    assert!(matches!(refused, Err(Malformed::WornOut)));
+}
+
+#[test]
 fn a_damaged_meta_page_makes_the_other_count() {
     let mut disk = Disk::new();
     disk.set(&entries(1, 5));
