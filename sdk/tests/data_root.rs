@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used)]
 
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::UnixListener;
+
 mod bench;
 
 use bench::{Bench, require_busybox};
@@ -23,6 +26,36 @@ fn doctor_says_whether_containers_can_run() {
     let said = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(1));
     assert!(said.contains("missing  data root: \"/proc/nothing\"\n         cause: "), "{said}");
+}
+
+#[test]
+fn images_are_taken_from_a_docker_daemon() {
+    require_busybox!();
+    let bench = Bench::with_image();
+    let archive = bench.path("archive.tar");
+    bench.ok(&["save", "-o", archive.to_str().unwrap(), "box:1"]);
+    let socket = bench.path("docker.sock");
+    let listener = UnixListener::bind(&socket).unwrap();
+    let daemon = std::thread::spawn(move || {
+        let mut stream = BufReader::new(listener.accept().unwrap().0);
+        let mut request = String::new();
+        while !request.ends_with("\r\n\r\n") {
+            stream.read_line(&mut request).unwrap();
+        }
+        let bytes = std::fs::read(archive).unwrap();
+        let mut stream = stream.into_inner();
+        write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", bytes.len()).unwrap();
+        stream.write_all(&bytes).unwrap();
+        request
+    });
+    let elsewhere = bench.path("other");
+    let mut load = bench.command(&["load", "--from-docker", "box:1", "--root", elsewhere.to_str().unwrap()]);
+    let output = load.env("DOCKER_HOST", format!("unix://{}", socket.display())).output().unwrap();
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), "Loaded image: box:1\n");
+    assert!(daemon.join().unwrap().starts_with("GET /images/get?names=box%3A1 HTTP/1.1\r\n"));
+    let output = load.env("DOCKER_HOST", "tcp://there:2375").output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.code() == Some(125) && said.contains("only `unix://PATH` is understood"), "{said}");
 }
 
 #[test]

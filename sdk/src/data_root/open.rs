@@ -266,7 +266,8 @@ impl Fault for Refusal {
                 "choose another data root and bring images over with `docker save`".to_owned()
             }
             Refusal::Dockerd { .. } => {
-                "stop the daemon, or choose another data root and bring images over with `docker save`".to_owned()
+                "stop the daemon, or choose another data root and bring images over with `plywood load --from-docker`"
+                    .to_owned()
             }
         })
     }

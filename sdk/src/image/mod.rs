@@ -18,6 +18,7 @@ use crate::spec::time::Timestamp;
 
 pub(crate) mod change;
 mod contents;
+mod daemon;
 mod definition;
 mod history;
 pub(crate) mod images;

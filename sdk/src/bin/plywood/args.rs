@@ -244,6 +244,9 @@ pub struct Load {
     /// The same
     #[arg(conflicts_with = "input")]
     pub file: Option<PathBuf>,
+    /// Take this image from the running Docker daemon ($DOCKER_HOST, else /var/run/docker.sock); more than once
+    #[arg(long, value_name = "IMAGE", conflicts_with_all = ["input", "file"])]
+    pub from_docker: Vec<String>,
     /// The platform to choose where there are several; default: this one
     #[arg(long)]
     pub platform: Option<String>,

@@ -55,7 +55,11 @@ pub fn load(session: &Session, load: &Load) -> Outcome<()> {
     if meter.is_wanted() {
         options = options.progress(meter.listener());
     }
-    let source = source(load.input.as_deref().or(load.file.as_deref()))?;
+    let names: Vec<&str> = load.from_docker.iter().map(String::as_str).collect();
+    let source = match names.is_empty() {
+        true => source(load.input.as_deref().or(load.file.as_deref()))?,
+        false => Source::docker(&names)?,
+    };
     let loaded = engine.load_with(source, &options);
     meter.clear();
     let loaded = loaded?;
