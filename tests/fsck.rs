@@ -228,8 +228,10 @@ fn links_in_place_of_directories_and_files_are_found_and_not_followed() {
 #[test]
 fn c17_truncated_documents_are_damage_and_cost_nothing_else() {
     for (object, find) in [
-        (Object::Tag, (|place| place.path("image/overlay2/repositories.json")) as fn(&Place) -> PathBuf),
-        (Object::Image, |place| place.only("image/overlay2/imagedb/content/sha256", |_| true)),
+        (
+            Object::Image,
+            (|place| place.only("image/overlay2/imagedb/content/sha256", |_| true)) as fn(&Place) -> PathBuf,
+        ),
         (Object::Container, |place| place.container().join("config.v2.json")),
         (Object::Container, |place| place.container().join("hostconfig.json")),
         (Object::Volume, |place| place.path("volumes/labelled/plywood.json")),
@@ -248,6 +250,33 @@ fn c17_truncated_documents_are_damage_and_cost_nothing_else() {
         }
         assert_eq!(fs::read(&path).unwrap(), bytes[..bytes.len() / 2], "it may be mended by hand");
     }
+}
+
+#[test]
+fn a_damaged_file_of_tags_is_made_again_of_what_is_whole_in_it() {
+    let place = Place::new();
+    let engine = place.engine();
+    let id = engine.image("test:1").unwrap().id().to_string();
+    for name in ["a:1", "localhost:5000/b/c:2", "zz:1"] {
+        engine.tag("test:1", name).unwrap();
+    }
+    let path = place.path("image/overlay2/repositories.json");
+    // Cut off in the last tag, and before that one of an image that nobody has.
+    let text = fs::read_to_string(&path).unwrap().replacen(&id, &format!("sha256:{}", "0".repeat(64)), 1);
+    let text = &text[..text.len() - 10];
+    fs::write(&path, text).unwrap();
+    let report = engine.fsck().unwrap();
+    let [finding] = damage(&report)[..] else { panic!("{report:#?}") };
+    assert_eq!((finding.object(), finding.outcome()), (Object::Tag, &Outcome::Repairable));
+    assert!(matches!(finding.problem(), Problem::Damaged(_)) && finding.path() == path, "{finding:?}");
+    assert_eq!(fs::read_to_string(&path).unwrap(), text);
+    let report = engine.fsck_with(&Options::new().repair()).unwrap();
+    assert!(report.is_sound() && damage(&report)[0].outcome() == &Outcome::Repaired, "{report:#?}");
+    let references = engine.image(&id).unwrap().references().iter().map(|it| it.familiar()).collect::<Vec<_>>();
+    assert_eq!(references, ["localhost:5000/b/c:2", "test:1"]);
+    assert!(engine.fsck().unwrap().findings().is_empty());
+    let kept = place.only("image/plywood", |path| path.to_string_lossy().contains("damaged-repositories-"));
+    assert_eq!(fs::read_to_string(kept).unwrap(), text, "nothing is lost");
 }
 
 #[test]

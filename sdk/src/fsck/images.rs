@@ -2,7 +2,7 @@
 
 use super::{Check, Object, Problem};
 use crate::data_root::Held;
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 use crate::spec::digest::{ChainId, Digest, ImageId};
 use crate::spec::image_config::ImageConfig;
 
@@ -49,7 +49,15 @@ impl Check<'_> {
     fn tags(&mut self, held: &Held) -> Result<()> {
         let images = self.store.images();
         let path = self.store.root().repositories();
-        let Some(tags) = self.read(Object::Tag, "all", &path, images.tags().read())? else { return Ok(()) };
+        let read = match images.tags().read() {
+            Err(error) if error.kind() == ErrorKind::Corrupt => {
+                let problem = Problem::Damaged(error.to_string());
+                self.mend(Object::Tag, "all", &path, problem, || images.restore_tags(held));
+                return Ok(());
+            }
+            read => read,
+        };
+        let Some(tags) = self.read(Object::Tag, "all", &path, read)? else { return Ok(()) };
         for (reference, id) in tags.iter() {
             if !images.store().has(id) {
                 let problem = Problem::Missing(format!("image {id}"));

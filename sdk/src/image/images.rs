@@ -125,6 +125,11 @@ impl Images {
         })
     }
 
+    /// Makes a damaged `repositories.json` again of what is whole in it. The caller holds the lock.
+    pub(crate) fn restore_tags(&self, _held: &Held) -> Result<()> {
+        self.tags.restore(|id| self.store.has(id))
+    }
+
     /// Stores an image whose layers are in the store, and names it.
     ///
     /// # Errors

@@ -18,6 +18,7 @@ use super::store::read_capped;
 use crate::data_root::DataRoot;
 use crate::error::{Attempt, Error, ErrorKind, Fault, Result};
 use crate::spec::digest::ImageId;
+use crate::spec::id::random_hex64;
 use crate::spec::reference::Reference;
 
 /// Docker writes it for the owner only.
@@ -73,7 +74,7 @@ impl Fault for TagFault {
                 Some(format!("remove the tag {reference:?} first, or allow the import to overwrite it"))
             }
             Self::Malformed { .. } => {
-                Some("restore the file from a backup, or remove it and tag the images again".into())
+                Some("let `plywood fsck --repair` keep what is whole in it, or restore it from a backup".into())
             }
             Self::NamedSha256(_) => None,
         }
@@ -94,6 +95,22 @@ impl Tags {
         serde_json::from_slice(&bytes).map_err(|error| TagFault::Malformed { path, why: error.to_string() }.into())
     }
 
+    /// Makes a damaged file again of the tags that are whole in it and name images that `has` knows. The damaged one is kept
+    /// in our own directory. The caller holds the images lock.
+    pub(super) fn restore(&self, has: impl Fn(&ImageId) -> bool) -> Result<()> {
+        let path = self.root.repositories();
+        let bytes = read_capped(&path, MAX_SIZE).attempt(|| format!("read {path:?}"))?.unwrap_or_default();
+        let random = random_hex64().attempt(|| "read random bytes")?;
+        let kept = self.root.own_dir().join(format!("damaged-repositories-{}.json", &random[..16]));
+        self.root.write(&kept, &bytes, MODE)?;
+        let mut whole = Repositories::salvage(&String::from_utf8_lossy(&bytes));
+        whole.by_name.retain(|_, references| {
+            references.retain(|_, id| has(id));
+            !references.is_empty()
+        });
+        self.root.write(&path, &whole.to_json()?, MODE)
+    }
+
     /// Changes the tags: reads, calls `change`, replaces the file. The caller holds the images lock.
     pub(super) fn update<T>(&self, change: impl FnOnce(&mut Repositories) -> Result<T>) -> Result<T> {
         let before = self.read()?;
@@ -107,6 +124,28 @@ impl Tags {
 }
 
 impl Repositories {
+    /// The tags of a file that is no JSON any more: a reference, a colon and an image ID. A reference that stands there
+    /// several times is left out, whose image nobody knows.
+    fn salvage(text: &str) -> Self {
+        let (mut found, mut doubtful) = (Self::default(), Self::default());
+        // Neither of them has quotes or escapes in it.
+        let pieces: Vec<&str> = text.split('"').collect();
+        for pair in pieces.windows(3).filter(|pair| pair[1].trim() == ":") {
+            let (Ok(reference), Ok(id)) = (Reference::parse(pair[0]), ImageId::parse(pair[2])) else { continue };
+            // The name of a repository alone is no tag.
+            if key(&reference) != pair[0] {
+                continue;
+            }
+            let into = if found.get(&reference).is_some() { &mut doubtful } else { &mut found };
+            // One that cannot be a tag is none.
+            let _ = into.add(&reference, &id, Overwrite::Move);
+        }
+        for (reference, _) in doubtful.iter() {
+            found.remove(&reference);
+        }
+        found
+    }
+
     /// The file, byte for byte as Docker writes it.
     pub(crate) fn to_json(&self) -> Result<Vec<u8>> {
         serde_json::to_vec(self)

@@ -90,3 +90,24 @@ fn threads_that_tag_at_the_same_time_lose_nothing() {
     let mode = fs::metadata(store.images.root().repositories()).unwrap().permissions().mode();
     assert_eq!(mode & 0o7777, 0o600);
 }
+
+#[test]
+fn of_a_damaged_file_what_is_whole_is_found() {
+    let (a, b) = (id("a"), id("b"));
+    let found = |text: &str| -> Vec<String> {
+        let tags = Repositories::salvage(text);
+        tags.iter().map(|(reference, id)| format!("{} {}", reference.familiar(), id == &a)).collect()
+    };
+    let whole = format!(r#"{{"Repositories":{{"x":{{"x:1":"{a}","x:2": "{b}"}},"y/z":{{"y/z:1":"{a}"}}}}}}"#);
+    let all = ["x:1 true", "x:2 false", "y/z:1 true"];
+    assert_eq!(found(&whole), all);
+    assert_eq!(found(&whole.replace(['{', '}'], "")), all);
+    // Cut off anywhere: those before the cut, and nothing else.
+    for end in 0..whole.len() {
+        let found = found(&whole[..end]);
+        assert_eq!(found, all[..found.len()], "{end}");
+    }
+    assert_eq!(found(&whole.replace("x:2", "x:1")), ["y/z:1 true"], "which one it is, nobody knows");
+    assert_eq!(found(&whole.replace("x:2", "x")), ["x:1 true", "y/z:1 true"]);
+    assert_eq!(found(&format!(r#""sha256:1":"{a}","Up:1":"{a}","x:1":"sha256:0""#)), [""; 0]);
+}
