@@ -225,23 +225,20 @@ impl Expander<'_> {
     }
 
     fn transfer(&self, instruction: &Instruction, transfer: &Transfer) -> TokenStream {
-        let is_add = matches!(instruction.body, Body::Add(_));
         let destination = self.value(&transfer.destination);
         // Hovering over the keyword shows the type, whose documentation is that of the instruction.
-        let [copy, add] = ["Copy", "Add"].map(|name| Ident::new(name, span_of(self.definition, instruction)));
+        let name = if matches!(instruction.body, Body::Add(_)) { "Add" } else { "Copy" };
+        let kind = Ident::new(name, span_of(self.definition, instruction));
         let mut out = match &transfer.inline[..] {
             // A file alone: its name is in the destination.
             [Inline { text, name: None, expands }] => {
                 let text = self.value(text);
                 let constructor = if *expands { quote!(template) } else { quote!(inline) };
-                quote!(::plywood::image::#copy::#constructor(#text).to(#destination))
+                quote!(::plywood::image::#kind::#constructor(#text).to(#destination))
             }
             contents => {
                 let sources = self.one_or_more(&transfer.sources);
-                let mut out = match (&transfer.inline[..], is_add) {
-                    ([], true) => quote!(::plywood::image::#add::of(#sources).to(#destination)),
-                    _ => quote!(::plywood::image::#copy::of(#sources).to(#destination)),
-                };
+                let mut out = quote!(::plywood::image::#kind::of(#sources).to(#destination));
                 for Inline { text, name, expands } in contents {
                     let (text, name) = (self.value(text), name.as_ref().map_or("", |name| &name.value));
                     let method = if *expands { quote!(and_template) } else { quote!(and_inline) };
@@ -250,9 +247,6 @@ impl Expander<'_> {
                 out
             }
         };
-        if is_add && !transfer.inline.is_empty() {
-            out = quote!(::plywood::image::#add::from(#out));
-        }
         if let Some((_, files)) = self.definition.embedded.iter().find(|(place, _)| *place == instruction.place) {
             out.extend(quote!(.embedded(#files)));
         }

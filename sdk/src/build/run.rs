@@ -140,6 +140,9 @@ pub(super) fn run(
     bundle.network = network;
     bundle.mounts = mounts;
     bundle.process.args = work.args.clone();
+    if let (Some(_), Some(script)) = (work.program, bundle.process.args.last_mut()) {
+        run_mounts::PROGRAM.clone_into(script);
+    }
     bundle.process.env = environment(work, &user.home, scratch.secrets());
     bundle.process.cwd = work.directory.clone();
     bundle.process.user = user.user;

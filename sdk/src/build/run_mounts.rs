@@ -20,6 +20,8 @@ use super::run::{MountSource, Scene, extra_mounts, network, set_mode};
 use super::state::{MountWork, RunWork};
 use super::writer::{Attributes, Writer};
 
+/// Where a script that is a program of its own is mounted, as in a Docker build.
+pub(super) const PROGRAM: &str = "/dev/pipes/EOF";
 /// How long a `RUN` waits for another one that has the cache it wants for itself.
 const PATIENCE: Duration = Duration::from_secs(3600);
 
@@ -93,6 +95,11 @@ impl Scratch {
 /// Prepares all mounts of a `RUN`: the caller's, the instruction's, and the files that name hosts.
 pub(super) fn prepare(scene: &Scene<'_>, work: &RunWork<'_>, scratch: &mut Scratch) -> Result<Vec<BundleMount>> {
     let mut mounts = host_files(network(work, scene.options)?, scratch)?;
+    if let Some(script) = work.program {
+        // Its last line has an end, which the definition leaves out.
+        let source = BundleSource::Bind(scratch.file("program", format!("{script}\n").as_bytes(), 0o755)?);
+        mounts.push(BundleMount { source, target: ContainerPath::parse(PROGRAM)?, read_only: true });
+    }
     mounts.extend(extra_mounts(scene.options)?);
     for (index, (mount, source)) in work.mounts.iter().zip(&scene.sources).enumerate() {
         mounts.extend(one(scene, mount, source.as_ref(), index, scratch)?);

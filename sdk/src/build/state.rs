@@ -45,6 +45,8 @@ pub(super) enum Work<'a> {
 #[derive(Debug)]
 pub(super) struct RunWork<'a> {
     pub args: Vec<String>,
+    /// The last of them, where it is a program of its own and not for the shell to read.
+    pub program: Option<&'a str>,
     /// The environment, which is part of the cache key.
     pub env: Vec<String>,
     /// More of the environment, which is not.
@@ -270,6 +272,7 @@ impl State {
         let network = run.network_mode().map(str::to_owned);
         Ok(RunWork {
             args,
+            program: run.as_command().program(),
             env,
             proxies,
             user: self.config.user.clone(),

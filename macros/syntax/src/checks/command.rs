@@ -1,5 +1,6 @@
 //! `RUN` and its mounts, `ENTRYPOINT`, `HEALTHCHECK`, `STOPSIGNAL`, `USER`, `EXPOSE`, `VOLUME`.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use super::Checker;
@@ -35,6 +36,7 @@ impl Checker<'_> {
             Command::Exec(args) if args.is_empty() => self.empty_command(instruction),
             Command::Exec(_) => {}
             Command::Shell(scripts) => {
+                self.shell = self.shell.reading(scripts);
                 for script in scripts {
                     if let (Some(facts), Some(text)) = (self.script(script), script.known()) {
                         self.script_warnings(script, text, &facts, scripts.len() == 1);
@@ -65,14 +67,15 @@ impl Checker<'_> {
 
     /// What a script does, if it is right and its language is known.
     fn script(&mut self, script: &Text) -> Option<shell::Facts> {
-        let text = script.known()?;
+        let text = script.known().filter(|_| self.shell != Shell::Other)?;
+        let read = shell::read(text);
         let before = self.findings.len();
-        self.characters(script, text);
+        self.characters(script, text, read.as_ref().map_or(&[], |facts| &facts.quoted));
         // A quote that is none explains what the shell would stumble over.
-        if self.findings.len() > before || self.shell == Shell::Other {
+        if self.findings.len() > before {
             return None;
         }
-        let problem = match shell::read(text) {
+        let problem = match read {
             Ok(facts) => return Some(facts),
             Err(problem) => problem,
         };
@@ -82,7 +85,8 @@ impl Checker<'_> {
         None
     }
 
-    fn characters(&mut self, script: &Text, text: &str) {
+    /// Characters that look like others. `quoted` is where they mean themselves.
+    fn characters(&mut self, script: &Text, text: &str, quoted: &[Range<usize>]) {
         let slashes = text.len() - text.trim_end_matches('\\').len();
         if slashes % 2 == 1 {
             self.report(
@@ -112,6 +116,9 @@ impl Checker<'_> {
                 }
                 _ => continue,
             };
+            if quoted.get(quoted.partition_point(|range| range.end <= at)).is_some_and(|range| range.contains(&at)) {
+                continue;
+            }
             self.report(Finding::error(name, script.place, message).help(help).at(at..at + c.len_utf8()));
         }
     }

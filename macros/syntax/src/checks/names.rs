@@ -78,7 +78,6 @@ pub const CHECKS: &[&str] = &[
     "odd_space",
     "only_global",
     "operator_in_array",
-    "other_interpreter",
     "outside_context",
     "overridden",
     "owner_in_scratch",

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use crate::ast::{Body, Form, Instruction, Named, Text};
+use crate::shell;
 
 /// Parts of the names of images that have no POSIX shell.
 const WINDOWS: [&str; 3] = ["windows", "nanoserver", "servercore"];
@@ -21,14 +22,22 @@ pub(super) enum Shell {
 }
 
 impl Shell {
-    fn of(words: &[Text]) -> Self {
-        let program = words.first().map_or("", |word| word.value.as_str());
+    fn of(words: &[&str]) -> Self {
+        let program = words.first().copied().unwrap_or_default();
         match program.rsplit('/').next().unwrap_or(program) {
             "sh" | "ash" | "dash" => Self::Posix,
-            "bash" | "ksh" | "zsh" if words.iter().any(|word| word.value == "pipefail") => Self::Strict,
+            "bash" | "ksh" | "zsh" if words.contains(&"pipefail") => Self::Strict,
             "bash" | "ksh" | "zsh" => Self::Bash,
             _ => Self::Other,
         }
+    }
+
+    /// What reads the scripts of a `RUN` under this shell: the program that one alone names itself, if it does.
+    pub(super) fn reading(self, scripts: &[Text]) -> Self {
+        let [script] = scripts else { return self };
+        let Some(line) = script.known().and_then(shell::interpreter) else { return self };
+        let is_before = |word: &&str| word.ends_with("/env") || word.starts_with('-');
+        Self::of(&line.split_whitespace().skip_while(is_before).collect::<Vec<_>>())
     }
 }
 
@@ -58,7 +67,9 @@ impl<'a> Shells<'a> {
                 };
                 self.name = name.as_ref().map(|name| name.value.as_str());
             }
-            Body::Shell(words) => self.shell = Shell::of(words),
+            Body::Shell(words) => {
+                self.shell = Shell::of(&words.iter().map(|word| word.value.as_str()).collect::<Vec<_>>());
+            }
             _ => {}
         }
         self.shell

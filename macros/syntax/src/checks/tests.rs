@@ -21,7 +21,6 @@ const ROWS: &[(&str, &str, &str)] = &[
     ("too_many_layers", "", ""),
     ("bad_directive", "# escape=x\nFROM a:1", "1:1"),
     ("unclosed_quote", "FROM a:1\nENV A=\"x", "2:7"),
-    ("other_interpreter", "FROM a:1\nRUN <<E\n#!/usr/bin/python3\nE", "3:1"),
     // References and stages
     ("reference_case", "FROM Alpine:3", "1:6"),
     ("reference_scheme", "FROM https://x/y", "1:6"),

@@ -69,7 +69,7 @@ impl<'a> Checker<'a> {
                 continue;
             }
             if let (Body::Run(Command::Shell(scripts)), Some(scope)) = (&instruction.body, &scope)
-                && shell != Shell::Other
+                && shell.reading(scripts) != Shell::Other
             {
                 self.near_misses(scripts, scope);
             }
@@ -111,11 +111,26 @@ impl<'a> Checker<'a> {
                     scope.insert(&name.value, name.place);
                 }
             }
+            Body::OnBuild(inner) => self.well_formed(inner),
             body => {
                 let empty = Scope::new();
                 for text in texts(instruction, body) {
                     self.uses(text, scope, global.unwrap_or(&empty), Some(instruction), index);
                 }
+            }
+        }
+    }
+
+    /// Checks how the variables of a trigger are written; which there are, the other image decides.
+    fn well_formed(&mut self, trigger: &'a Instruction) {
+        let declared: Vec<&Text> = match &trigger.body {
+            Body::Arg(pairs) => pairs.iter().filter_map(|(_, default)| default.as_ref()).collect(),
+            Body::Env(pairs) => pairs.iter().map(|(_, value)| value).collect(),
+            _ => Vec::new(),
+        };
+        for text in declared.into_iter().chain(texts(trigger, &trigger.body)) {
+            if let Some(Err(problem)) = text.known().map(variables::uses) {
+                self.problem(problem, text);
             }
         }
     }

@@ -8,7 +8,7 @@ use super::{json, words};
 use crate::ast::{Body, Command, Flag, FlagValue, Form, Inline, Instruction, Named, Text, Transfer};
 use crate::finding::{Finding, Place};
 use crate::grammar::{self, KEYWORDS, Takes};
-use crate::path;
+use crate::{path, shell};
 
 /// The first place: one that the macro, which has places of its own, never has.
 pub(super) const FIRST_PLACE: u32 = 1 << 31;
@@ -316,22 +316,15 @@ impl Reader {
     }
 
     fn run(&mut self, rest: &Mapped, line: &Line) -> Option<Command> {
-        let [first, ..] = &line.heredocs[..] else { return Some(self.command(rest)) };
+        let [first, ..] = &line.heredocs[..] else { return Some(self.command(&for_the_shell(rest))) };
         let alone = line.heredocs.len() == 1 && rest.text.starts_with("<<") && !rest.text.contains(char::is_whitespace);
         if alone {
             // A script is what stands before the last line break.
             let body = &first.body;
             let script = body.slice(0..body.text.strip_suffix('\n').unwrap_or(&body.text).len());
-            if script.text.starts_with("#!") {
-                let place = self.place(&script);
-                let message = "a here-document for another interpreter than the shell cannot be run yet";
-                let help = "COPY it to a file, and RUN that";
-                self.report(Finding::error("other_interpreter", place, message).help(help));
-                return None;
-            }
             return Some(Command::Shell(vec![self.text(&script)]));
         }
-        let mut script = rest.clone();
+        let mut script = for_the_shell(rest);
         let mut at = script.offset(script.text.len());
         for heredoc in &line.heredocs {
             script.push('\n', at);
@@ -420,6 +413,18 @@ impl Reader {
             }
         }
     }
+}
+
+/// What stands on the line of a `RUN`. `#!` begins a comment there, which it stays behind a space: only a here-document
+/// is a program of its own.
+fn for_the_shell(rest: &Mapped) -> Mapped {
+    if shell::interpreter(&rest.text).is_none() {
+        return rest.clone();
+    }
+    let mut comment = Mapped::at(rest.offset(0));
+    comment.push(' ', rest.offset(0));
+    rest.text.char_indices().for_each(|(at, c)| comment.push(c, rest.offset(at)));
+    comment
 }
 
 fn slices(text: &Mapped, ranges: Vec<Range<usize>>) -> Vec<Mapped> {

@@ -149,7 +149,7 @@ fn mistakes_are_found_where_they_are() {
         ("FROM a:1\nEXPOSE 1 \\\n  80800", "3:3 bad_port: `80800` is not a port"),
         ("FROM a:1\nLABEL x=\"ä $Y\"", "2:12 undefined_variable: `$Y` is not defined here"),
         ("# escape=x\nFROM a:1", "1:1 bad_directive: `x` cannot be the escape character"),
-        ("FROM a:1\nRUN <<E\n#!/usr/bin/env python3\nE", "3:1 other_interpreter: a here-document for another"),
+        ("FROM a:1\nRUN <<E\n#!/usr/bin/env bash\nif\nE", "4:1 shell_syntax: shell: `if` is never closed"),
         ("FROM Debian:12", "1:6 reference_case: image names are lower case: `debian:12`"),
         ("", "1:1 no_from: no `FROM`: an image needs a base"),
     ] {

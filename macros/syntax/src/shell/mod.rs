@@ -28,6 +28,8 @@ pub struct Facts {
     pub assigned: Vec<Range<usize>>,
     /// What bash has and a POSIX shell has not, in words.
     pub bash: Vec<(Range<usize>, &'static str)>,
+    /// What stands in quotes, and the bodies of here-documents; in order, none within another.
+    pub quoted: Vec<Range<usize>>,
 }
 
 /// A syntax error.
@@ -51,6 +53,11 @@ pub fn read(script: &str) -> Result<Facts, Problem> {
     let mut reader = Reader::new(script);
     reader.script()?;
     Ok(reader.facts)
+}
+
+/// What the first line of a script says is to read it, as in `#!/usr/bin/env python3`: the script is a program then.
+pub fn interpreter(script: &str) -> Option<&str> {
+    Some(script.strip_prefix("#!")?.lines().next().unwrap_or_default().trim())
 }
 
 /// Joins scripts with `&&` so that each runs as a whole if those before it succeeded.

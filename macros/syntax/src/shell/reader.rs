@@ -144,6 +144,7 @@ impl<'a> Reader<'a> {
     pub(super) fn newline(&mut self) -> Read {
         self.at += 1;
         for heredoc in std::mem::take(&mut self.pending) {
+            let open = self.at;
             loop {
                 if self.is_end() {
                     return Err(never_closed_heredoc(&heredoc));
@@ -159,8 +160,15 @@ impl<'a> Reader<'a> {
                     break;
                 }
             }
+            self.quoted(open);
         }
         Ok(())
+    }
+
+    /// Notes that what stands from here to the current position means itself.
+    pub(super) fn quoted(&mut self, open: usize) {
+        while self.facts.quoted.pop_if(|last| last.start >= open).is_some() {}
+        self.facts.quoted.push(open..self.at);
     }
 
     /// The unquoted word that stands here, without moving.

@@ -38,6 +38,7 @@ impl Reader<'_> {
         match self.bytes[self.at..].iter().position(|byte| *byte == b'\'') {
             Some(length) => {
                 self.at += length + 1;
+                self.quoted(open);
                 Ok(())
             }
             None => {
@@ -61,6 +62,7 @@ impl Reader<'_> {
             }
         }
         self.at += 1;
+        self.quoted(open);
         Ok(())
     }
 

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::container::NetworkMode;
-use crate::image::{Run, RunMount};
+use crate::image::{ImageDefinition as _, Run, RunMount};
 use crate::spec::Mount;
 
 /// A root file system with nothing but busybox.
@@ -60,6 +60,29 @@ fn what_a_program_changes_becomes_a_layer() {
     let again = store.build(&definition);
     assert_eq!(again.cached(), [true; 5]);
     assert_eq!(again.image.id(), built.image.id());
+    store.assert_clean();
+}
+
+#[test]
+fn here_documents_are_read_by_what_their_first_line_names() {
+    let Some(store) = store() else { return };
+    let file = "FROM scratch\nCOPY busybox /bin/\nRUN [\"/bin/busybox\", \"--install\", \"-s\", \"/bin\"]\nUSER 1000\n\
+        RUN --network=none <<EOF\n#!/bin/awk -f\nBEGIN { print \"it's (awk)\", ARGC }\nEOF\n\
+        RUN awk -f /dev/stdin <<EOF\nBEGIN { print \"don’t (\" }\nEOF\n\
+        RUN <<EOF\necho $0\nEOF\n\
+        RUN #!/bin/false\n";
+    let file = crate::image::Dockerfile::parse(file).unwrap();
+    let built = store.build(&file.layers().context(store.context()));
+    assert_eq!(output(&built), ["it's (awk) 1", "don’t (", "/bin/sh"]);
+    assert_eq!(built.names("/"), ["bin"], "the file of the program is no part of the image");
+    let (text, _) = &built.history()[3];
+    assert_eq!(text, "RUN /bin/sh -c #!/bin/awk -f\nBEGIN { print \"it's (awk)\", ARGC }");
+    // What decides about the layer is the program and not where it stands.
+    let program = |text: &str| busybox(&store).run(format!("#!/bin/awk -f\nBEGIN {{ {text} }}"));
+    assert_eq!(output(&store.build(&program("print 1"))), ["1"]);
+    assert_eq!(output(&store.build(&program("print 2"))), ["2"]);
+    let error = store.refusal(&program("print \"abc\"; exit 3"));
+    assert!(error.to_string().contains("failed (exit code 3)") && error.to_string().ends_with("abc"), "{error}");
     store.assert_clean();
 }
 

@@ -40,6 +40,14 @@ impl Command {
         }
     }
 
+    /// The script where its first line names what reads it.
+    pub(crate) fn program(&self) -> Option<&str> {
+        match self {
+            Self::Shell(script) => plywood_syntax::shell::interpreter(script).map(|_| script.as_str()),
+            Self::Exec(_) => None,
+        }
+    }
+
     /// The exec form.
     pub fn exec(args: impl Into<Values>) -> Self {
         Self::Exec(args.into().into_vec())

@@ -221,12 +221,34 @@ pub struct Add {
 impl Add {
     /// Adds these files, directories, archives or addresses.
     pub fn of(sources: impl Into<Values>) -> Self {
-        Self { copy: Copy::of(sources), ..Self::default() }
+        Self::sharing(Copy::of(sources))
     }
 
     /// Writes a file with this content.
     pub fn inline(text: impl fmt::Display) -> Self {
-        Self { copy: Copy::inline(text), ..Self::default() }
+        Self::sharing(Copy::inline(text))
+    }
+
+    /// Writes a file with this content, in which variables are expanded.
+    pub fn template(text: impl fmt::Display) -> Self {
+        Self::sharing(Copy::template(text))
+    }
+
+    /// What it shares with `COPY`, which must have neither `--from` nor `--parents`.
+    pub(super) fn sharing(copy: Copy) -> Self {
+        Self { copy, ..Self::default() }
+    }
+
+    /// Adds a file with this content; `name` is its name where the destination is a directory.
+    #[must_use]
+    pub fn and_inline(self, name: impl fmt::Display, text: impl fmt::Display) -> Self {
+        Self { copy: self.copy.and_inline(name, text), ..self }
+    }
+
+    /// The same, with variables expanded in the content.
+    #[must_use]
+    pub fn and_template(self, name: impl fmt::Display, text: impl fmt::Display) -> Self {
+        Self { copy: self.copy.and_template(name, text), ..self }
     }
 
     /// Where to; a directory if it ends in a slash. Relative to the working directory of the image.
@@ -323,12 +345,6 @@ impl Add {
     /// Whether archives are unpacked; without a word local archives are and downloads are not.
     pub fn unpacks(&self) -> Option<bool> {
         self.unpack
-    }
-}
-
-impl From<Copy> for Add {
-    fn from(copy: Copy) -> Self {
-        Self { copy, ..Self::default() }
     }
 }
 

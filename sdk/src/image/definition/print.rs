@@ -70,6 +70,7 @@ pub(super) fn reads_as_it_stands(script: &str) -> bool {
         && script.trim() == script
         && !script.contains(['\n', '\r'])
         && !script.starts_with(['[', '-'])
+        && !script.starts_with("#!")
         && !script.ends_with('\\')
         && !script.contains("<<")
 }

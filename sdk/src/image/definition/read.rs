@@ -174,7 +174,7 @@ fn copy(written: &ast::Instruction, transfer: &Transfer, notes: &mut Notes) -> C
 }
 
 fn add(written: &ast::Instruction, transfer: &Transfer, notes: &mut Notes) -> Add {
-    let mut add = Add::from(copy(written, transfer, notes));
+    let mut add = Add::sharing(copy(written, transfer, notes));
     for flag in &written.flags {
         let on = written.is_set(&flag.name.value);
         add = match (flag.name.value.as_str(), &flag.value) {

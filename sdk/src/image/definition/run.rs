@@ -22,7 +22,8 @@ pub struct Run {
 }
 
 impl Run {
-    /// A script for the image's shell.
+    /// A script for the image's shell. One that begins with `#!` is a program of its own, as a here-document is in a
+    /// Dockerfile: the shell starts it from a file, and what its first line names reads it.
     pub fn shell(script: impl fmt::Display) -> Self {
         Self::command(Command::shell(script))
     }

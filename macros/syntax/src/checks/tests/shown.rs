@@ -114,11 +114,6 @@ const SHOWN: &[(&str, &str, &str)] = &[
         "layers! { … COPY --embed \"app.py\" => \"/app/\"; }",
     ),
     ("bad_directive", "`x` cannot be the escape character", "# escape=`"),
-    (
-        "other_interpreter",
-        "a here-document for another interpreter than the shell cannot be run yet",
-        "COPY it to a file, and RUN that",
-    ),
     ("unclosed_quote", "double quote `\"` is never closed", "close the quote, or escape it"),
     ("shell_syntax", "shell: single quote `'` is never closed", "close the quote, or write `\"'\"` for a literal one"),
     ("shell_syntax", "shell: double quote `\"` is never closed", "add `\"`"),

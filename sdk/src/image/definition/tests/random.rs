@@ -195,7 +195,7 @@ impl Random {
             14 => self.health_check().into(),
             15 => self.copy(stages, depth).into(),
             16 => {
-                let mut add = Add::from(self.copy(&[], usize::MAX));
+                let mut add = Add::sharing(self.copy(&[], usize::MAX));
                 add = if self.chance(2) { add.keep_git_dir() } else { add };
                 (if self.chance(2) { add.no_unpack() } else { add.unpack() }).into()
             }
