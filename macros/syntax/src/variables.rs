@@ -66,9 +66,7 @@ pub fn uses(text: &str) -> Result<Vec<Use<'_>>, Problem> {
     }
     let mut reader = Reader { text, at: 0, depth: 0, in_pattern: false, uses: Some(Vec::new()) };
     reader.read(None, &mut |_| {}, &|_| None)?;
-    let mut uses = reader.uses.unwrap_or_default();
-    uses.sort_by_key(|found| found.range.start);
-    Ok(uses)
+    Ok(reader.uses.unwrap_or_default())
 }
 
 /// Whether a name can be a variable's: letters, digits and `_`, not beginning with a digit.
@@ -254,7 +252,9 @@ impl<'a> Reader<'a> {
     fn used(&mut self, name: &'a str, start: usize, has_default: bool) {
         let range = start..self.at;
         if let Some(uses) = &mut self.uses {
-            uses.push(Use { name, range, has_default });
+            // Those in its default were found before it.
+            let index = uses.partition_point(|other| other.range.start < start);
+            uses.insert(index, Use { name, range, has_default });
         }
     }
 

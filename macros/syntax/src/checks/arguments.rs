@@ -1,15 +1,13 @@
 //! Build arguments that nothing reads.
 
-use std::collections::HashMap;
-
 use super::Checker;
 use super::variables::{ALWAYS, texts};
 use crate::ast::{Body, Instruction, Named, Origin, Text};
 use crate::finding::Finding;
 use crate::{suggest, variables};
 
-/// The arguments known at one point, by name: which of all declarations it is.
-type Scope<'a> = HashMap<&'a str, usize>;
+/// The arguments known at one point, and which of all declarations each is.
+type Scope<'a> = Vec<(&'a str, usize)>;
 
 /// All declarations, and whether something reads each.
 #[derive(Default)]
@@ -21,14 +19,16 @@ impl<'a> Arguments<'a> {
         let is_special = ALWAYS.contains(&name.value.as_str())
             || name.value == "SOURCE_DATE_EPOCH"
             || name.value.starts_with("BUILDKIT_");
-        scope.insert(&name.value, self.0.len());
+        scope.retain(|(known, _)| *known != name.value);
+        scope.push((&name.value, self.0.len()));
         self.0.push((name, is_special));
     }
 
     fn read(&mut self, name: &str, scope: &Scope<'a>) {
         // A misspelt name, which is a mistake already, reads the one that was probably meant.
-        let meant = || suggest::nearest(name, scope.keys().copied()).and_then(|near| scope.get(near));
-        scope.get(name).or_else(meant).into_iter().for_each(|index| self.0[*index].1 = true);
+        let find = |wanted| scope.iter().rfind(|(known, _)| *known == wanted);
+        let meant = || suggest::nearest(name, scope.iter().map(|(known, _)| *known)).and_then(find);
+        find(name).or_else(meant).into_iter().for_each(|(_, index)| self.0[*index].1 = true);
     }
 
     fn read_in(&mut self, text: &Text, scope: &Scope<'a>) {
@@ -37,7 +37,7 @@ impl<'a> Arguments<'a> {
     }
 
     fn read_all(&mut self, scope: &Scope<'a>) {
-        scope.values().for_each(|index| self.0[*index].1 = true);
+        scope.iter().for_each(|(_, index)| self.0[*index].1 = true);
     }
 }
 
@@ -45,17 +45,18 @@ impl<'a> Checker<'a> {
     pub(super) fn unused_arguments(&mut self) {
         let mut arguments = Arguments::default();
         let mut global = Scope::new();
-        let mut stages: HashMap<&'a str, Scope<'a>> = HashMap::new();
+        let mut stages: Vec<(&'a str, Scope<'a>)> = Vec::new();
         let mut stage: Option<(Option<&'a str>, Scope<'a>)> = None;
         for instruction in self.instructions {
             if let Body::From(Named { text, name }) = &instruction.body {
                 if let Some((Some(name), scope)) = stage.take() {
-                    stages.insert(name, scope);
+                    stages.push((name, scope));
                 }
                 arguments.read_in(text, &global);
                 instruction.flag_text("platform").into_iter().for_each(|text| arguments.read_in(text, &global));
-                let parent = (self.origin(text) == Origin::Stage).then(|| stages.get(text.value.as_str())).flatten();
-                let scope = parent.cloned().unwrap_or_default();
+                let parent = stages.iter().rfind(|(name, _)| *name == text.value);
+                let parent = parent.filter(|_| self.origin(text) == Origin::Stage);
+                let scope = parent.map(|(_, scope)| scope.clone()).unwrap_or_default();
                 stage = Some((name.as_ref().map(|name| name.value.as_str()), scope));
                 continue;
             }

@@ -60,8 +60,13 @@ pub fn check(instructions: &[Instruction], around: &Surroundings<'_>) -> Vec<Fin
     checker.unused_arguments();
     checker.stage_warnings();
     let mut findings = checker.findings;
-    findings.sort_by_key(|finding| (finding.place, finding.range.as_ref().map(|range| range.start)));
+    in_order(&mut findings);
     findings
+}
+
+/// Sorts findings by their places.
+pub(crate) fn in_order(findings: &mut [Finding]) {
+    findings.sort_by_key(|finding| (finding.place, finding.range.as_ref().map(|range| range.start)));
 }
 
 /// Checks one instruction without those around it, and reports its mistakes.

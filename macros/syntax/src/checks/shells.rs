@@ -1,7 +1,5 @@
 //! Which shell runs the shell form.
 
-use std::collections::HashMap;
-
 use crate::ast::{Body, Form, Instruction, Named, Text};
 use crate::shell;
 
@@ -43,14 +41,14 @@ impl Shell {
 
 /// What is known so far about the shell of each stage.
 pub(super) struct Shells<'a> {
-    stages: HashMap<&'a str, Shell>,
+    stages: Vec<(&'a str, Shell)>,
     name: Option<&'a str>,
     shell: Shell,
 }
 
 impl Default for Shells<'_> {
     fn default() -> Self {
-        Self { stages: HashMap::new(), name: None, shell: Shell::Posix }
+        Self { stages: Vec::new(), name: None, shell: Shell::Posix }
     }
 }
 
@@ -60,10 +58,11 @@ impl<'a> Shells<'a> {
         match &instruction.body {
             Body::From(Named { text, name }) => {
                 self.stages.extend(self.name.map(|name| (name, self.shell)));
+                let stage = || self.stages.iter().rfind(|(name, _)| *name == text.value);
                 self.shell = match text.form {
                     Form::Quoted if WINDOWS.iter().any(|part| text.value.contains(part)) => Shell::Other,
                     Form::Quoted => Shell::Posix,
-                    _ => self.stages.get(text.value.as_str()).copied().unwrap_or(Shell::Posix),
+                    _ => stage().map_or(Shell::Posix, |(_, shell)| *shell),
                 };
                 self.name = name.as_ref().map(|name| name.value.as_str());
             }

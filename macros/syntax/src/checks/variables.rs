@@ -1,7 +1,5 @@
 //! Variables: each use sees a declaration.
 
-use std::collections::HashMap;
-
 use super::Checker;
 use super::shells::{Shell, Shells};
 use crate::ast::{Body, Command, FlagValue, Instruction, Named, Origin, Text};
@@ -43,13 +41,13 @@ const SETTERS: [&str; 4] = [".", "source", "eval", "getopts"];
 /// Shorter names are one letter away from too many others.
 const SHORTEST_MISSPELT: usize = 4;
 
-/// The variables known at one point, and where each was declared.
-type Scope<'a> = HashMap<&'a str, Place>;
+/// The variables known at one point.
+type Scope<'a> = Vec<&'a str>;
 
 impl<'a> Checker<'a> {
     pub(super) fn variables(&mut self) {
         let mut global: Scope<'a> = Scope::new();
-        let mut stages: HashMap<&'a str, Scope<'a>> = HashMap::new();
+        let mut stages: Vec<(&'a str, Scope<'a>)> = Vec::new();
         let mut scope: Option<Scope<'a>> = None;
         let mut name: Option<&'a str> = None;
         let mut shells = Shells::default();
@@ -57,9 +55,10 @@ impl<'a> Checker<'a> {
             let shell = shells.at(instruction);
             if let Body::From(Named { text, name: next }) = &instruction.body {
                 if let (Some(name), Some(scope)) = (name, scope.take()) {
-                    stages.insert(name, scope);
+                    stages.push((name, scope));
                 }
-                let inherited = (self.origin(text) == Origin::Stage).then(|| stages.get(text.value.as_str())).flatten();
+                let parent = stages.iter().rfind(|(name, _)| *name == text.value);
+                let inherited = parent.filter(|_| self.origin(text) == Origin::Stage).map(|(_, scope)| scope);
                 self.uses(text, &global, &global, None, index);
                 if let Some(platform) = instruction.flag_text("platform") {
                     self.uses(platform, &global, &global, None, index);
@@ -94,7 +93,7 @@ impl<'a> Checker<'a> {
                     if let Some(default) = default {
                         self.uses(default, scope, global.unwrap_or(&Scope::new()), global.map(|_| instruction), index);
                     }
-                    scope.insert(&name.value, name.place);
+                    declare(scope, &name.value);
                 }
             }
             Body::Env(pairs) => {
@@ -108,7 +107,7 @@ impl<'a> Checker<'a> {
                     }
                 }
                 for (name, _) in pairs {
-                    scope.insert(&name.value, name.place);
+                    declare(scope, &name.value);
                 }
             }
             Body::OnBuild(inner) => self.well_formed(inner),
@@ -142,7 +141,7 @@ impl<'a> Checker<'a> {
             .into_iter()
             .filter(|found| before.iter().any(|(name, _)| name.value == found.name) && !found.has_default)
             .map(|found| {
-                let message = if scope.contains_key(found.name) {
+                let message = if knows(scope, found.name) {
                     format!("`${}` is set in this same `ENV`, so it still has its old value here", found.name)
                 } else {
                     format!("`${}` is set in this same `ENV`, so it is not known here yet", found.name)
@@ -162,7 +161,7 @@ impl<'a> Checker<'a> {
             Err(problem) => return self.problem(problem, text),
         };
         for found in uses {
-            let known = scope.contains_key(found.name)
+            let known = knows(scope, found.name)
                 || ALWAYS.contains(&found.name)
                 || stage.is_none() && PLATFORM.contains(&found.name);
             if known || found.has_default {
@@ -177,7 +176,7 @@ impl<'a> Checker<'a> {
                 let line = if line.is_empty() { line } else { format!(",{line}") };
                 let message = format!("{shown} is defined after its use{line}");
                 Finding::error("defined_later", text.place, message)
-            } else if global.contains_key(found.name) || PLATFORM.contains(&found.name) {
+            } else if knows(global, found.name) || PLATFORM.contains(&found.name) {
                 let message = format!("{shown} is declared before `FROM`, where stages do not see it");
                 Finding::error("only_global", text.place, message)
                     .help(format!("add `ARG {};` to this stage", found.name))
@@ -205,9 +204,7 @@ impl<'a> Checker<'a> {
         let is_set = |name: &str| {
             let set_in =
                 |text: &str, facts: &shell::Facts| facts.assigned.iter().any(|at| text.get(at.clone()) == Some(name));
-            scope.contains_key(name)
-                || OF_SHELLS.contains(&name)
-                || read.iter().any(|(_, text, facts)| set_in(text, facts))
+            knows(scope, name) || OF_SHELLS.contains(&name) || read.iter().any(|(_, text, facts)| set_in(text, facts))
         };
         for (script, text, facts) in &read {
             // What another file or command sets cannot be seen.
@@ -247,20 +244,27 @@ impl<'a> Checker<'a> {
     }
 }
 
+fn knows(scope: &Scope<'_>, name: &str) -> bool {
+    scope.iter().rev().any(|known| *known == name)
+}
+
+fn declare<'a>(scope: &mut Scope<'a>, name: &'a str) {
+    if !knows(scope, name) {
+        scope.push(name);
+    }
+}
+
 /// The declared name that is one letter away; names that differ in a digit are meant to.
 fn misspelt<'a>(name: &str, scope: &Scope<'a>) -> Option<&'a str> {
     let letters = |name: &str| name.replace(|c: char| c.is_ascii_digit(), "");
     let is_near = |known: &&&str| {
         known.len() >= SHORTEST_MISSPELT && suggest::distance(name, known) <= 1 && letters(name) != letters(known)
     };
-    scope.keys().filter(is_near).min().copied()
+    scope.iter().filter(is_near).min().copied()
 }
 
 fn near(name: &str, scope: &Scope<'_>) -> Option<String> {
-    // Sorted, so that of two candidates equally near always the same is taken.
-    let mut known: Vec<&str> = scope.keys().copied().collect();
-    known.sort_unstable();
-    suggest::nearest(name, known).map(|near| format!("did you mean `${near}`?"))
+    suggest::nearest(name, scope.iter().copied()).map(|near| format!("did you mean `${near}`?"))
 }
 
 /// The values of an instruction in which variables are expanded.

@@ -4,7 +4,7 @@ use super::mapped::Mapped;
 use super::words;
 
 /// One instruction as text, with its here-documents.
-#[derive(Debug, Clone, Default)]
+#[derive(Default)]
 pub(super) struct Line {
     pub(super) text: Mapped,
     pub(super) heredocs: Vec<Heredoc>,
@@ -15,7 +15,6 @@ pub(super) struct Line {
 }
 
 /// `<<EOF` and the lines up to `EOF`.
-#[derive(Debug, Clone)]
 pub(super) struct Heredoc {
     pub(super) name: String,
     /// Whether no part of the name is quoted: then variables in it are expanded.
@@ -30,7 +29,7 @@ pub(super) struct Heredoc {
 }
 
 /// What the comments at the top of a file direct.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Directives {
     pub(super) escape: char,
     /// A directive that cannot be: its position, length and what is wrong.

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 /// A piece of text, with the position in the file of each byte and of its end.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Default)]
 pub(super) struct Mapped {
     pub(super) text: String,
     /// One for each byte of the text.

@@ -121,7 +121,7 @@ impl Dockerfile<'_> {
         if !self.instructions.is_empty() || findings.is_empty() {
             findings.extend(checks::check(&self.instructions, &around));
         }
-        findings.sort_by_key(|finding| (finding.place, finding.range.as_ref().map(|range| range.start)));
+        checks::in_order(&mut findings);
         for finding in &mut findings {
             if only_warns(finding.name) {
                 finding.severity = Severity::Warning;

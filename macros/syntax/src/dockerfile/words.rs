@@ -49,7 +49,6 @@ pub(super) fn quoted(text: &str, escape: char) -> Vec<Range<usize>> {
 }
 
 /// A word that begins a here-document.
-#[derive(Debug)]
 pub(super) struct HeredocWord {
     pub(super) name: String,
     pub(super) expands: bool,

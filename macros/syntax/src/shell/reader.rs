@@ -1,6 +1,5 @@
 //! Lists, pipelines, simple commands, redirections and here-documents.
 
-use std::collections::HashSet;
 use std::ops::Range;
 
 use super::{Facts, Problem};
@@ -25,7 +24,7 @@ pub(super) struct Reader<'a> {
     /// Here-documents whose bodies come after the line.
     pending: Vec<Heredoc>,
     /// Where `((` was tried and is no arithmetic, so that nobody tries again.
-    pub(super) no_arithmetic: HashSet<usize>,
+    pub(super) no_arithmetic: Vec<usize>,
 }
 
 struct Heredoc {
@@ -43,7 +42,7 @@ impl<'a> Reader<'a> {
             depth: 0,
             facts: Facts::default(),
             pending: Vec::new(),
-            no_arithmetic: HashSet::new(),
+            no_arithmetic: Vec::new(),
         }
     }
 

@@ -199,12 +199,12 @@ impl Reader<'_> {
     /// An expression up to its `))`; false where it is none, and then the position means nothing.
     pub(super) fn arithmetic(&mut self) -> Read<bool> {
         let start = self.at;
-        if self.no_arithmetic.contains(&start) {
-            return Ok(false);
-        }
+        let Err(_) = self.no_arithmetic.binary_search(&start) else { return Ok(false) };
         let is_one = self.expression()?;
         if !is_one {
-            self.no_arithmetic.insert(start);
+            // Others may have been found inside meanwhile.
+            let index = self.no_arithmetic.partition_point(|other| *other < start);
+            self.no_arithmetic.insert(index, start);
         }
         Ok(is_one)
     }
