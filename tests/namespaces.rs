@@ -1,4 +1,4 @@
-//! Which namespaces a container shares with the host.
+//! Which namespaces a container shares with the host, or with another one.
 
 #![allow(clippy::unwrap_used)]
 
@@ -6,8 +6,8 @@ use std::fs::{metadata, read_dir, read_to_string};
 use std::os::unix::fs::MetadataExt;
 use std::time::Duration;
 
-use plywood::container::{Definition, NamespaceMode, Output, UserNamespace};
-use plywood::{ByteSize, Engine, ErrorKind};
+use plywood::container::{Definition, IpcMode, NamespaceMode, Output, RestartPolicy, Signal, UserNamespace};
+use plywood::{ByteSize, Container, Engine, ErrorKind};
 use support::{engine, image, sh, text};
 
 const NAMES: [&str; 3] = ["ipc", "uts", "cgroup"];
@@ -26,7 +26,7 @@ fn told(output: Output) -> Vec<u64> {
 
 fn shared(definition: Definition) -> Definition {
     let host = NamespaceMode::Host;
-    definition.ipc_namespace(host).uts_namespace(host).cgroup_namespace(host)
+    definition.ipc_namespace(IpcMode::Host).uts_namespace(host).cgroup_namespace(host)
 }
 
 /// Those of the first process and those that `exec` joins.
@@ -100,5 +100,116 @@ fn what_would_change_the_host_is_refused() {
         let error = definition.create(&engine).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidArgument);
         assert!(error.to_string().contains(message), "{error}");
+    }
+}
+
+/// A container whose shared memory is there for others, with a file in it.
+fn shareable(engine: &Engine) -> Container {
+    let definition = sh(&image(engine), "sleep 1000").ipc_namespace(IpcMode::Shareable);
+    let container = definition.start(engine).unwrap();
+    assert!(container.exec(["sh", "-c", "echo mine > /dev/shm/a"]).status().unwrap().success());
+    container
+}
+
+#[test]
+fn shareable_memory_is_shared_with_those_that_are_given_it() {
+    support::require_root!();
+    let engine = engine();
+    let image = image(&engine);
+    let source = shareable(&engine);
+    for init in [true, false] {
+        let definition = sh(&image, "sleep 1000").init(init).ipc_namespace(&source);
+        let container = definition.start(&engine).unwrap();
+        let numbers = |container: &Container| of(&container.inspect().unwrap().pid().unwrap().to_string());
+        let (own, others) = (numbers(&container), numbers(&source));
+        assert_eq!(own[0], others[0]);
+        assert!(own[1] != others[1] && own[2] != others[2], "{own:?} {others:?}");
+        let script = "stat -L -c %i /proc/self/ns/ipc; cat /dev/shm/a; echo yours > /dev/shm/b; ls /dev/mqueue";
+        assert_eq!(text(container.exec(["sh", "-c", script]).output().unwrap()), format!("{}\nmine\n", own[0]));
+        assert_eq!(text(source.exec(["cat", "/dev/shm/b"]).output().unwrap()), "yours\n");
+        let mounts = text(container.exec(["cat", "/proc/mounts"]).output().unwrap());
+        let shared: Vec<_> = mounts.lines().filter(|line| line.contains(" /dev/shm tmpfs ")).collect();
+        assert!(matches!(shared[..], [line] if line.contains("nosuid,nodev,noexec")), "{mounts}");
+        // Names and files stay its own.
+        assert_eq!(
+            text(container.exec(["ls", "/"]).output().unwrap()),
+            text(source.exec(["ls", "/"]).output().unwrap())
+        );
+        assert_eq!(
+            text(container.exec(["cat", "/proc/sys/kernel/hostname"]).output().unwrap()),
+            format!("{}\n", container.id().short())
+        );
+    }
+    assert_eq!(text(source.exec(["cat", "/dev/shm/a"]).output().unwrap()), "mine\n");
+}
+
+#[test]
+fn a_kept_container_shares_the_memory_of_one_that_runs() {
+    support::require_root!();
+    let directory = tempfile::tempdir().unwrap();
+    let engine = Engine::open(directory.path()).unwrap();
+    let source = shareable(&engine);
+    let script = "cat /dev/shm/a; exec sleep 1000";
+    let mut container = sh(&image(&engine), script).ipc_namespace(&source).keep().create(&engine).unwrap();
+    for _ in 0..2 {
+        container.start_kept().unwrap();
+        assert_eq!(text(container.exec(["cat", "/dev/shm/a"]).output().unwrap()), "mine\n");
+        let _ = container.stop(Duration::ZERO).unwrap();
+    }
+    drop(source);
+    assert_eq!(container.start_kept().unwrap_err().kind(), ErrorKind::NotFound);
+    container.remove().unwrap();
+}
+
+#[test]
+fn memory_of_others_is_not_shared_against_their_will() {
+    let engine = engine();
+    let image = image(&engine);
+    let refused = |source: &Container, definition: Definition, kind: ErrorKind, message: &str| {
+        let error = definition.ipc_namespace(source).start(&engine).unwrap_err();
+        assert_eq!(error.kind(), kind, "{error}");
+        assert!(error.to_string().contains(message), "{error}");
+        assert!(error.hint().is_some(), "{error}");
+    };
+    let (joins, private) = (|| sh(&image, "true"), sh(&image, "sleep 1000").start(&engine).unwrap());
+    refused(&private, joins(), ErrorKind::PermissionDenied, "it keeps it to itself");
+    let source = sh(&image, "sleep 1000").ipc_namespace(IpcMode::Shareable);
+    if !support::is_root() {
+        refused(&source.start(&engine).unwrap(), joins(), ErrorKind::Unsupported, "user namespace");
+        return;
+    }
+    let mapped = source.user_namespace(UserNamespace::Private).start(&engine).unwrap();
+    refused(&mapped, joins(), ErrorKind::Unsupported, "user namespace");
+    let mapped = joins().user_namespace(UserNamespace::Private);
+    refused(&shareable(&engine), mapped, ErrorKind::Unsupported, "user namespace");
+    let ended = shareable(&engine);
+    ended.kill(Signal::KILL).unwrap();
+    let _ = ended.wait().unwrap();
+    let error = joins().ipc_namespace(&ended).start(&engine).unwrap_err();
+    assert!(error.to_string().contains("is not running"), "{error}");
+}
+
+#[test]
+fn without_shared_memory_there_is_none() {
+    let engine = engine();
+    let none = sh(&image(&engine), "test ! -e /dev/shm && ls -d /dev/mqueue").ipc_namespace(IpcMode::None);
+    assert_eq!(text(none.output(&engine).unwrap()), "/dev/mqueue\n");
+}
+
+#[test]
+fn what_belongs_to_the_memory_of_another_one_is_not_set() {
+    let engine = engine();
+    let image = image(&engine);
+    let source = sh(&image, "true").ipc_namespace(IpcMode::Shareable).create(&engine).unwrap();
+    let joins = || sh(&image, "true").ipc_namespace(&source);
+    let message = "the container has the shared memory and message queues of another one";
+    for (definition, message) in [
+        (joins().shm_size(ByteSize::mib(1)), format!("set the size of /dev/shm: {message}")),
+        (joins().sysctl("kernel.shmmax", "1"), format!("set kernel.shmmax: {message}")),
+        (sh(&image, "true").ipc_namespace(IpcMode::None).shm_size(ByteSize::mib(1)), "it has none".into()),
+        (joins().keep().restart(RestartPolicy::Always), "its supervisor cannot join the shared memory".into()),
+    ] {
+        let error = definition.create(&engine).unwrap_err();
+        assert!(error.to_string().contains(&message), "{error}");
     }
 }

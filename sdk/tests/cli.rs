@@ -31,6 +31,7 @@ fn exit_codes_are_those_of_docker() {
         (&["run", "--rm", "box:1", "/bin"], 126, "/bin"),
         (&["run", "--rm", "nosuch:1"], 125, "hint: "),
         (&["run", "--rm", "--network", "blue", "box:1"], 125, "unknown network"),
+        (&["run", "--rm", "--pid", "host", "box:1"], 125, "pid namespace"),
         (&["run", "--no-such-flag", "box:1"], 125, "--no-such-flag"),
         (&["run", "--restart", "always", "box:1"], 125, "--detach"),
         (&["run", "-d", "--restart", "sometimes", "box:1"], 125, "invalid restart policy"),
@@ -96,8 +97,7 @@ fn published_ports_are_listed() {
     let address = ports.strip_suffix("->80/tcp").unwrap();
     let mut stream = std::net::TcpStream::connect(address).unwrap();
     stream.write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
-    let mut answer = String::new();
-    std::io::Read::read_to_string(&mut stream, &mut answer).unwrap();
+    let answer = std::io::read_to_string(&mut stream).unwrap();
     assert!(answer.starts_with("HTTP/1.0 404") || answer.starts_with("HTTP/1.1 404"), "{answer}");
     let (status, text) = bench.fails(&["run", "-d", "-p", "80", "box:1"]);
     assert!(status == 125 && text.contains("publish 80/tcp: it is kept"), "{text}");

@@ -120,8 +120,8 @@ impl From<NetworkChoice> for NetworkSetting {
     }
 }
 
-/// How Docker names the network of another container.
-const CONTAINER: &str = "container:";
+/// How Docker names what belongs to another container.
+pub(super) const CONTAINER: &str = "container:";
 
 impl NetworkSetting {
     pub(super) fn docker_name(&self) -> String {

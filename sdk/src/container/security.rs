@@ -9,6 +9,7 @@ use super::capability::{self, Capability};
 use super::definition::{Seccomp, Security};
 use super::host_config::{HostConfig, Ulimit};
 use super::namespaces::NamespaceMode;
+use super::network::CONTAINER;
 use super::resource::Resource;
 use crate::error::{Attempt, Error, ErrorKind, Fault, Result};
 use crate::runtime::{Isolation, Limit, ProcessSpec, SeccompProfile};
@@ -34,8 +35,10 @@ enum SecurityFault {
     Option(String),
     #[error("set {0}: it is a parameter of the host, not of the container")]
     HostParameter(String),
-    #[error("set {parameter}: the container has the {namespace} of the host")]
-    HostNamespace { parameter: String, namespace: &'static str },
+    #[error("set {parameter}: the container has the {namespace} of {owner}")]
+    NotItsOwn { parameter: String, namespace: &'static str, owner: &'static str },
+    #[error("set the size of /dev/shm: it has none")]
+    NoSharedMemory,
     #[error("limit {0}: the soft limit is above the hard one")]
     Limit(Resource),
     #[error("set the OOM score to {0}: it is -1000 to 1000")]
@@ -125,10 +128,11 @@ fn record_surroundings(security: &Security, host: &mut HostConfig) -> Result<()>
         }
     }
     host.sysctls = Some(security.sysctls.clone()).filter(|sysctls| !sysctls.is_empty());
-    if security.shm_size.is_some() && is_host(&host.ipc_mode) {
-        return Err(
-            SecurityFault::HostNamespace { parameter: "the size of /dev/shm".to_owned(), namespace: IPC }.into()
-        );
+    if security.shm_size.is_some() {
+        check_own("the size of /dev/shm", &host.ipc_mode, IPC)?;
+        if host.ipc_mode == "none" {
+            return Err(SecurityFault::NoSharedMemory.into());
+        }
     }
     host.shm_size = security.shm_size.unwrap_or(host.shm_size);
     for path in security.masked_paths.iter().chain(&security.read_only_paths).flatten() {
@@ -175,10 +179,7 @@ fn check_sysctl(name: &str, host: &HostConfig) -> Result<()> {
         "kernel.shmmni",
         "kernel.shm_rmid_forced",
     ];
-    let belongs = |mode: &str, namespace| match is_host(mode) {
-        true => Err(SecurityFault::HostNamespace { parameter: name.to_owned(), namespace }.into()),
-        false => Ok(()),
-    };
+    let belongs = |mode: &str, namespace| check_own(name, mode, namespace);
     // Slashes and `..` would lead elsewhere in /proc.
     let is_plain = name.split('.').all(|part| !part.is_empty())
         && name.chars().all(|char| char.is_ascii_alphanumeric() || "._-".contains(char));
@@ -189,6 +190,16 @@ fn check_sysctl(name: &str, host: &HostConfig) -> Result<()> {
         () if name.starts_with("net.") => belongs(&host.network_mode, "network"),
         () => Err(SecurityFault::HostParameter(name.to_owned()).into()),
     }
+}
+
+/// Refuses to set what belongs to a namespace of somebody else.
+fn check_own(parameter: &str, mode: &str, namespace: &'static str) -> Result<()> {
+    let owner = match () {
+        () if is_host(mode) => "the host",
+        () if mode.starts_with(CONTAINER) => "another one",
+        () => return Ok(()),
+    };
+    Err(SecurityFault::NotItsOwn { parameter: parameter.to_owned(), namespace, owner }.into())
 }
 
 /// Whether a mode that we record means the host's namespace.
@@ -209,6 +220,7 @@ pub(super) fn isolation(host: &HostConfig, domainname: &str) -> Isolation {
         masked_paths: host.masked_paths.clone(),
         read_only_paths: host.readonly_paths.clone(),
         shm_size: Some(host.shm_size).filter(|size| *size > 0),
+        no_shared_memory: host.ipc_mode == "none",
         sysctls: host.sysctls.clone().into_iter().flatten().collect(),
         domainname: domainname.to_owned(),
     }

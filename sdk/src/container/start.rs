@@ -220,6 +220,7 @@ impl Handle {
     ) -> Result<(Process, Ends)> {
         let mut bundle = bundle(self.store(), self.id(), files, writable)?;
         self.join_network(files, &mut bundle)?;
+        self.join_ipc(files, &mut bundle)?;
         let created = doomed.map(|doomed| -> runtime::Hook<'_> {
             Box::new(|_, pidfd| {
                 doomed.tell(pidfd);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::cgroup::Cgroup;
 use super::seccomp::SeccompProfile;
+use super::shared_memory::SharedMemory;
 use crate::spec::container_path::ContainerPath;
 use crate::sys::capability::CapabilitySet;
 use crate::sys::shared::SharedNetwork;
@@ -30,6 +31,8 @@ pub(crate) struct Bundle {
     pub network: NetworkMode,
     /// The network that it joins instead of having one of its own.
     pub joined: Option<Arc<SharedNetwork>>,
+    /// The shared memory and message queues that it joins instead of having its own; both containers have the host's users.
+    pub shared_memory: Option<Arc<SharedMemory>>,
     /// Refuses writes to the root file system; mounts stay as they are.
     pub read_only_rootfs: bool,
     /// All capabilities, nothing masked, `/proc` and `/sys` writable.
@@ -58,6 +61,7 @@ impl Bundle {
             process: ProcessSpec::new(["sh"]),
             network: NetworkMode::Private,
             joined: None,
+            shared_memory: None,
             read_only_rootfs: false,
             privileged: false,
             user_namespace: None,
@@ -78,6 +82,8 @@ pub(crate) struct Isolation {
     pub read_only_paths: Option<Vec<String>>,
     /// Of `/dev/shm`, in bytes; 64 MiB by default.
     pub shm_size: Option<u64>,
+    /// Whether there is no `/dev/shm` at all.
+    pub no_shared_memory: bool,
     /// Below `/proc/sys`, with dots for slashes, and what is written there. Each belongs to a namespace of the container.
     pub sysctls: Vec<(String, String)>,
     /// The NIS domain name in the UTS namespace; empty leaves the kernel's.

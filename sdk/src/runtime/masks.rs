@@ -27,10 +27,10 @@ const MASKED_DIRECTORIES: [&str; 6] =
 /// Paths that refuse writes.
 const READ_ONLY: [&str; 5] = ["proc/bus", "proc/fs", "proc/irq", "proc/sys", "proc/sysrq-trigger"];
 
-/// Hides what would tell about or change the host. Comes before `/dev/shm` is mounted: the empty directory below it
+/// Hides what would tell about or change the host. Comes before `/dev/pts` is mounted: the empty directory below it
 /// stands for the hidden ones, and its null device for hidden files.
 pub(super) fn hide(script: &mut Script, root: Register, dev: Register, isolation: &Isolation) -> Result<()> {
-    let empty = Empty { dev, file: script.text("null")?, directory: script.text("shm")? };
+    let empty = Empty { dev, file: script.text("null")?, directory: script.text("pts")? };
     match &isolation.masked_paths {
         None => {
             let throttles = (0..).map(|cpu| format!("sys/devices/system/cpu/cpu{cpu}/thermal_throttle"));

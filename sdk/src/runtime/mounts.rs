@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use super::bundle::{Bundle, BundleMount, BundleSource, Isolation, Rootfs};
 use super::masks;
 use super::script::{Lookup, Script};
+use super::shared_memory;
 use super::users::Users;
 use crate::error::{Attempt, Error, ErrorKind, Result};
 use crate::sys::mount::{
@@ -201,7 +202,7 @@ pub(super) fn defaults(script: &mut Script, root: Register, bundle: &Bundle, use
     sysctls(script, proc, &bundle.isolation)?;
     script.close(proc);
     sys(script, root, bundle, users)?;
-    let dev = dev(script, root, users.are_mapped())?;
+    let dev = dev(script, root, users.are_mapped(), &bundle.isolation)?;
     if !bundle.privileged {
         masks::hide(script, root, dev, &bundle.isolation)?;
     }
@@ -210,7 +211,12 @@ pub(super) fn defaults(script: &mut Script, root: Register, bundle: &Bundle, use
 }
 
 /// Mounts on a directory of the root; one that is missing is made, a link is refused.
-pub(super) fn attach_default(script: &mut Script, root: Register, path: &str, mount: Register) -> Result<()> {
+pub(super) fn attach_default(
+    script: &mut Script,
+    root: Register,
+    path: &str,
+    mount: impl Into<Argument>,
+) -> Result<()> {
     script.step(format!("use /{path} of the root file system")).hint = Some("it must be a directory and no link");
     let (found, target) = script.look_up(root, path, Lookup::RealDirectory)?;
     script.plan.tolerate(found, &[libc::ENOENT]);
@@ -284,11 +290,11 @@ fn sys(script: &mut Script, root: Register, bundle: &Bundle, users: Users<'_>) -
     Ok(())
 }
 
-fn dev(script: &mut Script, root: Register, user_namespace: bool) -> Result<Register> {
+fn dev(script: &mut Script, root: Register, user_namespace: bool, isolation: &Isolation) -> Result<Register> {
     script.step("mount /dev");
     let options = [("mode", "755"), ("size", "65536k")];
     let dev = script.file_system("tmpfs", &options, ATTR_NOSUID | ATTR_STRICTATIME)?;
-    for name in ["pts", "shm", "mqueue"] {
+    for name in ["pts", "shm", "mqueue"].iter().filter(|name| **name != "shm" || !isolation.no_shared_memory) {
         let name = script.text(name)?;
         script.plan.call(libc::SYS_mkdirat, &[dev.into(), name.into(), 0o755.into()]);
     }
@@ -333,6 +339,15 @@ fn below_dev(script: &mut Script, root: Register, bundle: &Bundle, users: Users<
         ("dev/shm", "tmpfs", vec![("mode", "1777"), ("size", shm_size.as_str())], CLOSED),
         ("dev/mqueue", "mqueue", vec![], CLOSED),
     ] {
+        if kind == "tmpfs" && bundle.isolation.no_shared_memory {
+            continue;
+        }
+        if kind == "tmpfs" && bundle.shared_memory.is_some() {
+            script.step("mount the /dev/shm of another container");
+            attach_default(script, root, path, shared_memory::MOUNT)?;
+            script.plan.call(libc::SYS_close, &[shared_memory::MOUNT.into()]);
+            continue;
+        }
         script.step(format!("mount /{path}"));
         // Queues are mounted anew by whoever has a right to their namespace: the host may show them nowhere.
         let is_host = shares_ipc && (kind == "tmpfs" || kind == "mqueue" && users.are_mapped());

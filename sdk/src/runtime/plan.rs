@@ -9,6 +9,7 @@ use super::fault::Search;
 use super::mounts;
 use super::script::{Lookup, Script};
 use super::security;
+use super::shared_memory;
 use super::shifted::Shifted;
 use super::target::Target;
 use super::terminal::{self, Wish};
@@ -102,12 +103,19 @@ pub(super) fn start(
         script.step("join a network namespace");
         script.plan.call(libc::SYS_setns, &[network.as_raw_fd().into(), namespace::NETWORK.into()]);
     }
+    let shared_memory = bundle.shared_memory.as_ref().map(|shared| shared.join(&mut script)).transpose()?;
     let first_free = keep_for_helper(&mut script, handover);
-    let shifted = match users {
-        Users::Shifted(namespace) => {
+    let shifted = match (users, shared_memory) {
+        (Users::Shifted(namespace), _) => {
             Some(Shifted::new(&mut script, bundle, namespace, first_free)?.join(&mut script, namespaces.own))
         }
-        _ => {
+        (_, Some(copy)) => {
+            script.plan.call(libc::SYS_dup3, &[copy.into(), shared_memory::MOUNT.into(), libc::O_CLOEXEC.into()]);
+            script.plan.release(copy);
+            close_from(&mut script, shared_memory::MOUNT + 1);
+            None
+        }
+        (_, None) => {
             close_from(&mut script, first_free);
             None
         }

@@ -101,7 +101,10 @@ fn start_in(
         _ => None,
     };
     let joined = bundle.joined.as_ref().map(|network| &network.namespace).or(made_ahead.as_ref());
-    let fresh = if joined.is_some() { namespaces & !namespace::NETWORK } else { namespaces };
+    let mut fresh = if joined.is_some() { namespaces & !namespace::NETWORK } else { namespaces };
+    if bundle.shared_memory.is_some() {
+        fresh &= !namespace::IPC;
+    }
     let all = Namespaces { own: fresh, network: joined };
     let mut prepared = plan::start(bundle, &streams, wish, users, all, handover, group)?;
     let directory = open_group(group)?;

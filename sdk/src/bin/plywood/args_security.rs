@@ -21,9 +21,10 @@ pub struct Security {
     /// Whose users it has: host, or private for ids of its own
     #[arg(long, value_name = "MODE")]
     userns: Option<String>,
-    /// Whose shared memory and message queues it has: private or host
+    /// Whose shared memory and message queues it has: private, shareable, none, host, or those of another one:
+    /// `container:NAME`
     #[arg(long, value_name = "MODE")]
-    ipc: Option<String>,
+    pub ipc: Option<String>,
     /// Whose host name it has: private or host
     #[arg(long, value_name = "MODE")]
     uts: Option<String>,
@@ -79,9 +80,6 @@ impl Security {
         }
         if let Some(mode) = &self.userns {
             definition = definition.user_namespace(mode.parse::<UserNamespace>()?);
-        }
-        if let Some(mode) = &self.ipc {
-            definition = definition.ipc_namespace(mode.parse::<NamespaceMode>()?);
         }
         if let Some(mode) = &self.uts {
             definition = definition.uts_namespace(mode.parse::<NamespaceMode>()?);

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use plywood::container::{Definition, NetworkMode, Publish, RestartPolicy, Signal, Stdio};
+use plywood::container::{Definition, IpcMode, NetworkMode, Publish, RestartPolicy, Signal, Stdio};
 use plywood::{ByteSize, Container, Engine, ExitStatus};
 
 use crate::args_run::{self, Create, Later, Run, Start};
@@ -144,6 +144,12 @@ fn definition(flags: &args_run::Definition, session: &Session) -> Outcome<Defini
         Some(name) => Container::of(image).network(&session.engine()?.container(name)?),
         None => Container::of(image).network(flags.network.parse::<NetworkMode>()?),
     };
+    if let Some(mode) = &flags.security.ipc {
+        definition = match mode.strip_prefix("container:") {
+            Some(name) => definition.ipc_namespace(&session.engine()?.container(name)?),
+            None => definition.ipc_namespace(mode.parse::<IpcMode>()?),
+        };
+    }
     definition = definition.init(flags.init && !flags.no_init);
     for port in &flags.publish {
         let Publish { host, port } = port.parse()?;

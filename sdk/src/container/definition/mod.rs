@@ -13,6 +13,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::environment::Variable;
+use super::ipc::IpcSetting;
 use super::namespaces::{NamespaceMode, UserNamespace};
 use super::network::{NetworkChoice, NetworkSetting};
 use super::ready::Condition;
@@ -86,7 +87,7 @@ pub(crate) struct Settings {
     pub(crate) security: Security,
     /// `None` is what the engine says.
     pub(crate) user_namespace: Option<UserNamespace>,
-    pub(crate) ipc_namespace: NamespaceMode,
+    pub(crate) ipc_namespace: IpcSetting,
     pub(crate) uts_namespace: NamespaceMode,
     pub(crate) cgroup_namespace: NamespaceMode,
     pub(crate) labels: BTreeMap<String, String>,

@@ -1,6 +1,7 @@
 //! What a container shares with the host, and what it has for itself.
 
 use super::Definition;
+use crate::container::ipc::IpcChoice;
 use crate::container::namespaces::{NamespaceMode, UserNamespace};
 
 impl<D> Definition<D> {
@@ -27,14 +28,28 @@ impl<D> Definition<D> {
         self
     }
 
-    /// Whose System V IPC objects, POSIX message queues and `/dev/shm` it has. Default: its own.
+    /// Whose System V IPC objects, POSIX message queues and `/dev/shm` it has. Default: its own, for nobody else.
     ///
-    /// **Dangerous** with [`NamespaceMode::Host`]: root in the container reads, changes and removes the shared memory of
-    /// all processes of the host. [`shm_size`](Self::shm_size), and kernel parameters of this namespace, are refused then:
+    /// **Dangerous** with [`IpcMode::Host`](crate::container::IpcMode::Host): root in the container reads, changes and
+    /// removes the shared memory of all processes of the host. [`shm_size`](Self::shm_size), and kernel parameters of this
+    /// namespace, are refused when it is not the container's own:
     /// [`ipc_namespaces(7)`](https://man7.org/linux/man-pages/man7/ipc_namespaces.7.html).
+    ///
+    /// Another container's are shared if that one is [`Shareable`](crate::container::IpcMode::Shareable), runs when this one
+    /// starts, and both have the host's users: for an ordinary user it is an error of `start`. With a restart policy it is
+    /// one of `create`.
+    ///
+    /// ```no_run
+    /// # use plywood::{Container, Engine, container::IpcMode};
+    /// # fn main() -> plywood::Result<()> {
+    /// # let engine = Engine::open_default()?;
+    /// let source = Container::of("camera:1").ipc_namespace(IpcMode::Shareable).start(&engine)?;
+    /// let viewer = Container::of("viewer:1").ipc_namespace(&source).start(&engine)?;
+    /// # Ok(()) }
+    /// ```
     #[doc(alias = "--ipc")]
-    pub fn ipc_namespace(mut self, mode: NamespaceMode) -> Self {
-        self.settings.ipc_namespace = mode;
+    pub fn ipc_namespace(mut self, choice: impl Into<IpcChoice>) -> Self {
+        self.settings.ipc_namespace = choice.into().0;
         self
     }
 
