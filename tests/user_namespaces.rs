@@ -6,7 +6,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::time::Duration;
 
-use plywood::container::{CopyOptions, UserNamespace};
+use plywood::container::{CopyOptions, RestartPolicy, State, UserNamespace};
 use plywood::{Container, Engine, Mount};
 use support::{engine, image, require_root, run, sh, text};
 
@@ -116,6 +116,36 @@ fn a_kept_container_has_it_too() {
     wait_for_line(&found);
     assert_eq!(user_of(&found), first_id(&engine));
     assert_eq!(text(found.exec(["sh", "-c", "id -u; echo x >/x; stat -c %u /x"]).output().unwrap()), "0\n0\n");
+    let _ = found.stop(Duration::ZERO).unwrap();
+    found.remove().unwrap();
+}
+
+#[test]
+fn one_that_is_started_again_has_it_each_time() {
+    require_root!();
+    let directory = tempfile::tempdir().unwrap();
+    let engine = Engine::open(directory.path()).unwrap();
+    let image = image(&engine);
+    let bound = tempfile::tempdir().unwrap();
+    let script = "read n < /n || n=0; n=$((n+1)); echo $n > /n; echo $n > /bound/$n; echo $n; cat /proc/self/uid_map; \
+                  [ $n = 3 ] && echo ready && exec sleep 1000; exit 7";
+    let policy = RestartPolicy::OnFailure { retries: Some(2) };
+    let again = sh(&image, script).mount(Mount::bind(bound.path(), "/bound")).keep().restart(policy);
+    drop(again.name("again").user_namespace(UserNamespace::Private).start(&engine).unwrap());
+    let first_id = first_id(&engine);
+    let found = Engine::open(directory.path()).unwrap().container("again").unwrap();
+    let lines = || found.logs().read().unwrap().map(|line| line.text).collect::<Vec<_>>();
+    // A follower hears one process to its end.
+    while lines().last().is_none_or(|line| line != "ready") {
+        assert_ne!(found.state().unwrap(), State::Exited, "{:?}", lines());
+        std::thread::yield_now();
+    }
+    let maps: Vec<_> = lines().into_iter().filter(|line| line.contains("65536")).collect();
+    assert!(maps.len() == 3 && maps.iter().all(|map| map.contains(&first_id.to_string())), "{maps:?}");
+    assert_eq!((user_of(&found), found.inspect().unwrap().restart_count()), (first_id, 2));
+    let owners = (1..=3).map(|n| fs::metadata(bound.path().join(n.to_string())).unwrap().uid());
+    assert!(owners.eq([0; 3]));
+    assert_eq!(text(found.exec(["stat", "-c", "%u", "/n"]).output().unwrap()), "0\n");
     let _ = found.stop(Duration::ZERO).unwrap();
     found.remove().unwrap();
 }

@@ -2,7 +2,7 @@
 //!
 //! | descriptor | what it is |
 //! |---|---|
-//! | 16 | the user namespace of the container's ids, if it has several; otherwise `/dev/null` |
+//! | 16 | the user namespace of the container's ids, if that is there before it; otherwise `/dev/null` |
 //! | 18 | the plan of the container |
 //! | 19 | that of the payload |
 //! | 20 | this program |

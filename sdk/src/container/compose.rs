@@ -50,8 +50,6 @@ enum ComposeFault {
     Restart,
     #[error("share the users of the host: an ordinary user's containers always have a user namespace")]
     HostUsers,
-    #[error("start a container again that root gives a user namespace: its supervisor cannot mount for it")]
-    RestartUsers,
     #[error("give a privileged container a user namespace: what it is privileged to do takes the host's")]
     PrivilegedUsers,
     #[error("keep it in a network that ends with this program")]
@@ -82,7 +80,6 @@ impl Fault for ComposeFault {
             Self::NoSource { .. } | Self::NoDevice(_) => ErrorKind::NotFound,
             Self::Encoding(_)
             | Self::HostUsers
-            | Self::RestartUsers
             | Self::KeptNetwork
             | Self::RestartNetwork
             | Self::RestartIpc
@@ -274,9 +271,6 @@ fn user_namespace(settings: &Settings) -> Result<bool> {
         (Some(UserNamespace::Host), Privilege::User) => Err(ComposeFault::HostUsers.into()),
         (Some(UserNamespace::Private), Privilege::Root) if settings.privileged => {
             Err(ComposeFault::PrivilegedUsers.into())
-        }
-        (Some(UserNamespace::Private), Privilege::Root) if settings.restart != RestartPolicy::No => {
-            Err(ComposeFault::RestartUsers.into())
         }
         (Some(UserNamespace::Private), Privilege::Root) => Ok(true),
     }

@@ -129,6 +129,8 @@ impl Keeper {
                 removal.as_fd(),
                 match users {
                     Users::Many(namespace) => namespace.as_fd(),
+                    // Only to start the container again: the files are those of the host's ids.
+                    Users::Shifted(namespace) if replay.is_some() => namespace.fd.as_fd(),
                     _ => nothing,
                 },
                 self.idle.as_ref().map_or(nothing, |idle| idle.lease.as_fd()),

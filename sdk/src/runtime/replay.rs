@@ -57,8 +57,9 @@ impl Replay {
         let [stdin, stdout, stderr] = [0, 1, 2].map(|at: usize| streams.get(at).map_or(NOWHERE, stream));
         let (namespace, maps) = match users {
             Users::Many(namespace) => (number(namespace.as_raw_fd()), None),
+            Users::Shifted(namespace) => (number(namespace.fd.as_raw_fd()), None),
             Users::One => (NOWHERE, Some(clone::single_maps(bundle.process.user.uid, bundle.process.user.gid))),
-            Users::Host | Users::Below { .. } | Users::Shifted(_) | Users::Joined => (NOWHERE, None),
+            Users::Host | Users::Below { .. } | Users::Joined => (NOWHERE, None),
         };
         let [line, plan, program] = [handover.socket, handover.plan, handover.program].map(number);
         let steps = [start, payload].map(|prepared| prepared.steps.attempts().map(in_json).collect());

@@ -107,15 +107,17 @@ fn keep(script: &mut Script, namespace: &Namespace, first_free: u32) -> u32 {
     script.step("keep the user namespace at hand");
     let (user_namespace, parent) = (first_free, first_free + 1);
     // Beyond both numbers first, so that neither takes the place of the other.
-    let beyond = [Argument::from(namespace.fd.as_raw_fd()), Plan::PARENT.into()]
-        .map(|fd| script.get(libc::SYS_fcntl, &[fd, libc::F_DUPFD_CLOEXEC.into(), (parent + 1).into()]));
-    for (from, to) in beyond.into_iter().zip([user_namespace, parent]) {
-        let moved = script.plan.call(libc::SYS_dup3, &[from.into(), to.into(), libc::O_CLOEXEC.into()]);
-        if to == parent {
-            script.plan.keep(moved, Plan::PARENT);
-        }
-        script.plan.release(from);
-    }
+    let beyond = |fd: Argument| [fd, libc::F_DUPFD_CLOEXEC.into(), (parent + 1).into()];
+    let namespace = script.get(libc::SYS_fcntl, &beyond(namespace.fd.as_raw_fd().into()));
+    let program = script.plan.register();
+    // A supervisor that starts the container again is no parent to be waited for.
+    let has_parent = script.attempt(libc::SYS_fcntl, &beyond(Plan::PARENT.into()), &[libc::EBADF]);
+    script.plan.keep(has_parent, program);
+    let moved = script.plan.call(libc::SYS_dup3, &[program.into(), parent.into(), libc::O_CLOEXEC.into()]);
+    script.plan.keep(moved, Plan::PARENT);
+    script.plan.on_failure_go_on_here(has_parent);
+    script.plan.call(libc::SYS_dup3, &[namespace.into(), user_namespace.into(), libc::O_CLOEXEC.into()]);
+    [program, namespace].into_iter().for_each(|register| script.plan.release(register));
     close_from(script, parent + 1);
     user_namespace
 }

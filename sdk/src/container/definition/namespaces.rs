@@ -12,7 +12,7 @@ impl<D> Definition<D> {
     /// layers, volumes and binds they belong on disk to whom they belong inside, by mounts that map the ids. That takes a
     /// file system that can map them (ext4, xfs, btrfs; since Linux 6.3 tmpfs): it is an error of `start` where the data
     /// root or a bind is on another. Devices cannot be made in it, and a [privileged](Self::privileged) container
-    /// cannot have it, nor one with a restart policy.
+    /// cannot have it.
     ///
     /// ```no_run
     /// # use plywood::{Container, Engine, container::UserNamespace};
