@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 use plywood::build::{Event, Options};
 use plywood::image::{Add, Copy, HealthCheck, Instruction, Run, RunMount};
 use plywood::{Base, Container, Engine, ErrorKind, Image, ImageDefinition, Layers, Mount, layers};
-use support::{Tarball, base, engine, run, text};
+use support::{Tarball, base, engine, is_root, run, text};
 
 /// Builds with a listener; the image, and the steps with whether each was cached.
 fn watched(engine: &Engine, definition: &Layers, options: Options) -> (Image, Vec<(String, bool)>) {
@@ -350,4 +350,46 @@ fn a_dockerignore_hides_files_from_copy() {
     write(".dockerignore", "target\n*.md\n!README.md\n.dockerignore\n");
     let image = engine.build(&base().context(context.path()).copy(".", "/src/")).unwrap();
     assert_eq!(run(&engine, &image, "cd /src; ls -A"), "README.md\nfile\n");
+}
+
+#[test]
+fn each_program_has_the_limits_of_the_build() {
+    let engine = engine();
+    let limits =
+        || Options::new().memory("32MiB").memory_swap("32MiB").pids_limit(50).cpu_quota(Duration::from_millis(50));
+    let show = "cd /sys/fs/cgroup; for f in memory.max memory/memory.limit_in_bytes pids.max pids/pids.max; do \
+                [ ! -e $f ] || cat $f; done > /limits";
+    let image = match engine.build_with(&base().run(show), &limits()) {
+        Ok(image) => image,
+        Err(error) => {
+            assert!(!is_root(), "{error:?}");
+            assert_eq!(error.kind(), ErrorKind::Unsupported, "{error:?}");
+            assert!(error.to_string().contains("limit memory") && error.hint().is_some(), "{error:?}");
+            return;
+        }
+    };
+    assert_eq!(run(&engine, &image, "cat /limits"), "33554432\n50\n");
+    let hungry = base().run("x=x; while :; do x=$x$x; done");
+    let error = engine.build_with(&hungry, &limits()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Failed);
+    assert!(error.to_string().contains("out of memory"), "{error}");
+    // They make no difference to what is built.
+    let (_, steps) = watched(&engine, &base().run(show), Options::new());
+    assert!(steps.iter().all(|(_, cached)| *cached), "{steps:?}");
+}
+
+#[test]
+fn limits_that_cannot_be_are_refused_before_anything_is_built() {
+    let engine = engine();
+    for (options, message) in [
+        (Options::new().memory("1MiB"), "limit memory to 1MiB: the least is 6MiB"),
+        (Options::new().memory("much"), "much"),
+        (Options::new().memory_swap("64MiB"), "swap"),
+        (Options::new().cpu_period(Duration::from_secs(2)), "a period has 1 ms to 1 s"),
+        (Options::new().pids_limit(0), "the least is 1"),
+    ] {
+        let error = engine.build_with(&base(), &options.progress(|event| panic!("{event}"))).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidArgument);
+        assert!(error.to_string().contains(message), "{error}");
+    }
 }

@@ -76,6 +76,7 @@ impl<'a> Builder<'a> {
 
     /// Builds the definition that the options are about.
     pub(super) fn build(&mut self, definition: &Layers) -> Result<Draft> {
+        self.options.resources.check(self.options.mistake.as_deref())?;
         let target = self.options.target.as_deref();
         self.total = self.count(definition, target)?;
         self.definition(definition, target, self.options.context.as_deref())

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use super::event::{Event, Listener};
 use crate::container::NetworkMode;
+use crate::container::resources::Resources;
 use crate::spec::mount::Mount;
 use crate::spec::platform::Platform;
 
@@ -32,6 +33,9 @@ pub struct Options {
     pub(super) labels: BTreeMap<String, String>,
     pub(super) target: Option<String>,
     pub(super) platform: Option<Platform>,
+    pub(super) resources: Resources,
+    /// The first limit that could not be read.
+    pub(super) mistake: Option<String>,
     pub(super) listener: Listener,
 }
 

@@ -12,14 +12,17 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
+use crate::container::reaper::ProcessToBe;
+use crate::container::resources::Resources;
 use crate::container::{self, user::resolve_user};
 use crate::error::{Attempt as _, Error, ErrorKind, Fault, Result};
 use crate::image::MountKind;
 use crate::layer::view::View;
 use crate::layer::{LayerStore, StagedLayer};
 use crate::logs::Stream;
+use crate::runtime::cgroup::Cgroup;
 use crate::runtime::{self, Bundle, BundleMount, BundleSource, Input, NetworkMode, Output, Process, Rootfs, Stdio};
-use crate::spec::{ChainId, ContainerPath, ExitStatus, mount};
+use crate::spec::{ChainId, ContainerId, ContainerPath, ExitStatus, mount};
 use crate::sys::fs::{self, FileKind};
 use crate::sys::userns::keeps_owners;
 use crate::sys::within::{ENTER, within};
@@ -147,6 +150,10 @@ pub(super) fn run(
     bundle.process.cwd = work.directory.clone();
     bundle.process.user = user.user;
 
+    if scene.options.resources != Resources::default() {
+        let limits = scene.options.resources.limits()?;
+        bundle.cgroup = Some(Cgroup { name: ContainerId::random()?.as_str().to_owned(), limits, statistics: false });
+    }
     execute(&bundle, step, tell)?;
     match staged.work() {
         Some(work) => {
@@ -174,7 +181,20 @@ fn clear_work(work: &Path) -> Result<()> {
 fn execute(bundle: &Bundle, step: &str, tell: &mut dyn FnMut(Stream, &str)) -> Result<()> {
     let (mut pipes, out, err) = Pipes::new().attempt(|| "make pipes for the output of a program")?;
     let stdio = Stdio { stdin: Input::Null, stdout: Output::Fd(out), stderr: Output::Fd(err) };
-    let process = Killed(runtime::start(bundle, stdio, Box::new(|_| {}))?);
+    // What it leaves in the file system is swept up; its cgroup would stay.
+    let doomed = bundle.cgroup.as_ref().and_then(|cgroup| ProcessToBe::in_cgroup(&cgroup.name));
+    let process = match &doomed {
+        None => runtime::start(bundle, stdio, Box::new(|_| {})),
+        Some(doomed) => {
+            let created: runtime::Hook<'_> = Box::new(|_, pidfd| {
+                doomed.tell(pidfd);
+                Ok(())
+            });
+            let hooks = runtime::Hooks { created: Some(created), ..runtime::Hooks::default() };
+            runtime::start_with(bundle, stdio, hooks, Box::new(|_| {}))
+        }
+    };
+    let process = Killed(process?);
     pipes.drain(tell).attempt(|| "read the output of a program")?;
     let status = process.0.wait();
     if status.success() {

@@ -96,7 +96,7 @@ impl Reaper {
 
 /// A process that is about to be started.
 #[derive(Debug)]
-pub(super) struct ProcessToBe {
+pub(crate) struct ProcessToBe {
     registration: Registration,
     /// Where its container has a cgroup, or may get one when it is paused.
     cgroups: Arc<[PathBuf]>,
@@ -105,8 +105,18 @@ pub(super) struct ProcessToBe {
 }
 
 impl ProcessToBe {
+    /// One that is of no container, with a cgroup of this name.
+    pub(crate) fn in_cgroup(name: &str) -> Option<Self> {
+        let registration = heard(Registration::new().attempt(|| "start the reaper"))?;
+        let cgroups: Arc<[PathBuf]> = Group::candidates(name).into();
+        let orders: Vec<_> = removals(&cgroups).collect();
+        // The group is made before the process.
+        heard(registration.add(&borrowed(&orders), &[]).attempt(|| "tell the reaper of a cgroup"));
+        Some(Self { registration, cgroups, others: Vec::new() })
+    }
+
     /// Tells of it, once it is there.
-    pub(super) fn tell(&self, pidfd: BorrowedFd<'_>) {
+    pub(crate) fn tell(&self, pidfd: BorrowedFd<'_>) {
         let mut orders: Vec<_> = self.others.iter().cloned().chain([(b'K', PathBuf::new())]).collect();
         orders.extend(self.cgroups.iter().map(|group| (b'Z', group.join("freezer.state"))));
         heard(self.registration.add(&borrowed(&orders), &[pidfd]).attempt(|| "tell the reaper of a process"));

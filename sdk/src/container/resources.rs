@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
+use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -128,6 +129,21 @@ impl Fault for ResourceFault {
             .to_owned(),
         )
     }
+}
+
+/// A size as it is recorded. More than fits is as good as no limit, and the kernel says the same.
+pub(crate) fn bytes(size: ByteSize) -> i64 {
+    i64::try_from(size.as_u64()).unwrap_or(i64::MAX)
+}
+
+/// A number of CPUs as it is recorded: what is no number or negative becomes a value that is refused.
+pub(crate) fn nano_cpus(cpus: f64) -> i64 {
+    if cpus > 0.0 { ((cpus * 1e9).round() as i64).max(1) } else { -1 }
+}
+
+/// A time as it is recorded: nothing would read as "not set".
+pub(crate) fn microseconds(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX).max(1)
 }
 
 impl Resources {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::Definition;
-use crate::container::resources::{DeviceRate, UNLIMITED};
+use crate::container::resources::{DeviceRate, UNLIMITED, bytes, microseconds, nano_cpus};
 use crate::spec::byte_size::ByteSize;
 
 impl<D> Definition<D> {
@@ -48,8 +48,7 @@ impl<D> Definition<D> {
     /// Limits CPU time to that of so many CPUs, at least 0.01. Default: no limit.
     #[doc(alias = "--cpus")]
     pub fn cpus(mut self, cpus: f64) -> Self {
-        // What is no number or negative becomes a value that is refused.
-        self.settings.resources.nano_cpus = if cpus > 0.0 { ((cpus * 1e9).round() as i64).max(1) } else { -1 };
+        self.settings.resources.nano_cpus = nano_cpus(cpus);
         self
     }
 
@@ -160,17 +159,11 @@ impl<D> Definition<D> {
         set: impl FnOnce(&mut crate::container::resources::Resources, i64),
     ) -> Self {
         match size.try_into() {
-            // More than fits is as good as no limit, and the kernel says the same.
-            Ok(bytes) => set(&mut self.settings.resources, i64::try_from(bytes.as_u64()).unwrap_or(i64::MAX)),
+            Ok(size) => set(&mut self.settings.resources, bytes(size)),
             Err(error) => {
                 self.settings.mistake.get_or_insert(error.to_string());
             }
         }
         self
     }
-}
-
-fn microseconds(duration: Duration) -> i64 {
-    // Nothing would read as "not set".
-    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX).max(1)
 }
