@@ -30,7 +30,8 @@ pub(crate) fn read(definition: &mut Definition) {
         Ok(bytes) => bytes,
         Err(error) => {
             let message = format!("`{}` cannot be read: {error}", file.value);
-            let near = nearest(&path).map(|near| format!("did you mean `{near}`?"));
+            let near = nearest(&path).map(|near| Path::new(&file.value).with_file_name(near));
+            let near = near.map(|near| format!("did you mean `{}`?", near.display()));
             let finding = Finding::error("missing_dockerfile", file.place, message).maybe_help(near);
             return definition.findings.push(finding);
         }

@@ -88,6 +88,11 @@ fn warnings_can_be_switched_off_and_made_errors() {
     assert_eq!(warned("", "#[allow(unpinned_base)]"), (0, 0));
     assert_eq!(warned("#![deny(unpinned_base)]", ""), (1, 0));
     assert_eq!(warned("#![warn(runs_as_root)]", ""), (0, 2));
+    let copied = |from: &str| {
+        let text = expand(&format!("FROM \"a:1\" as build; FROM \"a:1\"; COPY --from={from} \"/a\" => \"/a\";"));
+        text.contains("_ :: stage_as_image") || text.contains("const stage_as_image")
+    };
+    assert_eq!((copied("\"build\""), copied("build")), (true, false));
     // An error stays one, whatever is said.
     assert_eq!(shown("", ""), (2, 0));
     assert_eq!(shown("#![allow(typographic)]", "#[allow(typographic)]"), (2, 0));

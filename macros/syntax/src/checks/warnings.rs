@@ -32,6 +32,9 @@ impl<'a> Checker<'a> {
 
     /// One instruction by itself.
     pub(super) fn warnings(&mut self, instruction: &'a Instruction) {
+        if let Some(from) = instruction.flag_text("from") {
+            self.stage_as_image(from);
+        }
         match &instruction.body {
             Body::From(Named { text, .. }) => self.base_warnings(instruction, text),
             Body::Env(pairs) => pairs.iter().for_each(|(name, _)| self.secret_name(name, "ENV")),
@@ -81,19 +84,12 @@ impl<'a> Checker<'a> {
         if self.origin(text) == Origin::Image
             && let Some(value) = text.plain()
             && let Ok(parts) = crate::reference::parse(value)
+            && !self.stage_as_image(text)
+            && parts.tag.is_none()
+            && parts.digest.is_none()
         {
-            if self.stage_names().any(|stage| stage == value) && text.form == Form::Quoted {
-                let message = format!("`\"{value}\"` is an image on a registry, and a stage has that name too");
-                self.warn(
-                    "stage_as_image",
-                    text.place,
-                    message,
-                    format!("the stage is written without quotes: {value}"),
-                );
-            } else if parts.tag.is_none() && parts.digest.is_none() {
-                let message = format!("`{value}` names no tag, so it means `:latest` and changes under you");
-                self.warn("unpinned_base", text.place, message, "write a tag or a digest");
-            }
+            let message = format!("`{value}` names no tag, so it means `:latest` and changes under you");
+            self.warn("unpinned_base", text.place, message, "write a tag or a digest");
         }
         if let Some(platform) = instruction.flag_text("platform")
             && ["$TARGETPLATFORM", "${TARGETPLATFORM}"].contains(&platform.value.as_str())
@@ -101,6 +97,17 @@ impl<'a> Checker<'a> {
             let message = format!("`--platform={}` is what happens anyway", platform.value);
             self.warn("redundant_platform", platform.place, message, "remove it");
         }
+    }
+
+    /// A string that names an image, and a stage as well.
+    fn stage_as_image(&mut self, text: &Text) -> bool {
+        let name = &text.value;
+        let is_both = text.form == Form::Quoted && self.stage_names().any(|stage| stage == name);
+        if is_both {
+            let message = format!("`\"{name}\"` is an image on a registry, and a stage has that name too");
+            self.warn("stage_as_image", text.place, message, format!("the stage is written without quotes: {name}"));
+        }
+        is_both
     }
 
     fn secret_name(&mut self, name: &Text, keyword: &str) {

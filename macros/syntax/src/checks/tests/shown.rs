@@ -182,7 +182,7 @@ const SHOWN: &[(&str, &str, &str)] = &[
     ("bad_signal", "unknown signal `SIGTREM`", "did you mean `SIGTERM`?"),
     ("bad_onbuild", "`ONBUILD FROM` cannot be", ""),
     ("bad_dockerfile", "has a byte on line 3 that is not UTF-8", ""),
-    ("missing_dockerfile", "cannot be read: No such file or directory", "did you mean `web.Dockerfile`?"),
+    ("missing_dockerfile", "cannot be read: No such file or directory", "fixtures/web.Dockerfile`?"),
     ("not_declared", "has no port `8081/tcp`", "did you mean `8080/tcp`?"),
     ("types", "no associated item named `HTTPS` found for struct `Web`", ""),
     ("types", "expected `Port<Web>`, found `Port<Db>`", ""),
