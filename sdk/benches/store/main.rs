@@ -4,6 +4,7 @@
 //! table, in a mount namespace that ends with this program. Candidates take turns, and what counts are the ratios of medians.
 //! `PLYWOOD_BENCH_ROUNDS` is how often each is measured (default 5), `PLYWOOD_BENCH_DIR` where the file systems lie. The stores
 //! are `Durability::Full`, as those of users are. `cargo bench --profile dev` shows the build that a user's manifest gives.
+//! Arguments choose among the tables: `cargo bench -p plywood --bench store -- commits stacks`.
 #![allow(missing_docs, unsafe_code, missing_debug_implementations, clippy::print_stdout, clippy::unwrap_used)]
 
 mod archives;
@@ -30,11 +31,14 @@ fn main() {
     disk::enter_own_namespace();
     let build = if cfg!(debug_assertions) { "without" } else { "with" };
     println!("{rounds} rounds, medians; a build {build} optimisation; ratio: plywood against the candidate\n");
-    loads(rounds);
-    commits(rounds);
-    exports(rounds);
-    stacks(rounds);
-    crowd(rounds);
+    let chosen: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    let tables: [(&str, fn(usize)); 5] =
+        [("loads", loads), ("commits", commits), ("exports", exports), ("stacks", stacks), ("crowd", crowd)];
+    for (name, measure) in tables {
+        if chosen.is_empty() || chosen.iter().any(|chosen| chosen == name) {
+            measure(rounds);
+        }
+    }
 }
 
 fn engine(root: &Path) -> Engine {

@@ -106,7 +106,12 @@ impl<D> Definition<D> {
 
     fn image(&self, engine: &Engine) -> Result<(Image, String)> {
         Ok(match &self.image {
-            ImageChoice::Stored { id, reference } => (engine.store().images().need(id)?, reference.clone()),
+            ImageChoice::Stored { image, reference } => {
+                let images = engine.store().images();
+                // What it is does not change; whether it is here does, and it may be of another store.
+                let image = if images.store().has(image.id()) { image.clone() } else { images.need(image.id())? };
+                (image, reference.clone())
+            }
             ImageChoice::Named(name) => (engine.store().images().find(name)?, name.clone()),
             ImageChoice::Declared(layers) => {
                 let image = engine.build(&**layers)?;

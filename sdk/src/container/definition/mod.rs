@@ -23,7 +23,6 @@ use super::signal::Signal;
 use super::stdio::Stdio;
 use crate::image::{HealthCheck, Image, ImageDefinition, Layers};
 use crate::spec::byte_size::ByteSize;
-use crate::spec::digest::ImageId;
 use crate::spec::mount::Mount;
 use crate::spec::port::ExposedPort;
 use crate::spec::reference::Reference;
@@ -60,7 +59,7 @@ pub struct Definition<D = Layers> {
 #[derive(Debug, Clone)]
 pub(crate) enum ImageChoice {
     /// In the store.
-    Stored { id: ImageId, reference: String },
+    Stored { image: Image, reference: String },
     /// In the store, by reference, ID or unique beginning of an ID.
     Named(String),
     /// To be built first.
@@ -138,7 +137,7 @@ impl<D> ImageSource for &Image<D> {
 
     fn choose(self) -> Chosen {
         let reference = self.references().first().map_or_else(|| self.id().short().to_owned(), Reference::familiar);
-        Chosen(ImageChoice::Stored { id: self.id().clone(), reference })
+        Chosen(ImageChoice::Stored { image: self.of_definition(), reference })
     }
 }
 
