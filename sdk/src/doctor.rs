@@ -151,13 +151,13 @@ impl fmt::Display for State {
     }
 }
 
-/// A line, and one each for cause and remedy.
+/// A line, and one or more each for cause and remedy.
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:<8} {}: {}", self.state, self.subject, self.seen)?;
         for (title, text) in [("cause", &self.cause), ("remedy", &self.remedy)] {
             if let Some(text) = text {
-                write!(f, "\n         {title}: {text}")?;
+                write!(f, "\n         {title}: {}", text.replace('\n', "\n           "))?;
             }
         }
         Ok(())

@@ -32,11 +32,14 @@ fn main() {
     let build = if cfg!(debug_assertions) { "without" } else { "with" };
     println!("{rounds} rounds, medians; a build {build} optimisation; ratio: plywood against the candidate\n");
     let chosen: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
-    let tables: [(&str, fn(usize)); 5] =
-        [("loads", loads), ("commits", commits), ("exports", exports), ("stacks", stacks), ("crowd", crowd)];
-    for (name, measure) in tables {
-        if chosen.is_empty() || chosen.iter().any(|chosen| chosen == name) {
-            measure(rounds);
+    let is_chosen = |name: &str| chosen.is_empty() || chosen.iter().any(|chosen| chosen == name);
+    for name in ["loads", "commits", "exports", "stacks", "crowd"].into_iter().filter(|name| is_chosen(name)) {
+        match name {
+            "loads" => loads(rounds),
+            "commits" => commits(rounds),
+            "exports" => exports(rounds),
+            "stacks" => stacks(rounds),
+            _ => crowd(rounds),
         }
     }
 }

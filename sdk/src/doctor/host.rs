@@ -1,5 +1,7 @@
 //! The kernel and its settings, this user's rights, and where all of it runs.
 
+use std::path::{Path, PathBuf};
+
 use super::Finding;
 use crate::error::Error;
 use crate::runtime;
@@ -19,6 +21,8 @@ pub(super) struct Facts {
     pub(super) userns_clone: Option<u64>,
     pub(super) max_user_namespaces: Option<u64>,
     pub(super) apparmor_restricts: Option<u64>,
+    /// The file of this program.
+    pub(super) program: PathBuf,
     /// How many users and groups containers have; else cause and remedy.
     pub(super) ids: Result<(u64, u64), (String, String)>,
     pub(super) cgroups: probe::CgroupVersion,
@@ -44,6 +48,17 @@ fn ids() -> Result<(u64, u64), (String, String)> {
     }
 }
 
+/// Lets a program alone create user namespaces (apparmor.d(5)).
+fn apparmor_profile(program: &Path) -> String {
+    format!(
+        "set it to 0 with sysctl, run as root, or save this as /etc/apparmor.d/plywood and load it with `sudo \
+         apparmor_parser -r /etc/apparmor.d/plywood`:\n\
+         abi <abi/4.0>,\n\
+         include <tunables/global>\n\
+         profile plywood {program:?} flags=(unconfined) {{\n  userns,\n}}"
+    )
+}
+
 impl Facts {
     pub(super) fn gather() -> Self {
         Self {
@@ -54,6 +69,7 @@ impl Facts {
             userns_clone: probe::setting("kernel/unprivileged_userns_clone"),
             max_user_namespaces: probe::setting("user/max_user_namespaces"),
             apparmor_restricts: probe::setting("kernel/apparmor_restrict_unprivileged_userns"),
+            program: std::env::current_exe().unwrap_or_default(),
             ids: ids(),
             cgroups: probe::cgroups(),
             limits: runtime::cgroup::try_limits(),
@@ -116,7 +132,7 @@ impl Facts {
             }
             (Err(_), _, _, Some(1)) => refused(
                 "kernel.apparmor_restrict_unprivileged_userns is 1 (the default of Ubuntu since 23.10)",
-                "give this program an AppArmor profile with `userns,`, set it to 0 with sysctl, or run as root",
+                &apparmor_profile(&self.program),
             ),
             (Err(error), ..) => Finding::missing(subject, "refused").failed(error),
         }

@@ -15,6 +15,7 @@ fn good(privilege: Privilege) -> Facts {
         userns_clone: Some(1),
         max_user_namespaces: Some(1000),
         apparmor_restricts: Some(0),
+        program: "/opt/app".into(),
         ids: Ok((65537, 65537)),
         cgroups: CgroupVersion::V2,
         limits: Ok(()),
@@ -72,7 +73,7 @@ fn c18_each_lack_has_its_state_cause_and_remedy() {
             "user namespaces",
             Missing,
             "apparmor_restrict_unprivileged_userns is 1",
-            "userns,",
+            "profile plywood \"/opt/app\" flags=(unconfined) {\n  userns,\n}",
         ),
         (
             Facts { ids: Err(("nothing is listed".into(), "add a line".into())), ..user() },
