@@ -60,7 +60,7 @@ fn paths_are_relative_to_the_source_file() {
         "#,
     );
     assert_eq!((compiled, said.matches("\nerror: ").count()), (false, 3), "{said}");
-    for part in ["`ap.py` is not in the build context", "`app.py` is there", "did you mean `Dockerfile`?"] {
+    for part in ["`ap.py` is not in the build context", "`app.py` is there", "did you mean `docker/Dockerfile`?"] {
         assert!(said.contains(part), "{part} in {said}");
     }
 }
