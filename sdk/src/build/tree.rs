@@ -227,7 +227,8 @@ pub(super) fn find(tree: &dyn Tree, keyword: &'static str, written: &str) -> Res
     let mut sources = Vec::new();
     for path in paths {
         match tree.resolve(&path).map_err(about)? {
-            Some(entry) => match tree.refuses(&entry) {
+            Some(entry) if entry.metadata.kind == FileKind::Socket && has_pattern => {}
+            Some(entry) => match tree.refuses(&entry).or_else(|| no_content(&entry)) {
                 Some(why) => return Err(SourceFault::Refused { keyword, written: written.to_owned(), why }.into()),
                 None => sources.push(Source { path, prefix, entry }),
             },
@@ -251,7 +252,13 @@ fn is_name(component: &Component<'_>) -> bool {
     matches!(component, Component::Normal(_))
 }
 
-/// The path with the first wrong component replaced by the nearest name there, as a hint.
+/// Why an image cannot hold a file, if so.
+fn no_content(entry: &Entry) -> Option<String> {
+    (entry.metadata.kind == FileKind::Socket)
+        .then(|| "it is a socket, which no archive, and so no image, can hold".to_owned())
+}
+
+/// Why there is nothing at a path: a link to nothing, or the nearest name instead of the first wrong component.
 fn nearest_path(tree: &dyn Tree, path: &Path) -> Result<String> {
     let mut right = PathBuf::new();
     let mut components = path.components();
@@ -263,6 +270,10 @@ fn nearest_path(tree: &dyn Tree, path: &Path) -> Result<String> {
         }
         let Some(directory) = tree.resolve(&right)?.filter(Entry::is_directory) else { break };
         let children = tree.children(&directory)?;
+        let link = children.iter().find(|child| child.name() == component.as_os_str()).and_then(|it| it.link.as_ref());
+        if let Some(target) = link {
+            return Ok(format!(": {next:?} is a link to {:?}, which is not there", String::from_utf8_lossy(target)));
+        }
         let names: Vec<String> = children.iter().map(|child| child.name().to_string_lossy().into_owned()).collect();
         let wrong = component.as_os_str().to_string_lossy();
         let Some(name) = super::nearest_name(&wrong, names.iter().map(String::as_str)) else { break };

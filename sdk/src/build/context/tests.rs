@@ -66,6 +66,19 @@ fn a_missing_source_names_the_nearest() {
 }
 
 #[test]
+fn a_link_to_nothing_and_a_socket_are_named_as_such() {
+    let files = Files::new(&["app.py"]);
+    files.link("dangling", "missing.py");
+    let message = files.refusal("dangling");
+    assert!(message.ends_with(": \"dangling\" is a link to \"missing.py\", which is not there"), "{message}");
+    let _socket = std::os::unix::net::UnixListener::bind(files.0.path().join("app.sock")).unwrap();
+    let expected = "COPY \"app.sock\": it is a socket, which no archive, and so no image, can hold";
+    assert_eq!(files.refusal("app.sock"), expected);
+    assert_eq!(files.find("app.*").unwrap(), ["app.py"]);
+    assert_eq!(files.refusal("*.sock"), "COPY \"*.sock\": matches nothing in the build context \"/ctx\"");
+}
+
+#[test]
 fn no_path_leads_out_of_the_context() {
     let files = Files::new(&["a/file"]);
     files.link("out", "/etc");
