@@ -8,6 +8,7 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions, pidfd_open, waitid};
 
 /// How a process ended.
@@ -60,7 +61,7 @@ fn reap_with(pidfd: BorrowedFd<'_>, options: WaitIdOptions) -> io::Result<Option
             })),
             Err(rustix::io::Errno::INTR) => continue,
             // The program ignores SIGCHLD, so that the kernel frees the number at once, or waits for any child.
-            Err(rustix::io::Errno::CHILD) => match exit_code_of_reaped(pidfd) {
+            Err(rustix::io::Errno::CHILD) => match exit_code_of_reaped(pidfd, &RELEASE_PATIENCE) {
                 Ok(end) => Ok(Some(end)),
                 Err(_) => Ok(Some(End::Unknown)),
             },
@@ -85,17 +86,42 @@ const INFO_EXIT: u64 = 1 << 3;
 const GET_INFO: u32 = 3 << 30 | (size_of::<PidfdInfo>() as u32) << 16 | 0xff << 8 | 11;
 
 /// How a process ended for which somebody else has waited: the kernel keeps it for those who have a pidfd.
-fn exit_code_of_reaped(pidfd: BorrowedFd<'_>) -> io::Result<End> {
+///
+/// Between the moment in which the other wait has taken the process and that in which the kernel lets go of it, it is
+/// nobody's child any more, and how it ended is not kept yet.
+fn exit_code_of_reaped(pidfd: BorrowedFd<'_>, patience: &Timespec) -> io::Result<End> {
+    match kept_end(pidfd)? {
+        Some(end) => Ok(end),
+        None => {
+            await_release(pidfd, patience)?;
+            Ok(kept_end(pidfd)?.unwrap_or(End::Unknown))
+        }
+    }
+}
+
+fn kept_end(pidfd: BorrowedFd<'_>) -> io::Result<Option<End>> {
     let mut info = PidfdInfo { mask: INFO_EXIT, ..PidfdInfo::default() };
     // SAFETY: the request says that it takes and fills as many bytes as the struct has.
     let answer = unsafe { libc::ioctl(pidfd.as_raw_fd(), GET_INFO as _, &raw mut info) };
     if answer != 0 {
         return Err(io::Error::last_os_error());
     }
-    Ok(match (info.mask & INFO_EXIT != 0, info.exit_code) {
-        (false, _) => End::Unknown,
-        (true, status) => End::of_status(status),
-    })
+    Ok((info.mask & INFO_EXIT != 0).then(|| End::of_status(info.exit_code)))
+}
+
+/// How long the kernel may take to let go of a process for which somebody has waited. Linux 6.13 and 6.14 never say so.
+const RELEASE_PATIENCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 200_000_000 };
+
+/// Waits until the kernel has let go of a process: then its pidfd hangs up (Linux 6.15).
+fn await_release(pidfd: BorrowedFd<'_>, patience: &Timespec) -> io::Result<()> {
+    // No event but the hanging up: that it has ended is known.
+    let mut fds = [PollFd::from_borrowed_fd(pidfd, PollFlags::empty())];
+    loop {
+        match poll(&mut fds, Some(patience)) {
+            Err(rustix::io::Errno::INTR) => {}
+            polled => return polled.map(drop).map_err(io::Error::from),
+        }
+    }
 }
 
 /// A pidfd. The number of a child that has not been waited for cannot have been given to another process; who opens one
@@ -145,6 +171,15 @@ pub(crate) fn ignore_children() {
     unsafe { libc::signal(libc::SIGCHLD, libc::SIG_IGN) };
 }
 
+/// Whether the kernel keeps how a process ended that somebody has waited for.
+#[cfg(test)]
+pub(crate) fn keeps_ends() -> bool {
+    let mut release = rustix::system::uname().release().to_string_lossy().into_owned();
+    release.truncate(release.find('-').unwrap_or(release.len()));
+    let release: Vec<u32> = release.split('.').filter_map(|part| part.parse().ok()).collect();
+    release >= vec![6, 15]
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -161,5 +196,27 @@ mod tests {
     fn this_process_has_a_start_time() {
         assert!(start_time(std::process::id()).unwrap() > 0);
         assert!(!is_ending(std::process::id()) && is_ending(u32::MAX));
+    }
+
+    #[test]
+    fn c13_an_end_is_known_although_the_kernel_keeps_it_a_moment_later() {
+        if !keeps_ends() {
+            return;
+        }
+        let mut child = std::process::Command::new("sh").args(["-c", "exit 40"]).spawn().unwrap();
+        let pidfd = open(child.id()).unwrap();
+        let mut ended = [PollFd::new(&pidfd, PollFlags::IN)];
+        assert_eq!(poll(&mut ended, None).unwrap(), 1);
+        // It has ended, and the kernel has not let go of it.
+        assert_eq!(kept_end(pidfd.as_fd()).unwrap(), None);
+        let patience = Timespec { tv_sec: 60, tv_nsec: 0 };
+        let end = std::thread::scope(|scope| {
+            let asking = scope.spawn(|| exit_code_of_reaped(pidfd.as_fd(), &patience));
+            // So that it mostly asks before; it is right after, too.
+            std::thread::sleep(std::time::Duration::from_millis(20));
+            assert_eq!(child.wait().unwrap().code(), Some(40));
+            asking.join().unwrap().unwrap()
+        });
+        assert_eq!(end, End::Exited(40));
     }
 }
