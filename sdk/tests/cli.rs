@@ -437,31 +437,6 @@ fn a_detached_container_is_there_for_the_commands_that_follow() {
 }
 
 #[test]
-fn a_dockerfile_is_built() {
-    require_busybox!();
-    let bench = Bench::with_image();
-    let context = bench.path("context");
-    std::fs::create_dir_all(&context).unwrap();
-    let dockerfile = "FROM box:1 AS base\nARG WHO=nobody\nCOPY a.txt <<b.txt /dir/\nHello $WHO\nb.txt\n\
-        RUN <<E\necho ran > /dir/c.txt\nE\nCMD cat /dir/*\nFROM base\nCMD echo last\n";
-    std::fs::write(context.join("Dockerfile"), dockerfile).unwrap();
-    std::fs::write(context.join("a.txt"), "a\n").unwrap();
-    let path = context.to_str().unwrap();
-    let built = bench.run(&["build", "-t", "app:1", path]);
-    let told = String::from_utf8_lossy(&built.stderr).into_owned();
-    assert!(built.status.success() && told.contains("[3/3] RUN"), "{told}");
-    assert_eq!(bench.ok(&["run", "--rm", "app:1"]), "last\n");
-    let flags = ["build", "-q", "--target", "base", "--build-arg", "WHO=you", "--label", "k=v"];
-    let id = bench.ok(&[&flags[..], &["-t", "app:2", path]].concat());
-    assert!(id.starts_with("sha256:"), "{id}");
-    assert_eq!(bench.ok(&["run", "--rm", "app:2"]), "a\nHello you\nran\n");
-    assert_eq!(bench.json(&["inspect", "app:2"])[0]["Config"]["Labels"]["k"], "v");
-    std::fs::write(context.join("Bad"), "FROM box:1\nRNU x\nEXPOSE 0\n").unwrap();
-    let (code, text) = bench.fails(&["build", "-f", context.join("Bad").to_str().unwrap(), path]);
-    assert!(code == 125 && text.contains("Bad:2:1: unknown instruction `RNU`") && text.contains("Bad:3:8: "), "{text}");
-}
-
-#[test]
 fn the_health_of_a_container_is_shown() {
     require_busybox!();
     let bench = Bench::with_image();

@@ -66,6 +66,8 @@ impl Dockerd {
             .args(roots)
             // A daemon in a container leaves AppArmor alone, whose profiles belong to the whole host.
             .env("container", "plywood-test")
+            // What containerd writes about itself when it is slow to answer goes with the directory.
+            .env("TMPDIR", directory)
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .spawn()

@@ -38,6 +38,7 @@ impl Docker {
             .arg("--host")
             .arg(format!("unix://{}", socket.display()))
             .env("container", "plywood-bench")
+            .env("TMPDIR", &place)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())

@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use plywood::ByteSize;
 
 #[derive(Debug, Args)]
 pub struct Build {
@@ -34,27 +33,6 @@ pub struct Build {
     /// Hand a file to the RUNs that ask for it
     #[arg(long, value_name = "id=ID[,src=FILE]")]
     pub secret: Vec<String>,
-    /// Most memory of each RUN: 256m, 1.5g
-    #[arg(short, long, value_name = "BYTES")]
-    pub memory: Option<ByteSize>,
-    /// Most memory and swap together; -1 for all swap there is
-    #[arg(long, value_name = "BYTES", allow_hyphen_values = true)]
-    pub memory_swap: Option<String>,
-    /// The share of CPU time of each RUN: 1024 is everybody's
-    #[arg(short, long, value_name = "SHARES")]
-    pub cpu_shares: Option<u32>,
-    /// Most CPU time of each RUN in a period, in microseconds
-    #[arg(long, value_name = "MICROSECONDS")]
-    pub cpu_quota: Option<u64>,
-    /// The period of --cpu-quota, in microseconds
-    #[arg(long, value_name = "MICROSECONDS")]
-    pub cpu_period: Option<u64>,
-    /// The CPUs that each RUN runs on: 0-2,4
-    #[arg(long, value_name = "CPUS")]
-    pub cpuset_cpus: Option<String>,
-    /// Most processes and threads of each RUN
-    #[arg(long, value_name = "NUMBER")]
-    pub pids_limit: Option<u32>,
     /// How to tell what happens
     #[arg(long, value_enum, default_value_t = Progress::Auto, value_name = "HOW")]
     pub progress: Progress,
@@ -67,6 +45,11 @@ pub struct Build {
     /// The directory beneath which COPY and ADD find their sources
     #[arg(value_name = "CONTEXT")]
     pub context: PathBuf,
+    #[command(flatten, next_help_heading = "Limits of each RUN")]
+    pub limits: crate::limits::Shared,
+    /// Most processes and threads
+    #[arg(long, value_name = "NUMBER")]
+    pub pids_limit: Option<u32>,
 }
 
 /// How a build tells what happens.

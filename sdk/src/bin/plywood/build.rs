@@ -2,16 +2,16 @@
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use plywood::build::{Event, Options};
 use plywood::container::NetworkMode;
 use plywood::image::Dockerfile;
-use plywood::{ByteSize, Platform, build};
+use plywood::{Platform, build};
 
 use crate::Session;
 use crate::args_build::{Build, Progress};
 use crate::failure::{Failure, Outcome, say};
+use crate::limits::limited;
 
 pub fn build(session: &Session, build: &Build) -> Outcome<()> {
     let file = read(build)?.context(&build.context);
@@ -73,36 +73,12 @@ fn options(build: &Build) -> Outcome<build::Options> {
     if build.no_cache {
         options = options.no_cache();
     }
-    options = limited(options, build)?;
-    if !build.is_quiet() {
-        options = options.progress(|event: &Event| eprint(event));
-    }
-    Ok(options)
-}
-
-fn limited(mut options: Options, build: &Build) -> Outcome<Options> {
-    if let Some(size) = build.memory {
-        options = options.memory(size);
-    }
-    match build.memory_swap.as_deref() {
-        Some("-1") => options = options.memory_swap_unlimited(),
-        Some(size) => options = options.memory_swap(ByteSize::parse(size)?),
-        None => {}
-    }
-    if let Some(shares) = build.cpu_shares {
-        options = options.cpu_shares(shares);
-    }
-    if let Some(quota) = build.cpu_quota {
-        options = options.cpu_quota(Duration::from_micros(quota));
-    }
-    if let Some(period) = build.cpu_period {
-        options = options.cpu_period(Duration::from_micros(period));
-    }
-    if let Some(cpus) = &build.cpuset_cpus {
-        options = options.cpuset(cpus);
-    }
+    options = limited!(build.limits, options);
     if let Some(limit) = build.pids_limit {
         options = options.pids_limit(limit);
+    }
+    if !build.is_quiet() {
+        options = options.progress(|event: &Event| eprint(event));
     }
     Ok(options)
 }

@@ -6,23 +6,16 @@ use plywood::container::Definition;
 
 use crate::failure::{Failure, Outcome};
 
-/// Limits of `run` and `create`.
+/// Limits that a container may have, and each RUN of a build.
 #[derive(Debug, Args)]
-#[command(next_help_heading = "Limits")]
-pub struct Limits {
+pub struct Shared {
     /// Most memory: 256m, 1.5g
     #[arg(short, long, value_name = "BYTES")]
     pub memory: Option<ByteSize>,
     /// Most memory and swap together; -1 for all swap there is
     #[arg(long, value_name = "BYTES", allow_hyphen_values = true)]
     pub memory_swap: Option<String>,
-    /// Memory that is left to it when memory runs short
-    #[arg(long, value_name = "BYTES")]
-    pub memory_reservation: Option<ByteSize>,
-    /// Most CPU time, in CPUs: 1.5
-    #[arg(long, value_name = "NUMBER")]
-    pub cpus: Option<f64>,
-    /// Its share of CPU time: 1024 is everybody's
+    /// The share of CPU time: 1024 is everybody's
     #[arg(short, long, value_name = "SHARES")]
     pub cpu_shares: Option<u32>,
     /// Most CPU time in a period, in microseconds
@@ -31,9 +24,52 @@ pub struct Limits {
     /// The period of --cpu-quota, in microseconds
     #[arg(long, value_name = "MICROSECONDS")]
     pub cpu_period: Option<u64>,
-    /// The CPUs it runs on: 0-2,4
+    /// The CPUs to run on: 0-2,4
     #[arg(long, value_name = "CPUS")]
     pub cpuset_cpus: Option<String>,
+}
+
+/// Adds [`Shared`] limits to a definition or to the options of a build, whose methods have the same names.
+macro_rules! limited {
+    ($limits:expr, $what:expr) => {{
+        let (limits, mut what) = (&$limits, $what);
+        if let Some(size) = limits.memory {
+            what = what.memory(size);
+        }
+        match limits.memory_swap.as_deref() {
+            Some("-1") => what = what.memory_swap_unlimited(),
+            Some(size) => what = what.memory_swap(plywood::ByteSize::parse(size)?),
+            None => {}
+        }
+        if let Some(shares) = limits.cpu_shares {
+            what = what.cpu_shares(shares);
+        }
+        if let Some(quota) = limits.cpu_quota {
+            what = what.cpu_quota(std::time::Duration::from_micros(quota));
+        }
+        if let Some(period) = limits.cpu_period {
+            what = what.cpu_period(std::time::Duration::from_micros(period));
+        }
+        if let Some(cpus) = &limits.cpuset_cpus {
+            what = what.cpuset(cpus);
+        }
+        what
+    }};
+}
+pub(crate) use limited;
+
+/// Limits of `run` and `create`.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Limits")]
+pub struct Limits {
+    #[command(flatten)]
+    pub shared: Shared,
+    /// Memory that is left to it when memory runs short
+    #[arg(long, value_name = "BYTES")]
+    pub memory_reservation: Option<ByteSize>,
+    /// Most CPU time, in CPUs: 1.5
+    #[arg(long, value_name = "NUMBER")]
+    pub cpus: Option<f64>,
     /// The memory nodes it uses: 0,1
     #[arg(long, value_name = "NODES")]
     pub cpuset_mems: Option<String>,
@@ -63,32 +99,12 @@ pub struct Limits {
 impl Limits {
     /// Adds them to a definition.
     pub fn apply(&self, mut definition: Definition) -> Outcome<Definition> {
-        use std::time::Duration;
-        if let Some(size) = self.memory {
-            definition = definition.memory(size);
-        }
-        match self.memory_swap.as_deref() {
-            Some("-1") => definition = definition.memory_swap_unlimited(),
-            Some(size) => definition = definition.memory_swap(ByteSize::parse(size)?),
-            None => {}
-        }
+        definition = limited!(self.shared, definition);
         if let Some(size) = self.memory_reservation {
             definition = definition.memory_reservation(size);
         }
         if let Some(cpus) = self.cpus {
             definition = definition.cpus(cpus);
-        }
-        if let Some(shares) = self.cpu_shares {
-            definition = definition.cpu_shares(shares);
-        }
-        if let Some(quota) = self.cpu_quota {
-            definition = definition.cpu_quota(Duration::from_micros(quota));
-        }
-        if let Some(period) = self.cpu_period {
-            definition = definition.cpu_period(Duration::from_micros(period));
-        }
-        if let Some(cpus) = &self.cpuset_cpus {
-            definition = definition.cpuset(cpus);
         }
         if let Some(nodes) = &self.cpuset_mems {
             definition = definition.cpuset_mems(nodes);
