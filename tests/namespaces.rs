@@ -171,8 +171,15 @@ fn memory_of_others_is_not_shared_against_their_will() {
         assert!(error.to_string().contains(message), "{error}");
         assert!(error.hint().is_some(), "{error}");
     };
-    let (joins, private) = (|| sh(&image, "true"), sh(&image, "sleep 1000").start(&engine).unwrap());
-    refused(&private, joins(), ErrorKind::PermissionDenied, "it keeps it to itself");
+    let joins = || sh(&image, "true");
+    for (mode, message) in [
+        (IpcMode::Private, "it keeps it to itself"),
+        (IpcMode::None, "it has none"),
+        (IpcMode::Host, "it has that of the host"),
+    ] {
+        let closed = sh(&image, "sleep 1000").ipc_namespace(mode).start(&engine).unwrap();
+        refused(&closed, joins(), ErrorKind::PermissionDenied, message);
+    }
     let source = sh(&image, "sleep 1000").ipc_namespace(IpcMode::Shareable);
     if !support::is_root() {
         refused(&source.start(&engine).unwrap(), joins(), ErrorKind::Unsupported, "user namespace");
@@ -181,7 +188,10 @@ fn memory_of_others_is_not_shared_against_their_will() {
     let mapped = source.user_namespace(UserNamespace::Private).start(&engine).unwrap();
     refused(&mapped, joins(), ErrorKind::Unsupported, "user namespace");
     let mapped = joins().user_namespace(UserNamespace::Private);
-    refused(&shareable(&engine), mapped, ErrorKind::Unsupported, "user namespace");
+    let open = shareable(&engine);
+    refused(&open, mapped, ErrorKind::Unsupported, "user namespace");
+    let joined = sh(&image, "sleep 1000").ipc_namespace(&open).start(&engine).unwrap();
+    refused(&joined, joins(), ErrorKind::PermissionDenied, "it has that of another one");
     let ended = shareable(&engine);
     ended.kill(Signal::KILL).unwrap();
     let _ = ended.wait().unwrap();

@@ -101,8 +101,8 @@ impl IpcSetting {
 
 #[derive(Debug, thiserror::Error)]
 enum IpcFault {
-    #[error("share the shared memory of {0}: it keeps it to itself")]
-    Private(String),
+    #[error("share the shared memory of {title}: {}", lack(mode).0)]
+    Closed { title: String, mode: String },
     #[error(
         "share the shared memory of {0}: one of the two is in a user namespace, and the kernel lets none join another's"
     )]
@@ -112,16 +112,26 @@ enum IpcFault {
 impl Fault for IpcFault {
     fn kind(&self) -> ErrorKind {
         match self {
-            Self::Private(_) => ErrorKind::PermissionDenied,
+            Self::Closed { .. } => ErrorKind::PermissionDenied,
             Self::Users(_) => ErrorKind::Unsupported,
         }
     }
 
     fn hint(&self) -> Option<String> {
         Some(match self {
-            Self::Private(_) => "make that one with IpcMode::Shareable (--ipc shareable)".to_owned(),
+            Self::Closed { mode, .. } => lack(mode).1.to_owned(),
             Self::Users(_) => "as root, make both with UserNamespace::Host (--userns host)".to_owned(),
         })
+    }
+}
+
+/// Why a container of this mode has nothing of its own to share, and what to do.
+fn lack(mode: &str) -> (&'static str, &'static str) {
+    match mode {
+        "host" => ("it has that of the host", "choose IpcMode::Host (--ipc host) for this one, too"),
+        other if other.starts_with(CONTAINER) => ("it has that of another one", "share that of the other one"),
+        "none" => ("it has none", "make that one with IpcMode::Shareable (--ipc shareable)"),
+        _ => ("it keeps it to itself", "make that one with IpcMode::Shareable (--ipc shareable)"),
     }
 }
 
@@ -134,8 +144,9 @@ impl Handle {
         let mode = files.host.ipc_mode.as_str();
         let Some(id) = mode.strip_prefix(CONTAINER) else { return Ok(()) };
         let other = self.store().handle(&ContainerId::parse(id)?)?;
-        if other.files()?.host.ipc_mode != IpcMode::Shareable.to_string() {
-            return Err(IpcFault::Private(other.title()).into());
+        let mode = other.files()?.host.ipc_mode;
+        if mode != IpcMode::Shareable.to_string() {
+            return Err(IpcFault::Closed { title: other.title(), mode }.into());
         }
         let first = other.first_process(SHARE)?;
         let shared = namespace::foreign(first.pid()).and_then(|foreign| {
