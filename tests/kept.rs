@@ -162,6 +162,33 @@ fn without_its_supervisor_it_is_abandoned_and_the_next_program_kills_it() {
 }
 
 #[test]
+fn it_is_abandoned_though_a_child_of_some_thread_holds_the_locks_of_its_supervisor_for_a_moment() {
+    use rustix::event::{PollFd, PollFlags, poll};
+    use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
+    const OWNER: i32 = 9;
+    const CONTROL: i32 = 12;
+    let place = Place::new();
+    let (engine, image) = place.engine();
+    let container = sh(&image, SERVE).name("served").keep().start(&engine).unwrap();
+    let pid = container.inspect().unwrap().pid().unwrap();
+    let [keeper] = keepers(&place.root())[..] else { panic!("there is one supervisor") };
+    let process = Pid::from_raw(keeper.cast_signed()).unwrap();
+    let process = pidfd_open(process, PidfdFlags::empty()).unwrap();
+    let held = [OWNER, CONTROL].map(|fd| pidfd_getfd(&process, fd, PidfdGetfdFlags::empty()).unwrap());
+    kill(keeper);
+    assert!(victim::ends(keeper));
+    let child = std::thread::spawn(move || {
+        // Until somebody looks whether the supervisor is there.
+        let patience = rustix::event::Timespec { tv_sec: 10, tv_nsec: 0 };
+        poll(&mut [PollFd::new(&held[1], PollFlags::IN)], Some(&patience)).unwrap()
+    });
+    let _next = open(place.0.path());
+    assert_eq!(child.join().unwrap(), 1);
+    assert!(!Path::new(&format!("/proc/{pid}")).exists() || victim::ends(pid));
+    assert_eq!(container.wait().unwrap().code(), 137);
+}
+
+#[test]
 fn its_log_is_what_a_program_would_have_written() {
     let place = Place::new();
     let (engine, image) = place.engine();

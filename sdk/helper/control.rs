@@ -28,6 +28,9 @@ struct Client {
 
 const NOBODY: Client = Client { file: -1, listens: false, waits: false, asks: false };
 
+/// How many may wait to be heard (`BACKLOG` in `sdk/src/sys/keeper.rs`).
+const BACKLOG: u64 = 16;
+
 pub struct Clients {
     listener: i32,
     clients: [Client; MOST],
@@ -35,6 +38,8 @@ pub struct Clients {
 
 impl Clients {
     pub fn new(listener: i32) -> Self {
+        // Whoever comes sees by it whether we live, even if another process has the socket open.
+        socket::adopt(listener, BACKLOG);
         Self { listener, clients: [NOBODY; MOST] }
     }
 

@@ -22,6 +22,7 @@ system_calls! {
     SYS_recvmsg 47 212
     SYS_sendmsg 46 211
     SYS_socketpair 53 199
+    SYS_listen 50 201
     SYS_accept4 288 242
     SYS_dup3 292 24
     SYS_memfd_create 319 279

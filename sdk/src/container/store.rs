@@ -41,6 +41,7 @@ use crate::layer::LayerStore;
 use crate::spec::digest::ImageId;
 use crate::spec::id::ContainerId;
 use crate::spec::time::Timestamp;
+use crate::sys::keeper;
 use crate::sys::userns::{Namespace, create_shifted};
 use crate::volume::VolumeStore;
 
@@ -330,7 +331,8 @@ impl Store {
         Ok(())
     }
 
-    /// Waits for the reapers of programs that were killed a moment ago: what they remove shall not be found any more.
+    /// Waits for the reapers of programs that were killed a moment ago: what they remove shall not be found any more; and
+    /// for the children that another thread starts just now, which hold each lock until they execute their program.
     fn await_reapers(&self) -> Result<()> {
         let deadline = Instant::now() + REAPER_PATIENCE;
         for name in self.root().entries()? {
@@ -342,10 +344,15 @@ impl Store {
         Ok(())
     }
 
-    /// Whether a container is a guard whose process has ended, and nobody has recorded that.
+    /// Whether a container is a guard whose process has ended, or was kept by a supervisor that was killed, and nobody has
+    /// recorded that.
     fn is_doomed(&self, id: &ContainerId) -> bool {
         let record: Option<Record> = read_json(&self.root().container_state(id)).ok().flatten();
-        record.filter(|record| record.guard).and_then(|record| record.run).is_some_and(|run| !run.is_alive())
+        record.is_some_and(|record| match record.run {
+            Some(run) if record.guard => !run.is_alive(),
+            Some(_) if record.kept => keeper::was_killed(&self.root().container_dir(id)).unwrap_or(false),
+            _ => false,
+        })
     }
 
     fn settle_one(&self, id: &ContainerId) -> Result<()> {

@@ -7,7 +7,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
 use std::time::Duration;
 
-use rustix::net::sockopt::{Timeout, set_socket_timeout};
+use rustix::net::sockopt::{Timeout, set_socket_timeout, socket_peercred};
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags, SocketAddrUnix, SocketFlags,
     SocketType, bind, connect, listen, recvmsg, send, socket_with,
@@ -44,6 +44,24 @@ pub(crate) fn listen_in(directory: &File) -> io::Result<OwnedFd> {
 fn address(directory: &File) -> io::Result<(SocketAddrUnix, String)> {
     let path = format!("/proc/self/fd/{}/{SOCKET}", directory.as_raw_fd());
     Ok((SocketAddrUnix::new(path.as_str())?, path))
+}
+
+/// Whether the supervisor of the container in a directory was killed: one that ends by itself removes its socket.
+pub(crate) fn was_killed(directory: &Path) -> io::Result<bool> {
+    let directory = match File::open(directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        directory => directory?,
+    };
+    // One that was stopped hears nobody, and lives.
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?;
+    match connect(&socket, &address(&directory)?.0) {
+        // A child that another thread has just started holds the socket too, until it executes its program.
+        Ok(()) => Ok(super::wait::is_ending(socket_peercred(&socket)?.pid.as_raw_pid().unsigned_abs())),
+        Err(rustix::io::Errno::CONNREFUSED) => Ok(true),
+        Err(rustix::io::Errno::NOENT | rustix::io::Errno::AGAIN) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// A line to a supervisor.
