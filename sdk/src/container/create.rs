@@ -152,7 +152,7 @@ fn give_up(store: &Store, id: &ContainerId, owner: InFlight, error: Error) -> Er
         Ok(()) => error,
         Err(failure) => {
             // Whoever opens the store next tries again.
-            owner.abandon();
+            owner.hand_over();
             error.with_clean_up(failure)
         }
     }

@@ -447,7 +447,7 @@ impl Inner {
     /// The supervisor of a kept container has it from here on: its lock stays, and so does the entry.
     pub(super) fn hand_over(&mut self) {
         if let Some(owner) = self.owner.take() {
-            owner.abandon();
+            owner.hand_over();
         }
         self.disown();
     }

@@ -93,7 +93,7 @@ impl Handle {
             let _ = entry.note(REMOVING);
         }
         if let Err(error) = erase(self.store(), self.id()) {
-            entry.abandon();
+            entry.hand_over();
             return Err(error);
         }
         self.lock().set_removed();

@@ -22,14 +22,13 @@
 //! published and may be removed. Entries are proof of a crash, never of a commit: whoever cleans up asks the store
 //! whether the object was published after all.
 
-use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::lock::IsNew;
+use super::lock::{IsNew, Locked};
 use super::{DataRoot, lock, own_dir};
 use crate::error::{Attempt as _, Result};
 use crate::spec::id::{ContainerId, random_hex64};
@@ -57,7 +56,7 @@ pub(crate) fn owned(name: &str) -> Option<ContainerId> {
 #[derive(Debug)]
 pub(crate) struct InFlight {
     path: PathBuf,
-    file: File,
+    file: Locked,
     left: String,
     /// Whether nothing has been written to it yet.
     is_blank: bool,
@@ -91,9 +90,15 @@ impl InFlight {
         self.path = PathBuf::new();
     }
 
-    fn held(path: PathBuf, mut file: File) -> Result<Self> {
+    /// Leaves the entry and its lock to the process that was given a copy of [the lock](Self::lock).
+    pub(crate) fn hand_over(mut self) {
+        self.path = PathBuf::new();
+        self.file.leave();
+    }
+
+    fn held(path: PathBuf, file: Locked) -> Result<Self> {
         let mut left = Vec::new();
-        file.read_to_end(&mut left).attempt(|| format!("read {path:?}"))?;
+        (&*file).read_to_end(&mut left).attempt(|| format!("read {path:?}"))?;
         Ok(Self { path, file, left: String::from_utf8_lossy(&left).into_owned(), is_blank: left.is_empty() })
     }
 

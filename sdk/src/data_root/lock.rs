@@ -9,6 +9,7 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
+use std::ops::Deref;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Condvar, Mutex, PoisonError};
@@ -45,11 +46,50 @@ impl Lock {
     }
 }
 
+/// A file and the flock(2) on it, until this is dropped.
+///
+/// It is let go of in so many words: closed, it would stay for as long as a child that another thread has just started
+/// holds copies of all descriptors, which it does until it executes its program.
+#[derive(Debug)]
+pub(super) struct Locked {
+    file: File,
+    /// Whether the lock goes with the last copy of the descriptor instead.
+    is_left: bool,
+}
+
+impl Locked {
+    /// Of a file that is locked.
+    pub(super) fn new(file: File) -> Self {
+        Self { file, is_left: false }
+    }
+
+    /// Leaves the lock to whoever was given a copy of the descriptor.
+    pub(super) fn leave(&mut self) {
+        self.is_left = true;
+    }
+}
+
+impl Deref for Locked {
+    type Target = File;
+
+    fn deref(&self) -> &File {
+        &self.file
+    }
+}
+
+impl Drop for Locked {
+    fn drop(&mut self) {
+        if !self.is_left {
+            let _ = self.file.unlock();
+        }
+    }
+}
+
 /// A lock that is held until this is dropped.
 #[derive(Debug)]
 pub(crate) struct Held {
     // Let go of before the next thread's turn.
-    _file: File,
+    _file: Locked,
     _turn: Turn,
     #[cfg(debug_assertions)]
     _order: order::Turn,
@@ -119,7 +159,7 @@ impl DataRoot {
             return Err(TimedOut { holder: holder(&path), path, patience: PATIENCE }.into());
         }
         Ok(Held {
-            _file: file,
+            _file: Locked::new(file),
             _turn: turn,
             #[cfg(debug_assertions)]
             _order: order,
@@ -128,7 +168,7 @@ impl DataRoot {
 }
 
 /// Opens or makes the file at `path`, which holders unlink, and locks it for this caller alone.
-pub(super) fn exclusive(path: &Path, patience: Duration) -> Result<(File, IsNew)> {
+pub(super) fn exclusive(path: &Path, patience: Duration) -> Result<(Locked, IsNew)> {
     let attempt = || format!("lock {path:?}");
     let deadline = Instant::now() + patience;
     loop {
@@ -138,6 +178,7 @@ pub(super) fn exclusive(path: &Path, patience: Duration) -> Result<(File, IsNew)
         if !wait(&file, deadline).attempt(attempt)? {
             return Err(TimedOut { path: path.to_owned(), patience, holder: holder(path) }.into());
         }
+        let file = Locked::new(file);
         // Its last holder may have unlinked it while we waited: then the lock is worth nothing.
         if file.metadata().attempt(attempt)?.nlink() == 0 {
             continue;
@@ -147,7 +188,7 @@ pub(super) fn exclusive(path: &Path, patience: Duration) -> Result<(File, IsNew)
 }
 
 /// Locks the file at `path` if it exists and nobody holds it.
-pub(super) fn if_free(path: &Path) -> io::Result<Option<File>> {
+pub(super) fn if_free(path: &Path) -> io::Result<Option<Locked>> {
     let file = match OpenOptions::new().read(true).write(true).open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         file => file?,
@@ -157,6 +198,7 @@ pub(super) fn if_free(path: &Path) -> io::Result<Option<File>> {
         Err(TryLockError::WouldBlock) => return Ok(None),
         Err(TryLockError::Error(error)) => return Err(error),
     }
+    let file = Locked::new(file);
     Ok((file.metadata()?.nlink() > 0).then_some(file))
 }
 

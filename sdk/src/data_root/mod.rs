@@ -36,7 +36,6 @@
 //! A data root belongs to one user. Made by root it can be opened by a dockerd when no plywood has it open, and by
 //! plywood when no dockerd runs on it.
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -84,7 +83,7 @@ struct Inner {
     /// Tells the next `open` whether this one ended in order.
     _session: InFlight,
     /// LOCK_SH on `volumes/metadata.db`: while it is held, no dockerd starts here.
-    interlock: File,
+    interlock: lock::Locked,
 }
 
 impl DataRoot {

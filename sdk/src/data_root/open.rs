@@ -105,7 +105,7 @@ pub(super) fn open<T>(
         require_writable(&path, &path)?;
         atomic::create_directory(&volumes, 0o701)?;
     }
-    let interlock = interlock::take(&path)?;
+    let interlock = lock::Locked::new(interlock::take(&path)?);
     tighten(&path, ROOT_MODE)?;
     let layout = LAYOUT.iter().map(|(relative, mode)| (path.join(relative.replace("DRIVER", driver)), *mode));
     for (directory, mode) in layout.chain([(super::layers_dir(&path, driver), 0o710)]) {
