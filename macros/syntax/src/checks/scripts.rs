@@ -22,9 +22,9 @@ impl Checker<'_> {
     pub(super) fn script_warnings(&mut self, script: &Text, text: &str, facts: &shell::Facts, alone: bool) {
         let at = |range: &std::ops::Range<usize>| text.get(range.clone()).unwrap_or_default();
         if let Some((range, what)) = facts.bash.first().filter(|_| self.shell == Shell::Posix) {
-            let message = format!("{what} is bash, and this runs under /bin/sh");
+            let message = format!("{what} is bash; `RUN` uses /bin/sh here");
             let finding = Finding::warning("bashism", script.place, message).at(range.clone());
-            self.report(finding.help("SHELL [\"/bin/bash\", \"-c\"], or what a POSIX shell has"));
+            self.report(finding.help("SHELL [\"/bin/bash\", \"-c\"]"));
         }
         if let Some(range) = facts.pipes.first().filter(|_| self.shell == Shell::Bash && !text.contains("pipefail")) {
             let message = "a failure before the `|` goes unnoticed";
@@ -43,8 +43,8 @@ impl Checker<'_> {
             let found = match at(first) {
                 "sudo" => Some((
                     "sudo_in_run",
-                    "`sudo` is root already in a build, or has no terminal to ask on".to_owned(),
-                    "USER root;",
+                    "`sudo` in an image build is already root, or has no terminal to ask on".to_owned(),
+                    "use `USER`",
                 )),
                 "cd" if alone && facts.commands.len() == 1 => {
                     Some(("cd_alone", "`cd` lasts only for this `RUN`".to_owned(), "use WORKDIR"))
@@ -54,8 +54,8 @@ impl Checker<'_> {
                 }
                 "apt" => Some(("apt_for_people", "`apt` is for people at a terminal".to_owned(), "apt-get")),
                 "service" | "systemctl" | "shutdown" | "reboot" => {
-                    let message = format!("nothing that `{}` starts outlives this `RUN`", at(first));
-                    Some(("service_in_run", message, "start it with CMD or ENTRYPOINT"))
+                    let message = "nothing started in a `RUN` outlives it".to_owned();
+                    Some(("service_in_run", message, "start it with `CMD` or `ENTRYPOINT`"))
                 }
                 program @ ("apt-get" | "yum" | "dnf" | "microdnf" | "zypper")
                     if asks(program).iter().any(|verb| has(&[verb]))

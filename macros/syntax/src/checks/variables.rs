@@ -220,7 +220,7 @@ impl<'a> Checker<'a> {
                     continue;
                 }
                 let Some(near) = misspelt(name, scope) else { continue };
-                let message = format!("nothing sets `${name}` in this script");
+                let message = format!("`${name}` in this script is never set");
                 let finding = Finding::warning("variable_near_miss", script.place, message).at(range.clone());
                 self.report(finding.help(format!("did you mean `${near}`?")));
             }

@@ -223,11 +223,7 @@ const SHOWN: &[(&str, &str, &str)] = &[
         "join it to the install with `&&`",
     ),
     ("asks_a_question", "`_::asks_a_question`: `apt-get install` asks before it goes on", "add -y"),
-    (
-        "bashism",
-        "`_::bashism`: `[[ … ]]` is bash, and this runs under /bin/sh",
-        "SHELL [\"/bin/bash\", \"-c\"], or what a POSIX shell has",
-    ),
+    ("bashism", "`_::bashism`: `[[ … ]]` is bash; `RUN` uses /bin/sh here", "SHELL [\"/bin/bash\", \"-c\"]"),
     (
         "shell_form",
         "`_::shell_form`: `CMD` as a string runs under a shell, which does not pass signals on",
@@ -270,7 +266,7 @@ const SHOWN: &[(&str, &str, &str)] = &[
     ),
     (
         "variable_near_miss",
-        "`_::variable_near_miss`: nothing sets `$VERSON` in this script",
+        "`_::variable_near_miss`: `$VERSON` in this script is never set",
         "did you mean `$VERSION`?",
     ),
     ("cmd_ignored", "`_::cmd_ignored`: `ENTRYPOINT` as a string ignores this `CMD`", "write ENTRYPOINT as an array"),
@@ -286,12 +282,16 @@ const SHOWN: &[(&str, &str, &str)] = &[
     ),
     ("unused_env_export", "`_::unused_env_export`: `export` lasts only for this `RUN`", "use ENV"),
     ("cd_alone", "`_::cd_alone`: `cd` lasts only for this `RUN`", "use WORKDIR"),
-    ("sudo_in_run", "`_::sudo_in_run`: `sudo` is root already in a build, or has no terminal to ask on", "USER root;"),
+    (
+        "sudo_in_run",
+        "`_::sudo_in_run`: `sudo` in an image build is already root, or has no terminal to ask on",
+        "use `USER`",
+    ),
     ("apt_for_people", "`_::apt_for_people`: `apt` is for people at a terminal", "apt-get"),
     (
         "service_in_run",
-        "`_::service_in_run`: nothing that `service` starts outlives this `RUN`",
-        "start it with CMD or ENTRYPOINT",
+        "`_::service_in_run`: nothing started in a `RUN` outlives it",
+        "start it with `CMD` or `ENTRYPOINT`",
     ),
     ("closing_bracket", "`_::closing_bracket`: `]` needs a space before it", "[ -f file ]"),
     (
