@@ -431,6 +431,20 @@ fn slices(text: &Mapped, ranges: Vec<Range<usize>>) -> Vec<Mapped> {
     ranges.into_iter().map(|range| text.slice(range)).collect()
 }
 
+/// A finding whose help speaks of `layers!`, as it is for a Dockerfile.
+pub(super) fn for_dockerfiles(finding: Finding) -> Finding {
+    let help = match (finding.name, finding.help) {
+        ("outside_context", _) => {
+            Some("build with a directory above it as the context, or copy it into this one".into())
+        }
+        ("before_from", _) => Some("begin with `FROM debian:12` (only `ARG` may come first)".into()),
+        ("no_from", _) => Some("FROM debian:12, or FROM scratch".into()),
+        (_, Some(help)) if help.ends_with(';') => Some(in_a_dockerfile(&help)),
+        (_, help) => help,
+    };
+    Finding { help, ..finding }
+}
+
 /// An example of `layers!`, as a Dockerfile has it.
 fn in_a_dockerfile(example: &str) -> String {
     let example = example.trim_end_matches(';').replace(" = ", "=").replace(" => ", " ");

@@ -119,7 +119,7 @@ impl Dockerfile<'_> {
         let mut findings = self.findings.clone();
         // Where an instruction could not be read, its absence says nothing.
         if !self.instructions.is_empty() || findings.is_empty() {
-            findings.extend(checks::check(&self.instructions, &around));
+            findings.extend(checks::check(&self.instructions, &around).into_iter().map(instruction::for_dockerfiles));
         }
         checks::in_order(&mut findings);
         for finding in &mut findings {

@@ -159,6 +159,21 @@ fn mistakes_are_found_where_they_are() {
 }
 
 #[test]
+fn help_is_written_as_in_a_dockerfile() {
+    for (text, help) in [
+        ("FROM a:1\nCOPY ../b /\n", "build with a directory above it as the context, or copy it into this one"),
+        ("FROM a:1\nCOPY http://h/b /c\n", "ADD http://h/b /c"),
+        ("FROM a:1\nEXPOSE http\n", "EXPOSE 80"),
+        ("FROM a:1\nWORKDIR src\n", "WORKDIR /src"),
+        ("RUN true\nFROM a:1\n", "begin with `FROM debian:12` (only `ARG` may come first)"),
+        ("ARG A=1\n", "FROM debian:12, or FROM scratch"),
+    ] {
+        let helps: Vec<_> = parse(text).check(None).into_iter().filter_map(|finding| finding.help).collect();
+        assert!(helps.iter().any(|given| given == help), "{text}: {helps:?}");
+    }
+}
+
+#[test]
 fn long_and_odd_files_are_read_in_time() {
     let long = format!("FROM a:1\n{}", "RUN a \\\n && b\nENV A=b\n".repeat(5_000));
     assert_eq!(parse(&long).instructions.len(), 10_001);
