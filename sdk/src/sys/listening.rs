@@ -1,7 +1,7 @@
 //! Which ports are listened on: `/proc/<pid>/net/tcp`, [`proc_pid_net(5)`](https://man7.org/linux/man-pages/man5/proc_pid_net.5.html).
 
 use std::collections::BTreeSet;
-use std::{fs, io};
+use std::{fs, io, iter};
 
 use super::proc;
 
@@ -39,19 +39,20 @@ pub(crate) struct Holder {
     pub(crate) name: String,
 }
 
-/// Who has a port in the network of this program, as far as this user may see it.
+/// Who has a port in the network of this program, as far as this user may see it; this program, if it has it too.
+///
+/// A child of it has the same descriptors until it executes something, and its number may be the lower one.
 pub(crate) fn holder(port: u16, is_udp: bool) -> Option<Holder> {
     let (tables, state) = if is_udp { (["udp", "udp6"], UNCONNECTED) } else { (["tcp", "tcp6"], LISTEN) };
     let tables = tables.map(|table| proc::read(&format!("/proc/self/net/{table}")).unwrap_or_default());
     let sockets: Vec<String> =
         tables.iter().flat_map(|table| inodes(table, state, port)).map(|inode| format!("socket:[{inode}]")).collect();
-    let processes = fs::read_dir("/proc").ok()?;
-    processes.flatten().find_map(|entry| {
-        let pid = entry.file_name().to_str()?.parse().ok()?;
+    let others = fs::read_dir("/proc").ok()?.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    iter::once(std::process::id()).chain(others).find_map(|pid: u32| {
         let has = |link: &fs::DirEntry| {
             fs::read_link(link.path()).is_ok_and(|to| sockets.iter().any(|socket| to.as_os_str() == socket.as_str()))
         };
-        fs::read_dir(entry.path().join("fd")).ok()?.flatten().find(has)?;
+        fs::read_dir(format!("/proc/{pid}/fd")).ok()?.flatten().find(has)?;
         let name = proc::read(&format!("/proc/{pid}/comm")).ok()?;
         Some(Holder { pid, name: name.trim_end().to_owned() })
     })
