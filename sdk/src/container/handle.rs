@@ -194,11 +194,14 @@ impl Handle {
 
     /// What the container is doing, and how it last ended.
     pub(crate) fn state(&self) -> Result<(State, Option<ExitStatus>)> {
-        match &self.lock().phase {
+        let inner = self.lock();
+        match &inner.phase {
             Phase::Removed => return Err(self.removed()),
             Phase::Starting(_) => return Ok((State::Running, None)),
             Phase::Started(process) => {
-                return Ok(match process.try_wait() {
+                // Its end is written down before anybody is told: then that is the next thing to happen.
+                let is_over = inner.record().is_some_and(|record| record.run.is_none());
+                return Ok(match if is_over { Some(process.wait()) } else { process.try_wait() } {
                     Some(status) => (State::Exited, Some(status)),
                     None if process.group().is_some_and(|group| group.is_frozen()) => (State::Paused, None),
                     None => (State::Running, None),
@@ -206,6 +209,7 @@ impl Handle {
             }
             Phase::Idle => {}
         }
+        drop(inner);
         let mut files = self.files()?;
         // The word about a kept container that has just ended is a moment away; then it may run again, and end again.
         while let Some(run) = files.record.as_ref().filter(|record| record.kept).and_then(|record| record.run.clone()) {
@@ -414,14 +418,16 @@ impl Inner {
 
     /// Whether it is ours, and goes with us.
     pub(super) fn is_guard(&self) -> bool {
-        let record = self.files.as_ref().and_then(|files| files.record.as_ref());
-        record.is_some_and(|record| record.guard)
+        self.record().is_some_and(|record| record.guard)
     }
 
     /// Whether it is ours, and does not run any more.
     pub(super) fn is_frozen(&self) -> bool {
-        let record = self.files.as_ref().and_then(|files| files.record.as_ref());
-        record.is_some_and(|record| record.frozen)
+        self.record().is_some_and(|record| record.frozen)
+    }
+
+    fn record(&self) -> Option<&Record> {
+        self.files.as_ref()?.record.as_ref()
     }
 
     /// What we know and Docker does not, while it is ours.
