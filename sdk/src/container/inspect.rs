@@ -1,6 +1,7 @@
 //! All there is to know about a container.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
@@ -175,6 +176,11 @@ impl Details {
     /// Whether its process has a terminal.
     pub fn has_terminal(&self) -> bool {
         self.files.config.config.tty
+    }
+
+    /// How long a stop is to wait before `SIGKILL`; `None` if nobody has said.
+    pub fn stop_timeout(&self) -> Option<Duration> {
+        self.files.config.config.stop_timeout.map(Duration::from_secs)
     }
 
     /// Its labels, the image's included.

@@ -22,6 +22,9 @@ impl Fault for LookupFault {
     }
 }
 
+/// So many tags of a repository are named to who asks for another one.
+const MOST_TAGS: usize = 5;
+
 /// What a name turned out to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Match {
@@ -65,8 +68,25 @@ impl Images {
     /// `NotFound` if there is none.
     pub(super) fn expect(&self, attempt: &str, name: &str) -> Result<Match> {
         self.matching(name)?.ok_or_else(|| {
-            no_such(attempt, name).with_hint("list the images there are; build, import or load this one first")
+            let other = self.tagged_otherwise(name);
+            let hint =
+                other.unwrap_or_else(|| "list the images there are; build, import or load this one first".into());
+            no_such(attempt, name).with_hint(hint)
         })
+    }
+
+    /// What else there is of the same repository, in words.
+    fn tagged_otherwise(&self, name: &str) -> Option<String> {
+        let reference = Reference::parse(name).ok()?;
+        let repository = reference.familiar_name();
+        let others = self.tags().read().ok()?.of_repository(&repository);
+        if others.is_empty() {
+            return None;
+        }
+        let others: Vec<_> = others.iter().take(MOST_TAGS).map(|tag| format!("`{tag}`")).collect();
+        let others = others.join(", ");
+        let latest = if name == repository { "; without a tag, `latest` is meant" } else { "" };
+        Some(format!("of this repository there is {others}{latest}"))
     }
 
     fn by_prefix(&self, prefix: &str) -> Result<Option<ImageId>> {

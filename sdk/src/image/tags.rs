@@ -162,6 +162,11 @@ impl Repositories {
         self.iter().filter(|(_, other)| *other == id).map(|(reference, _)| reference).collect()
     }
 
+    /// The references of a repository, sorted.
+    pub(super) fn of_repository(&self, name: &str) -> Vec<String> {
+        self.by_name.get(name).map(|references| references.keys().cloned().collect()).unwrap_or_default()
+    }
+
     /// All references with their images.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Reference, &ImageId)> {
         self.by_name.values().flatten().filter_map(|(reference, id)| Some((Reference::parse(reference).ok()?, id)))

@@ -78,11 +78,11 @@ pub enum Command {
         #[arg(required = true, value_name = "IMAGE")]
         images: Vec<String>,
     },
-    /// Create a container and run it in the foreground
+    /// Create a container and run it, in the foreground or detached
     Run(Run),
     /// Create a container
     Create(Create),
-    /// Start a container that was created or has exited, in the foreground
+    /// Start containers that were created or have exited, so that they outlive plywood
     Start(Start),
     /// Show what a running container writes from now on, and pass on signals
     Attach(Attach),
@@ -131,18 +131,18 @@ pub enum Command {
     },
     /// Stop containers: their stop signal, then SIGKILL
     Stop {
-        /// Seconds to wait before SIGKILL
-        #[arg(short = 't', long, visible_alias = "timeout", default_value_t = 10, value_name = "SECONDS")]
-        time: u32,
+        /// Seconds to wait before SIGKILL; default: those of --stop-timeout, else 10
+        #[arg(short = 't', long, visible_alias = "timeout", value_name = "SECONDS")]
+        time: Option<u32>,
         /// Names or IDs
         #[arg(required = true, value_name = "CONTAINER")]
         containers: Vec<String>,
     },
     /// Stop containers, and start them so that they outlive plywood
     Restart {
-        /// Seconds to wait before SIGKILL
-        #[arg(short = 't', long, visible_alias = "timeout", default_value_t = 10, value_name = "SECONDS")]
-        time: u32,
+        /// Seconds to wait before SIGKILL; default: those of --stop-timeout, else 10
+        #[arg(short = 't', long, visible_alias = "timeout", value_name = "SECONDS")]
+        time: Option<u32>,
         /// Names or IDs
         #[arg(required = true, value_name = "CONTAINER")]
         containers: Vec<String>,

@@ -33,7 +33,7 @@ pub struct Exec {
     #[arg(short, long, value_name = "DIR")]
     pub workdir: Option<String>,
     /// The container, then the command and its arguments. Everything after the container belongs to the command.
-    #[arg(trailing_var_arg = true, required = true, num_args = 2.., value_name = "CONTAINER COMMAND [ARG...]")]
+    #[arg(trailing_var_arg = true, required = true, value_name = "CONTAINER COMMAND [ARG...]")]
     pub words: Vec<String>,
 }
 

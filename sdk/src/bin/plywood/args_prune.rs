@@ -21,6 +21,9 @@ pub struct Prune {
     /// (label!=name)
     #[arg(long, value_name = "FILTER")]
     filter: Vec<String>,
+    /// For Docker's sake: unused volumes always go, also those with names
+    #[arg(long)]
+    volumes: bool,
     /// For Docker's sake: plywood never asks
     #[arg(short, long)]
     force: bool,

@@ -48,14 +48,15 @@ pub struct Create {
 /// What `start` takes.
 #[derive(Debug, Args)]
 pub struct Start {
-    /// Stay in the foreground, with its output
+    /// Stay in the foreground with the one container, and its output
     #[arg(short, long)]
     pub attach: bool,
     /// Hand it standard input
     #[arg(short, long, requires = "attach")]
     pub interactive: bool,
-    /// Its name or ID
-    pub container: String,
+    /// Names or IDs
+    #[arg(required = true, value_name = "CONTAINER")]
+    pub containers: Vec<String>,
 }
 
 /// What a container is.

@@ -1,14 +1,26 @@
-//! `kill`, `stop`, `restart`, `pause`, `unpause`, `wait`, `top`, `rename`, `rm`.
+//! `start`, `kill`, `stop`, `restart`, `pause`, `unpause`, `wait`, `top`, `rename`, `rm`.
 
 use std::time::Duration;
 
-use plywood::ErrorKind;
 use plywood::container::{ProcessInfo, Signal};
+use plywood::{Container, ErrorKind};
 use serde_json::json;
 
 use crate::Session;
 use crate::failure::Outcome;
 use crate::output::cell;
+
+/// Docker's time between the stop signal and `SIGKILL`.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// Starts them so that they outlive this program.
+pub fn start(session: &Session, names: &[String]) -> Outcome<()> {
+    let engine = session.engine()?;
+    session.output.each(names, |name| {
+        engine.container(name)?.start_kept()?;
+        Ok(Some((name.to_owned(), json!({ "Started": name }))))
+    })
+}
 
 pub fn kill(session: &Session, names: &[String], signal: &str) -> Outcome<()> {
     let signal: Signal = signal.parse()?;
@@ -19,20 +31,29 @@ pub fn kill(session: &Session, names: &[String], signal: &str) -> Outcome<()> {
     })
 }
 
-pub fn stop(session: &Session, names: &[String], seconds: u32) -> Outcome<()> {
+pub fn stop(session: &Session, names: &[String], seconds: Option<u32>) -> Outcome<()> {
     let engine = session.engine()?;
     session.output.each(names, |name| {
-        let status = engine.container(name)?.stop(Duration::from_secs(seconds.into()))?;
+        let container = engine.container(name)?;
+        let status = container.stop(grace(&container, seconds)?)?;
         Ok(Some((name.to_owned(), json!({ "Stopped": name, "ExitCode": status.code() }))))
     })
 }
 
-pub fn restart(session: &Session, names: &[String], seconds: u32) -> Outcome<()> {
+/// How long a container has to end by itself: what is asked for, else what it was made with, else Docker's default.
+fn grace(container: &Container, seconds: Option<u32>) -> Outcome<Duration> {
+    match seconds {
+        Some(seconds) => Ok(Duration::from_secs(seconds.into())),
+        None => Ok(container.inspect()?.stop_timeout().unwrap_or(GRACE)),
+    }
+}
+
+pub fn restart(session: &Session, names: &[String], seconds: Option<u32>) -> Outcome<()> {
     let engine = session.engine()?;
     session.output.each(names, |name| {
         let mut container = engine.container(name)?;
         // What it ended with is in its record; one that was not running is started.
-        let _ended = container.stop(Duration::from_secs(seconds.into()))?;
+        let _ended = container.stop(grace(&container, seconds)?)?;
         container.start_kept()?;
         Ok(Some((name.to_owned(), json!({ "Restarted": name }))))
     })

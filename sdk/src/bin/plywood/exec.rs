@@ -17,9 +17,16 @@ use crate::terminal::{self, Raw};
 use crate::{Session, logs};
 
 pub fn exec(session: &Session, wanted: &Exec) -> Outcome<ExitCode> {
+    let [name, words @ ..] = wanted.words.as_slice() else {
+        return Err(Failure::usage("a container is missing"));
+    };
+    if words.is_empty() {
+        return Err(Failure::usage(format!(
+            "exec in container {name:?}: a command is missing\n  hint: plywood exec {name} sh"
+        )));
+    }
     let signals = Pending::hold()?;
-    let (container, words) = wanted.words.split_first().map_or(("", &[][..]), |(name, words)| (name, words));
-    let container = session.engine()?.container(container)?;
+    let container = session.engine()?.container(name)?;
     let mut command = container.exec(words);
     for (name, value) in environment(&wanted.env_file, &wanted.env)? {
         command = command.env(name, value);

@@ -14,6 +14,8 @@ pub type Outcome<T> = Result<T, Failure>;
 pub enum Failure {
     /// The library says why.
     Library(plywood::Error),
+    /// The same, and what to do about it.
+    Explained(plywood::Error, &'static str),
     /// The command line itself is at fault, or this program.
     Message(String),
     /// Nobody reads what we print.
@@ -39,6 +41,7 @@ impl Failure {
     pub fn report(&self) -> ExitCode {
         let message = match self {
             Self::Library(error) => format!("{error:?}"),
+            Self::Explained(error, hint) => format!("{error:?}\n  hint: {hint}"),
             Self::Message(message) => message.clone(),
             // As a program that is not told of it: the reader has got what it wanted.
             Self::Closed => return ExitCode::SUCCESS,
@@ -46,7 +49,7 @@ impl Failure {
         };
         say(&message);
         let code = match self {
-            Self::Library(error) => error.exit_code(),
+            Self::Library(error) | Self::Explained(error, _) => error.exit_code(),
             _ => None,
         };
         ExitCode::from(code.unwrap_or(FAILED))

@@ -13,6 +13,24 @@ const LATER: &[(&str, &str)] = &[
     ("push", "save the image, and load it there"),
     ("login", ""),
     ("logout", ""),
+    ("search", ""),
+    ("network", "`run --network container:NAME` shares the network of a container; a program makes a `Network`"),
+    ("compose", ""),
+    ("swarm", ""),
+    ("update", "give the limits to `run` or `create`"),
+];
+
+/// Docker's words for what has another one here.
+const ELSEWHERE: &[(&str, &str)] = &[
+    ("help", "`plywood --help` lists the commands, and `plywood COMMAND --help` the options of one"),
+    ("version", "`plywood --version`"),
+    ("info", "`plywood doctor` looks at the host, and `plywood df` at the data root"),
+    ("port", "`plywood ps` lists the ports"),
+    ("container", "leave this word out: `plywood ps`, `plywood rm`"),
+    ("image", "leave this word out: `plywood images`, `plywood rmi`"),
+    ("system", "leave this word out: `plywood df`, `plywood events`, `plywood prune`"),
+    ("builder", "`plywood prune` removes the build cache"),
+    ("buildx", "leave this word out: `plywood build`"),
 ];
 
 /// Why these words are no command.
@@ -20,6 +38,9 @@ pub fn refuse(words: &[OsString]) -> Failure {
     let word = words.first().map(|word| word.to_string_lossy().into_owned()).unwrap_or_default();
     if let Some((verb, instead)) = LATER.iter().find(|(verb, _)| *verb == word) {
         return not_yet(verb, instead);
+    }
+    if let Some((_, there)) = ELSEWHERE.iter().find(|(verb, _)| *verb == word) {
+        return Failure::usage(format!("unknown command {word:?}\n  hint: {there}"));
     }
     let usage = match nearest(&word) {
         Some(verb) => format!("did you mean `plywood {verb}`?"),
@@ -52,9 +73,9 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_later_is_no_verb_of_this_version() {
+    fn what_is_refused_is_no_verb_of_this_version() {
         let command = Arguments::command();
-        for (verb, _) in LATER {
+        for (verb, _) in LATER.iter().chain(ELSEWHERE) {
             assert!(command.find_subcommand(verb).is_none(), "{verb}");
         }
     }

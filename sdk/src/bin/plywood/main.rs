@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use clap::error::ErrorKind as Usage;
+use clap::error::{ContextKind, ContextValue, ErrorKind as Usage};
 use plywood::{Engine, EngineOptions, StorageDriver};
 
 mod args;
@@ -73,7 +73,7 @@ impl Session {
 fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
-        Err(error) => return refuse(&error),
+        Err(error) => return refuse(error),
     };
     warnings::print();
     let session =
@@ -85,7 +85,7 @@ fn main() -> ExitCode {
 }
 
 /// Help and version are no failures; a mistake in the command line is one of plywood.
-fn refuse(error: &clap::Error) -> ExitCode {
+fn refuse(mut error: clap::Error) -> ExitCode {
     match error.kind() {
         Usage::DisplayHelp | Usage::DisplayVersion => {
             // A reader that has seen enough has closed the pipe.
@@ -97,9 +97,17 @@ fn refuse(error: &clap::Error) -> ExitCode {
             ExitCode::from(FAILED)
         }
         _ => {
+            // That a flag may be meant as a value: behind `--` it would be taken for an image or a name.
+            error.remove(ContextKind::Suggested);
             let text = error.render().to_string();
-            let text = text.strip_prefix("error: ").unwrap_or(&text);
-            Failure::usage(text.trim_end()).report()
+            let text = text.strip_prefix("error: ").unwrap_or(&text).trim_end();
+            match error.get(ContextKind::InvalidValue) {
+                Some(ContextValue::String(value)) if value.contains("{{") => {
+                    let hint = "templates are not read; `--format json` prints one document, for jq and the like";
+                    Failure::usage(format!("{text}\n  hint: {hint}")).report()
+                }
+                _ => Failure::usage(text).report(),
+            }
         }
     }
 }

@@ -113,6 +113,9 @@ fn document(details: &Details, now: Timestamp) -> Value {
     })
 }
 
+/// What `--filter status=` takes.
+const STATES: [&str; 7] = ["created", "running", "paused", "restarting", "removing", "exited", "dead"];
+
 /// One `--filter`. Of several on one property one has to fit, of those on different properties all.
 #[derive(Debug, PartialEq)]
 enum Filter {
@@ -133,7 +136,8 @@ impl Filter {
         Ok(match key {
             "id" => Self::Id(owned),
             "name" => Self::Name(owned),
-            "status" => Self::Status(owned),
+            "status" if STATES.contains(&value) => Self::Status(owned),
+            "status" => return Err(wrong(&format!("the states are {}", STATES.join(", ")))),
             "ancestor" => Self::Ancestor(owned),
             "volume" => Self::Volume(owned),
             "exited" => Self::Exited(value.parse().map_err(|_| wrong("an exit code is a number"))?),
@@ -188,7 +192,7 @@ mod tests {
         assert_eq!(Filter::parse("name=web").unwrap(), Filter::Name("web".into()));
         assert_eq!(Filter::parse("label=a=b").unwrap(), Filter::Label("a".into(), Some("b".into())));
         assert_eq!(Filter::parse("exited=3").unwrap(), Filter::Exited(3));
-        for text in ["web", "colour=red", "exited=soon"] {
+        for text in ["web", "colour=red", "exited=soon", "status=up"] {
             assert!(Filter::parse(text).is_err(), "{text}");
         }
     }

@@ -7,14 +7,14 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use plywood::container::{Definition, IpcMode, NetworkMode, Publish, RestartPolicy, Signal, Stdio};
-use plywood::{ByteSize, Container, Engine, ExitStatus};
+use plywood::{ByteSize, Container, Engine, ErrorKind, ExitStatus};
 
 use crate::args_run::{self, Create, Later, Run, Start};
 use crate::failure::{Failure, Outcome};
 use crate::later::not_yet;
 use crate::signals::{Pending, to_container};
 use crate::terminal::{self, Raw};
-use crate::{Session, mounts, volumes};
+use crate::{Session, containers, mounts, volumes};
 
 pub fn run(session: &Session, run: Run) -> Outcome<ExitCode> {
     refuse_later(&run.later)?;
@@ -39,7 +39,11 @@ pub fn run(session: &Session, run: Run) -> Outcome<ExitCode> {
     if let Err(error) = container.start_with(input(run.definition.interactive), output.clone(), output) {
         // What could not be started is no use to anybody.
         let _ = container.kill_and_remove();
-        return Err(error.into());
+        let is_option = run.definition.words.get(1).is_some_and(|word| word.starts_with('-'));
+        return Err(match error.kind() {
+            ErrorKind::NotFound if is_option => Failure::Explained(error, "options of plywood stand before the image"),
+            _ => error.into(),
+        });
     }
     if run.rm {
         let status = attend(&engine, &container, signals, raw)?;
@@ -53,6 +57,10 @@ pub fn run(session: &Session, run: Run) -> Outcome<ExitCode> {
 
 /// A container that outlives this program.
 fn detached(session: &Session, run: &Run) -> Outcome<()> {
+    if !run.definition.publish.is_empty() {
+        let message = "--detach and --publish: a port is forwarded by the plywood that stays with the container";
+        return Err(Failure::usage(format!("{message}\n  hint: leave out --detach, or take `--network host` instead")));
+    }
     let mut definition = kept(&run.definition, session)?;
     if run.rm {
         definition = definition.auto_remove();
@@ -86,13 +94,14 @@ pub fn create(session: &Session, create: Create) -> Outcome<()> {
 
 pub fn start(session: &Session, start: &Start) -> Outcome<ExitCode> {
     if !start.attach {
-        session.engine()?.container(&start.container)?.start_kept()?;
-        let started = serde_json::json!({ "Started": start.container });
-        return session.output.line_or(&start.container, &started).map(|()| ExitCode::SUCCESS);
+        return containers::start(session, &start.containers).map(|()| ExitCode::SUCCESS);
     }
+    let [name] = start.containers.as_slice() else {
+        return Err(Failure::usage("start --attach: it stays with one container, and several were given"));
+    };
     let signals = Pending::hold()?;
     let engine = session.engine()?;
-    let container = engine.container(&start.container)?;
+    let container = engine.container(name)?;
     let raw = (start.interactive && container.inspect()?.has_terminal()).then(Raw::enter).transpose()?;
     container.start_with(input(start.interactive), Stdio::tee(), Stdio::tee())?;
     attend(&engine, &container, signals, raw).map(code)
@@ -142,7 +151,12 @@ fn definition(flags: &args_run::Definition, session: &Session) -> Outcome<Defini
     };
     let mut definition = match flags.network.strip_prefix("container:") {
         Some(name) => Container::of(image).network(&session.engine()?.container(name)?),
-        None => Container::of(image).network(flags.network.parse::<NetworkMode>()?),
+        None => Container::of(image).network(flags.network.parse::<NetworkMode>().map_err(|error| {
+            Failure::Explained(
+                error,
+                "`private`, the default, has loopback alone; `container:NAME` is that of another one",
+            )
+        })?),
     };
     if let Some(mode) = &flags.security.ipc {
         definition = match mode.strip_prefix("container:") {
