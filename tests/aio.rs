@@ -118,7 +118,8 @@ async fn a_container_and_its_program_reach_each_other() {
     let mut text = String::new();
     stream.read_to_string(&mut text).await.unwrap();
     assert_eq!(text, "pong\n");
-    drop(listener);
+    // Dropped, it would go on for as long as a child that another test starts just now has it too.
+    rustix::net::shutdown(&listener, rustix::net::Shutdown::Read).unwrap();
     assert_eq!(container.connect(port).await.unwrap_err().kind(), ErrorKind::Unavailable);
     let socket = container.connect_udp(9).await.unwrap();
     assert!(socket.local_addr().unwrap().ip().is_loopback());

@@ -11,7 +11,7 @@
 //! | a sweep's look whether an entry has a holder | 3 of 3, in 3 s | the same, and containers without output |
 //! | the lock of containers | 3 of 6 in 3 s, 1 of 1 in 20 s | one name twice; volumes that went from under a container |
 //! | the lock of volumes | 1 of 3 in 3 s, 1 of 1 in 20 s | a volume that two have made |
-//! | the lock of layers | 0 of 4, 20 s included | nothing: its gap lies between two calls, and the store's lock covers most of it |
+//! | the lock of layers | 0 of 4, 20 s included | nothing: its gap lies between two calls, which `meetings.rs` goes into |
 
 #![allow(clippy::unwrap_used)]
 

@@ -1,4 +1,5 @@
-//! Watching a program's changes to the disk, call by call, and ending it before any of them, or letting one fail.
+//! Watching a program's changes to the disk, call by call, and ending it before any of them, letting one fail, or doing
+//! something else first.
 //!
 //! The program says itself where it begins to count: [`begin`] installs a seccomp filter that reports each call which
 //! may change a disk, a mount or a process to its tracer. Everything between two such calls looks the same to whoever
@@ -126,6 +127,8 @@ pub enum Fate {
     Kill,
     /// The call is not made, and fails with this error.
     Fail(Errno),
+    /// All of it that comes to the call stands still until something else is done: see [`meet`].
+    Wait,
 }
 
 /// What became of a victim.
@@ -153,9 +156,21 @@ pub fn begin(directory: &Path) {
 ///
 /// # Panics
 /// If it cannot be watched.
+pub fn run(name: &str, directory: &Path, at: Option<(usize, Fate)>) -> Trace {
+    watch(name, directory, at, &mut || ())
+}
+
+/// The same; before its call of this number something is done by the caller. Threads that make no such call go on.
+///
+/// # Panics
+/// If it cannot be watched.
+pub fn meet(name: &str, directory: &Path, at: usize, mut meanwhile: impl FnMut()) -> Trace {
+    watch(name, directory, Some((at, Fate::Wait)), &mut meanwhile)
+}
+
 // It is waited for by the tracer, like everything it starts.
 #[allow(clippy::zombie_processes)]
-pub fn run(name: &str, directory: &Path, at: Option<(usize, Fate)>) -> Trace {
+fn watch(name: &str, directory: &Path, at: Option<(usize, Fate)>, meanwhile: &mut dyn FnMut()) -> Trace {
     let errors = directory.join(ERRORS);
     let gate = File::create(directory.join(GATE)).unwrap_or_else(|error| panic!("{error}"));
     gate.lock().unwrap_or_else(|error| panic!("{error}"));
@@ -175,7 +190,8 @@ pub fn run(name: &str, directory: &Path, at: Option<(usize, Fate)>) -> Trace {
         line.clear();
         assert!(lines.read_line(&mut line).is_ok_and(|length| length > 0), "the victim ended before it began");
     }
-    let mut tracer = Tracer { main, known: BTreeSet::new(), at, calls: Vec::new(), killed: false, finished: false };
+    let mut tracer =
+        Tracer { main, known: BTreeSet::new(), at, meanwhile, calls: Vec::new(), killed: false, finished: false };
     tracer.seize();
     drop(gate);
     while tracer.step() {}
@@ -207,17 +223,18 @@ fn filter() -> BpfProgram {
         .unwrap_or_else(|error| panic!("{error}"))
 }
 
-struct Tracer {
+struct Tracer<'a> {
     main: Pid,
     /// Every process and thread that was seen.
     known: BTreeSet<Pid>,
     at: Option<(usize, Fate)>,
+    meanwhile: &'a mut dyn FnMut(),
     calls: Vec<Call>,
     killed: bool,
     finished: bool,
 }
 
-impl Tracer {
+impl Tracer<'_> {
     fn seize(&mut self) {
         let options = Options::PTRACE_O_TRACECLONE
             | Options::PTRACE_O_TRACEFORK
@@ -273,6 +290,7 @@ impl Tracer {
                 return;
             }
             Some((at, Fate::Fail(error))) if at == self.calls.len() => fail(pid, error),
+            Some((at, Fate::Wait)) if at == self.calls.len() => (self.meanwhile)(),
             _ => {}
         }
         self.calls.push(call);
