@@ -12,6 +12,7 @@ mod shells;
 mod stage;
 mod transfer;
 mod variables;
+mod volumes;
 mod warnings;
 
 #[cfg(test)]
@@ -58,6 +59,7 @@ pub fn check(instructions: &[Instruction], around: &Surroundings<'_>) -> Vec<Fin
     checker.names();
     checker.variables();
     checker.unused_arguments();
+    checker.volumes();
     checker.stage_warnings();
     let mut findings = checker.findings;
     in_order(&mut findings);

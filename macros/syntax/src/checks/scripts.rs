@@ -47,12 +47,12 @@ impl Checker<'_> {
                     "use `USER`",
                 )),
                 "cd" if alone && facts.commands.len() == 1 => {
-                    Some(("cd_alone", "`cd` lasts only for this `RUN`".to_owned(), "use WORKDIR"))
+                    Some(("cd_alone", "`cd` lasts only for this `RUN`".to_owned(), "use `WORKDIR`"))
                 }
                 "export" if alone && facts.commands.len() == 1 => {
-                    Some(("unused_env_export", "`export` lasts only for this `RUN`".to_owned(), "use ENV"))
+                    Some(("unused_env_export", "`export` lasts only for this `RUN`".to_owned(), "use `ENV`"))
                 }
-                "apt" => Some(("apt_for_people", "`apt` is for people at a terminal".to_owned(), "apt-get")),
+                "apt" => Some(("apt_for_people", "`apt` is for people at a terminal".to_owned(), "use `apt-get`")),
                 "service" | "systemctl" | "shutdown" | "reboot" => {
                     let message = "nothing started in a `RUN` outlives it".to_owned();
                     Some(("service_in_run", message, "start it with `CMD` or `ENTRYPOINT`"))
@@ -64,7 +64,7 @@ impl Checker<'_> {
                         && !short('q') =>
                 {
                     let verb = if has(&["install"]) { "install" } else { "upgrade" };
-                    Some(("asks_a_question", format!("`{program} {verb}` asks before it goes on"), "add -y"))
+                    Some(("asks_a_question", format!("`{program} {verb}` asks before it goes on"), "add `-y`"))
                 }
                 "apt-get" if alone && has(&["update"]) && facts.commands.len() == 1 => {
                     let message = "`apt-get update` in a `RUN` of its own is cached and goes stale".to_owned();

@@ -33,6 +33,8 @@ struct Stage<'a> {
     /// A working directory is set, or known to be the root.
     has_workdir: bool,
     layers: usize,
+    /// The instruction of the first layer that is one too many.
+    over: Option<Place>,
     ports: Vec<(String, Place)>,
     volumes: Vec<(String, Place)>,
     /// Of `CMD`, `ENTRYPOINT`, `HEALTHCHECK`.
@@ -48,6 +50,7 @@ impl<'a> Checker<'a> {
             if let Body::From(Named { text, name }) = &instruction.body {
                 let next = self.begin(text, name.as_ref(), done.iter().chain(begun.then_some(&stage)));
                 if begun {
+                    self.too_many(&stage);
                     done.push(stage);
                 }
                 stage = next;
@@ -56,6 +59,7 @@ impl<'a> Checker<'a> {
                 self.in_stage(instruction, &mut stage);
             }
         }
+        self.too_many(&stage);
     }
 
     fn begin<'s>(
@@ -94,7 +98,7 @@ impl<'a> Checker<'a> {
                     );
                 }
                 stage.has_workdir = true;
-                self.layer(stage, place);
+                layer(stage, place);
             }
             Body::Run(command) => {
                 if stage.is_empty && matches!(command, Command::Shell(_)) {
@@ -104,7 +108,7 @@ impl<'a> Checker<'a> {
                     );
                 }
                 stage.is_empty = false;
-                self.layer(stage, place);
+                layer(stage, place);
             }
             Body::Copy(transfer) | Body::Add(transfer) => {
                 if let Some(owner) =
@@ -121,7 +125,7 @@ impl<'a> Checker<'a> {
                     self.report(Finding::error("relative_destination", destination.place, message).help(help));
                 }
                 stage.is_empty = false;
-                self.layer(stage, place);
+                layer(stage, place);
             }
             Body::User(user) if stage.is_empty && needs_lookup(user) => {
                 self.in_scratch("user_in_scratch", user, "USER 1000;");
@@ -156,13 +160,10 @@ impl<'a> Checker<'a> {
         }
     }
 
-    fn layer(&mut self, stage: &mut Stage<'a>, place: Place) {
-        stage.layers += 1;
-        if stage.layers == MOST_LAYERS + 1 {
-            let message =
-                format!("this stage adds more than {MOST_LAYERS} layers, and an image has at most {MOST_LAYERS}");
-            self.report(Finding::error("too_many_layers", place, message).help("join `RUN`s with `&&`"));
-        }
+    fn too_many(&mut self, stage: &Stage<'a>) {
+        let Some(place) = stage.over else { return };
+        let message = format!("this stage adds {} layers, and an image has at most {MOST_LAYERS}", stage.layers);
+        self.report(Finding::error("too_many_layers", place, message).help("join `RUN`s with `&&`"));
     }
 
     fn in_scratch(&mut self, name: &'static str, owner: &Text, help: &str) {
@@ -270,5 +271,13 @@ impl<'a> Checker<'a> {
             .unwrap_or_else(|| format!("an image is written as a string: \"{}\"", name.value));
         let message = format!("no stage named `{}` before this one", name.value);
         self.report(Finding::error("unknown_stage", name.place, message).help(help));
+    }
+}
+
+/// One more layer, which `place` adds.
+fn layer(stage: &mut Stage<'_>, place: Place) {
+    stage.layers += 1;
+    if stage.layers > MOST_LAYERS {
+        stage.over.get_or_insert(place);
     }
 }

@@ -122,6 +122,9 @@ const ROWS: &[(&str, &str, &str)] = &[
     ("cmd_reset", "FROM a:1 AS b\nCMD [\"x\"]\nFROM b\nENTRYPOINT [\"y\"]", "4:1"),
     ("runs_as_root", "FROM a:1", "1:1"),
     ("write_after_volume", "FROM a:1\nVOLUME /data\nCOPY x /data/", "3:8"),
+    ("write_after_volume", "FROM a:1\nVOLUME /data\nRUN a && mkdir -p /data/x", "3:19"),
+    ("write_after_volume", "FROM a:1\nVOLUME /data/\nRUN echo a > /data/x", "3:14"),
+    ("write_after_volume", "FROM a:1\nVOLUME /data\nRUN cp /a \"/data/a\"", "3:11"),
     ("closing_bracket", "FROM a:1\nRUN [ -f x]", "2:11"),
     ("legacy_key_value", "FROM a:1\nENV A b", "2:5"),
     ("empty_continuation", "FROM a:1\nRUN a \\\n\n b", "3:1"),
@@ -192,5 +195,30 @@ fn variables_that_a_script_may_have_are_no_near_misses() {
         let text = format!("FROM a:1\nENV VERSION=1 HOMER=2\nRUN {script}");
         let found = dockerfile::parse(&text).check(None);
         assert!(found.iter().all(|finding| finding.name != "variable_near_miss"), "{script}: {found:?}");
+    }
+}
+
+#[test]
+fn what_may_not_end_in_a_volume_is_no_write_after_it() {
+    for run in [
+        "RUN mkdir -p /data",
+        "RUN mkdir /database/x",
+        "RUN cp /data/a /b",
+        "RUN cp -t /b /a /data/a",
+        "RUN cat < /data/a > /b",
+        "RUN echo a > /data/a && cp /data/a /b && rm /data/a",
+        "RUN touch /data/../b",
+        "RUN touch /data/$NAME",
+        "RUN touch -r /data/a /b",
+        "RUN ln -s /data/a",
+        "RUN echo 'touch /data/a' 2>&1",
+        "RUN --mount=type=cache,target=/data touch /data/a",
+        "RUN [\"touch\", \"/data/a\"]",
+        "SHELL [\"python3\", \"-c\"]\nRUN touch /data/a",
+        "FROM b:1\nRUN touch /data/a",
+    ] {
+        let text = format!("FROM a:1\nENV NAME=a\nVOLUME /data\n{run}");
+        let found = dockerfile::parse(&text).check(None);
+        assert!(found.iter().all(|finding| finding.name != "write_after_volume"), "{run}: {found:?}");
     }
 }

@@ -132,7 +132,7 @@ impl<'a> Checker<'a> {
                 "add_without_checksum",
                 source.place,
                 "the download is not checked",
-                "add --checksum=\"sha256:…\"",
+                "add `--checksum=\"sha256:…\"`",
             );
         }
         if url || git {
@@ -268,19 +268,6 @@ impl<'a> Checker<'a> {
                 Body::Entrypoint(_) => ending.entrypoint = Some(instruction),
                 Body::User(user) => ending.user = Some(user),
                 Body::From(_) => ending.from = Some(instruction),
-                Body::Volume(paths) => ending.volumes.extend(paths.iter().filter_map(|path| path.text.plain())),
-                Body::Copy(transfer) | Body::Add(transfer) => {
-                    let Some(to) = transfer.destination.plain() else { continue };
-                    let inside = |volume: &&&str| {
-                        to.strip_prefix(**volume).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-                    };
-                    if let Some(volume) = ending.volumes.iter().find(inside) {
-                        let message =
-                            format!("what is written under `{volume}` after `VOLUME \"{volume}\"` may be lost");
-                        let finding = Finding::warning("write_after_volume", transfer.destination.place, message);
-                        self.findings.push(finding.help("put the VOLUME after it"));
-                    }
-                }
                 _ => {}
             }
         }
@@ -294,7 +281,7 @@ impl<'a> Checker<'a> {
                 }
                 (None, Some(base)) => {
                     let message = format!("`ENTRYPOINT` drops the `CMD` of stage `{base}`");
-                    self.warn("cmd_reset", entrypoint.place, message, "set CMD again if it is needed");
+                    self.warn("cmd_reset", entrypoint.place, message, "set `CMD` again if it is needed");
                 }
                 _ => {}
             }
@@ -315,7 +302,6 @@ struct Ending<'a> {
     cmd: Option<&'a Instruction>,
     entrypoint: Option<&'a Instruction>,
     user: Option<&'a Text>,
-    volumes: Vec<&'a str>,
     /// The stage that it stands on, if that has a `CMD`.
     base_cmd: Option<&'a str>,
 }

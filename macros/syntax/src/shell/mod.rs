@@ -24,6 +24,8 @@ pub struct Facts {
     pub pipes: Vec<Range<usize>>,
     /// Each `$NAME`, without those inside single quotes.
     pub parameters: Vec<Range<usize>>,
+    /// The file of each redirection that writes one.
+    pub outputs: Vec<Range<usize>>,
     /// Names that the script itself gives a value.
     pub assigned: Vec<Range<usize>>,
     /// What bash has and a POSIX shell has not, in words.

@@ -464,6 +464,9 @@ impl<'a> Reader<'a> {
             return Err(Self::problem(at..at + operator.len(), format!("`{operator}` needs a target after it")));
         }
         let target = self.word()?;
+        if [">", ">>", ">|", "&>", "&>>"].contains(&operator) {
+            self.facts.outputs.push(target.clone());
+        }
         if operator == "<<" || operator == "<<-" {
             let name = self.slice(&target).replace(['"', '\'', '\\'], "");
             self.pending.push(Heredoc { name, strips_tabs: operator == "<<-", at: at..target.end });
