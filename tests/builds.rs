@@ -393,3 +393,61 @@ fn limits_that_cannot_be_are_refused_before_anything_is_built() {
         assert!(error.to_string().contains(message), "{error}");
     }
 }
+
+/// Sources that are files when this is compiled.
+fn of_files() -> Layers {
+    layers! {
+        FROM {Base::definition(base())};
+        COPY "builds.rs" => "/one";
+        COPY "builds.rs" "events.rs" => "/both/";
+    }
+}
+
+#[test]
+fn a_source_is_what_it_is_when_the_program_runs() {
+    let engine = engine();
+    let context = tempfile::tempdir().unwrap();
+    let source = context.path().join("builds.rs");
+    fs::write(context.path().join("events.rs"), "events\n").unwrap();
+    let seen = || {
+        let image = engine.build_with(&of_files(), &Options::new().context(context.path())).unwrap();
+        run(&engine, &image, "ls /both; cat /both/*; if [ -d /one ]; then ls /one; else cat /one; fi")
+    };
+    fs::create_dir(&source).unwrap();
+    fs::write(source.join("inner"), "inner\n").unwrap();
+    assert_eq!(seen(), "events.rs\ninner\nevents\ninner\ninner\n", "of a directory, what it holds is copied");
+    fs::rename(&source, context.path().join("moved")).unwrap();
+    symlink("moved/inner", &source).unwrap();
+    assert_eq!(seen(), "builds.rs\nevents.rs\ninner\nevents\ninner\n", "a link within the context is followed");
+}
+
+#[test]
+fn a_source_that_cannot_be_copied_when_the_program_runs_is_an_error_that_says_why() {
+    type Make<'a> = &'a dyn Fn(&Path);
+    let engine = engine();
+    let outside = context();
+    let file = outside.path().join("file");
+    let refusal = |make: Make<'_>| {
+        let context = tempfile::tempdir().unwrap();
+        make(&context.path().join("builds.rs"));
+        let error = engine.build_with(&of_files(), &Options::new().context(context.path())).unwrap_err();
+        let hint = error.hint().unwrap_or_default().to_owned();
+        (error.kind(), error.to_string().replace(context.path().to_str().unwrap(), "/ctx"), hint)
+    };
+    let socket = |path: &Path| drop(std::os::unix::net::UnixListener::bind(path).unwrap());
+    let way_out = format!("\"builds.rs\" is a link to {file:?}, which is outside \"/ctx\", the build context");
+    let not_there = "not found in the build context \"/ctx\"";
+    let dangling = format!("{not_there}: \"builds.rs\" is a link to \"gone\", which is not there");
+    let cases: [(Make<'_>, ErrorKind, &str); 4] = [
+        (&|_| (), ErrorKind::NotFound, not_there),
+        (&|path| symlink("gone", path).unwrap(), ErrorKind::NotFound, &dangling),
+        (&socket, ErrorKind::InvalidArgument, "it is a socket, which no archive, and so no image, can hold"),
+        (&|path| symlink(&file, path).unwrap(), ErrorKind::InvalidArgument, &way_out),
+    ];
+    for (make, kind, why) in cases {
+        let (found, message, hint) = refusal(make);
+        assert_eq!(found, kind, "{message}");
+        assert!(message.contains(&format!("COPY \"builds.rs\": {why}")), "{message}");
+        assert!(hint.starts_with("the instruction is at ") && hint.contains("builds.rs:"), "{hint}");
+    }
+}
