@@ -32,8 +32,15 @@ impl<'a> Arguments<'a> {
     }
 
     fn read_in(&mut self, text: &Text, scope: &Scope<'a>) {
-        let uses = text.known().and_then(|value| variables::uses(value).ok());
-        uses.into_iter().flatten().for_each(|found| self.read(found.name, scope));
+        let Some(value) = text.known() else { return };
+        match variables::uses(value) {
+            Ok(uses) => uses.into_iter().for_each(|found| self.read(found.name, scope)),
+            // A value that is a mistake already reads what it names.
+            Err(_) => {
+                let named = scope.iter().filter(|(name, _)| value.contains(name));
+                named.for_each(|(_, index)| self.0[*index].1 = true);
+            }
+        }
     }
 
     fn read_all(&mut self, scope: &Scope<'a>) {
@@ -96,7 +103,9 @@ fn in_scope<'a>(
         // Its environment has them all.
         Body::Run(_) | Body::OnBuild(_) => arguments.read_all(scope),
         body => {
-            texts(instruction, body).into_iter().for_each(|text| arguments.read_in(text, scope));
+            // `--from` takes no variables, which is a mistake of its own.
+            let texts = texts(instruction, body).into_iter().chain(instruction.flag_text("from"));
+            texts.for_each(|text| arguments.read_in(text, scope));
             if let Body::Copy(transfer) | Body::Add(transfer) = body {
                 let expanded = transfer.inline.iter().filter(|inline| inline.expands);
                 expanded.for_each(|inline| arguments.read_in(&inline.text, scope));

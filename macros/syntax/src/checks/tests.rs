@@ -222,3 +222,12 @@ fn what_may_not_end_in_a_volume_is_no_write_after_it() {
         assert!(found.iter().all(|finding| finding.name != "write_after_volume"), "{run}: {found:?}");
     }
 }
+
+#[test]
+fn a_mistake_in_what_reads_an_argument_does_not_make_it_unused() {
+    for (name, reader) in [("bad_substitution", "LABEL a=${A:x}"), ("from_expands", "COPY --from=b:$A x /y")] {
+        let found = dockerfile::parse(&format!("FROM a:1\nARG A=1\n{reader}")).check(None);
+        let names: Vec<&str> = found.iter().map(|finding| finding.name).filter(|name| !OFF.contains(name)).collect();
+        assert_eq!(names, [name]);
+    }
+}
