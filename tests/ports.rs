@@ -258,9 +258,6 @@ fn what_cannot_be_published_is_refused() {
     assert!(error.to_string().starts_with("reach port 80/tcp of container "), "{error}");
     let error = sh(&image, "true").network(NetworkMode::Host).publish(0, 80).start(&engine).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidArgument);
-    let error = sh(&image, "true").keep().publish(0, 80).start(&engine).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Unsupported);
-    assert!(error.to_string().contains("publish 80/tcp: it is kept"), "{error}");
     let nowhere = SocketAddr::from(([192, 0, 2, 1], 0));
     let error = sh(&image, "true").publish(nowhere, 80).start(&engine).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound);

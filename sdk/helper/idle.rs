@@ -12,11 +12,9 @@
 use crate::kernel;
 use crate::numbers::*;
 use crate::orders::{self, Orders};
+use crate::ports::close_range;
 
 const LEASE: i32 = 17;
-
-/// The first number behind the descriptors of the supervisor.
-const BEHIND: i32 = 26;
 
 /// How long a container that was asked to end may take, in milliseconds, until it is killed.
 const GRACE: u64 = 10_000;
@@ -98,7 +96,8 @@ fn watch(time: u64) -> ! {
     let _ = unsafe { kernel::call(SYS_prctl, [PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0, 0]) };
     kernel::name(b"plywood-idle\0");
     // The locks and pipes that are the supervisor's go with it.
-    (3..BEHIND).filter(|file| *file != LEASE).for_each(kernel::close);
+    close_range(3, LEASE.wrapping_sub(1) as u32);
+    close_range(LEASE.wrapping_add(1), u32::MAX);
     while parent == self::parent() {
         if !kernel::lock(LEASE) {
             kernel::poll_for([-1], PAUSE);

@@ -21,6 +21,7 @@
 //! | 16, 18 … 23 | what a further start takes (`restart.rs`), if there may be one |
 //! | 17 | what says whether anybody uses the container (`idle.rs`), if it ends when nobody does |
 //! | 24, 25 | the health check (`health.rs`), if there is one |
+//! | 26 … | the listeners of published ports (`ports.rs`) |
 
 use crate::control::{Clients, MOST};
 use crate::health::Health;
@@ -30,6 +31,7 @@ use crate::log::{Log, Time, decimal, put};
 use crate::numbers::*;
 use crate::orders::{self, Orders};
 use crate::policy::Policy;
+use crate::ports::Ports;
 use crate::report::{self, Exit, Report, Run};
 use crate::{cgroup, reaper, restart, tree};
 
@@ -79,11 +81,13 @@ pub fn run() -> ! {
         killed: out_of_memory(&orders),
         health: Health::new(&orders),
         idle: Idle::new(&orders),
+        ports: Ports::new(&orders),
         is_cancelled: false,
         began: kernel::uptime(),
     };
     keeper.serve();
     keeper.idle.end();
+    keeper.ports.close();
     cgroup::remove(|letter, remove| orders.each(letter).for_each(|path| remove(path.as_ptr().expose_provenance() as u64)));
     keeper.report.restarting = false;
     keeper.report.write(DIRECTORY, &orders);
@@ -108,6 +112,7 @@ struct Keeper<'a> {
     killed: u64,
     health: Option<Health<'a>>,
     idle: Idle,
+    ports: Ports,
     /// Whether it is not to be started again.
     is_cancelled: bool,
     /// When the process was started, in milliseconds.
@@ -140,6 +145,7 @@ impl Keeper<'_> {
     /// Passes output on until the process has ended.
     fn attend(&mut self) {
         let mut buffer = [0_u8; BLOCK];
+        self.ports.begin(self.report.run, self.process, self.orders);
         self.health.iter_mut().for_each(Health::begin);
         loop {
             let (listener, [a, b, c, d, e, f, g, h]) = self.clients.files();
@@ -147,9 +153,9 @@ impl Keeper<'_> {
             let [x, y, z] = self.health.as_ref().map_or([-1; 3], Health::files);
             let left = self.health.as_ref().map_or(u64::MAX, Health::left);
             let left = left.min(self.idle.left());
-            let unused = self.idle.file();
-            let all = [stdout, stderr, self.process, unused, listener, a, b, c, d, e, f, g, h, x, y, z];
-            let [stdout, stderr, ended, unused, comes, heard @ .., begins, written, checked] =
+            let (unused, ports) = (self.idle.file(), self.ports.file());
+            let all = [stdout, stderr, self.process, unused, ports, listener, a, b, c, d, e, f, g, h, x, y, z];
+            let [stdout, stderr, ended, unused, lost, comes, heard @ .., begins, written, checked] =
                 kernel::poll_for(all, left);
             for (stream, ready) in [stdout, stderr].into_iter().enumerate() {
                 if ready {
@@ -162,6 +168,9 @@ impl Keeper<'_> {
             }
             if ended {
                 break;
+            }
+            if lost {
+                self.ports.replace(self.report.run, self.process, self.orders);
             }
             if unused {
                 self.is_cancelled = true;
@@ -207,6 +216,7 @@ impl Keeper<'_> {
 
     /// Takes down how the process has ended.
     fn conclude(&mut self) {
+        self.ports.end();
         let killed = out_of_memory(self.orders);
         let started = self.report.run.and_then(|run| run.started);
         let out_of_memory = killed > self.killed;

@@ -276,8 +276,8 @@ pub fn do_not_block(fd: i32) {
     let _ = unsafe { call(SYS_fcntl, [fd as u64, F_SETFL, O_NONBLOCK | O_RDWR, 0, 0, 0]) };
 }
 
-/// Allows as many open files as the host does.
-pub fn raise_file_limit() {
+/// Allows as many open files as the host does; how many.
+pub fn raise_file_limit() -> u64 {
     let mut limit = [0_u64; 2];
     let begin = (&raw mut limit).expose_provenance() as u64;
     // SAFETY: the kernel writes to the struct, which is ours.
@@ -287,6 +287,7 @@ pub fn raise_file_limit() {
         // SAFETY: the kernel reads the struct.
         let _ = unsafe { call(SYS_prlimit64, [0, RLIMIT_NOFILE, address(&raised), 0, 0, 0]) };
     }
+    limit[1]
 }
 
 /// Memory of this process alone, filled with zeros.

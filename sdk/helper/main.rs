@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | `plywood-init` | process 1 of a container: starts the payload, passes signals on, reaps orphans | `init.rs` |
 //! | `plywood-reaper` | removes what a program leaves when it is killed | `reaper.rs` |
-//! | `plywood-keeper` | writes the log of a kept container, how it ended, and starts it again | `keeper.rs`, `log.rs`, … |
+//! | `plywood-keeper` | writes the log of a kept container, how it ended, starts it again and has its ports | `keeper.rs`, `log.rs`, … |
 //!
 //! `sdk/build.rs` compiles it with the compiler of the SDK and for its target, the SDK carries it, and executes it from a
 //! sealed memory file: no path leads to it, and nobody can write to it. The layout of plans and their interpreter are
@@ -21,22 +21,26 @@ extern crate self as libc;
 mod cgroup;
 mod chunk;
 mod control;
+mod forward;
 mod health;
 mod idle;
 mod init;
 mod keeper;
 mod kernel;
+mod link;
 mod log;
 mod memory;
 mod numbers;
 mod orders;
 mod policy;
+mod ports;
 mod reaper;
 mod replay;
 mod report;
 mod restart;
 mod socket;
 mod start;
+mod tcp;
 mod tree;
 
 #[path = "../src/sys/child.rs"]

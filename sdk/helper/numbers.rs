@@ -16,6 +16,11 @@ system_calls! {
     SYS_munmap 11 215
     SYS_rt_sigprocmask 14 135
     SYS_nanosleep 35 101
+    SYS_ioctl 16 29
+    SYS_socket 41 198
+    SYS_connect 42 203
+    SYS_shutdown 48 210
+    SYS_setsockopt 54 208
     SYS_sendto 44 206
     SYS_getpid 39 172
     SYS_getppid 110 173
@@ -25,6 +30,11 @@ system_calls! {
     SYS_listen 50 201
     SYS_accept4 288 242
     SYS_dup3 292 24
+    SYS_splice 275 76
+    SYS_epoll_create1 291 20
+    SYS_epoll_ctl 233 21
+    SYS_epoll_pwait 281 22
+    SYS_close_range 436 436
     SYS_memfd_create 319 279
     SYS_pipe2 293 59
     SYS_pidfd_open 434 434
@@ -68,6 +78,21 @@ pub const MAP_ANONYMOUS: u64 = 0x20;
 pub const MSG_NOSIGNAL: u64 = 0x4000;
 pub const MSG_DONTWAIT: u64 = 0x40;
 pub const AF_UNIX: u64 = 1;
+pub const AF_INET: u64 = 2;
+pub const AF_INET6: u64 = 10;
+pub const IPPROTO_TCP: u64 = 6;
+pub const TCP_NODELAY: u64 = 1;
+pub const SO_LINGER: u64 = 13;
+pub const SHUT_WR: u64 = 1;
+pub const SPLICE_F_MOVE: u64 = 1;
+pub const SPLICE_F_NONBLOCK: u64 = 2;
+pub const EPOLL_CTL_ADD: u64 = 1;
+pub const EPOLL_CTL_DEL: u64 = 2;
+pub const EPOLL_CTL_MOD: u64 = 3;
+pub const EPOLLIN: u32 = 1;
+pub const EPOLLOUT: u32 = 4;
+pub const EPOLLRDHUP: u32 = 0x2000;
+pub const EPOLLET: u32 = 1 << 31;
 pub const SOCK_STREAM: u64 = 1;
 pub const SOCK_SEQPACKET: u64 = 5;
 pub const SOCK_NONBLOCK: u64 = 0o4000;
@@ -77,6 +102,8 @@ pub const F_SETFL: u64 = 4;
 pub const F_DUPFD_CLOEXEC: u64 = 1030;
 pub const FUTEX_WAKE: u64 = 1;
 pub const CLONE_NEWUSER: u64 = 0x1000_0000;
+pub const CLONE_NEWNET: u64 = 0x4000_0000;
+pub const NS_GET_USERNS: u64 = 0xb701;
 pub const PR_SET_NAME: u64 = 15;
 pub const PR_SET_PDEATHSIG: u64 = 1;
 pub const O_WRONLY: u64 = 1;
@@ -115,8 +142,15 @@ pub const CLONE_CHILD_CLEARTID: i32 = 0x0020_0000;
 pub const ENOENT: i32 = 2;
 pub const EINTR: i32 = 4;
 pub const EAGAIN: i32 = 11;
+pub const ENOMEM: i32 = 12;
 pub const EACCES: i32 = 13;
 pub const EBUSY: i32 = 16;
 pub const ENOTDIR: i32 = 20;
+pub const ENFILE: i32 = 23;
+pub const EMFILE: i32 = 24;
 pub const ETXTBSY: i32 = 26;
+pub const ENOBUFS: i32 = 105;
+pub const EISCONN: i32 = 106;
 pub const ETIMEDOUT: i32 = 110;
+pub const EALREADY: i32 = 114;
+pub const EINPROGRESS: i32 = 115;

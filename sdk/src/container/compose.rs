@@ -204,7 +204,7 @@ pub(super) fn compose<D>(
             .user_namespace
             .filter(|it| *it == UserNamespace::Host)
             .map_or_else(String::new, |it| it.to_string()),
-        port_bindings: Some(publish::record(&settings.published, settings.network.mode, settings.kept)?),
+        port_bindings: Some(publish::record(&settings.published, settings.network.mode)?),
         privileged: settings.privileged,
         devices: devices(settings)?,
         init: Some(settings.init.unwrap_or(true)),

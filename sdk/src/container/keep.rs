@@ -266,6 +266,7 @@ impl Handle {
             check: health::resolve(self.store(), files, writable)?,
             restart: RestartPolicy::of(&files.host.restart_policy).resolve(),
             removal,
+            ports: self.listeners()?,
             idle,
             is_removed,
             events: events::current(root),
@@ -294,7 +295,7 @@ pub(super) fn merge(files: &mut Files, directory: &Path) -> Result<Merged> {
         kept_health.into_iter().for_each(|health| health.record(&mut files.config.state));
         return Ok(Merged::Nothing);
     };
-    let cgroup = std::mem::take(&mut record.cgroup);
+    let (cgroup, ports) = (std::mem::take(&mut record.cgroup), std::mem::take(&mut record.ports));
     if let Some(exit) = &kept.exit {
         let run = Run { started_at: exit.started_at.unwrap_or(first.started_at), ..first.clone() };
         let status = runtime::kept_status(exit.wait_status, exit.out_of_memory);
@@ -318,6 +319,7 @@ pub(super) fn merge(files: &mut Files, directory: &Path) -> Result<Merged> {
     let is_over = record.run.is_none() && !kept.restarting;
     if !is_over {
         record.cgroup = cgroup;
+        record.publish(&mut files.config, ports);
     }
     Ok(if record.run.is_some() { Merged::Runs } else { Merged::Ended })
 }

@@ -1,7 +1,8 @@
 //! Published ports: an address of the host that leads to a port of a container.
 //!
-//! They are held from before the process starts, forwarded by this program while it runs, and recorded where Docker has them:
-//! the wish in `HostConfig.PortBindings`, the addresses in `NetworkSettings.Ports`.
+//! They are held from before the process starts, forwarded by this program while it runs, or by the supervisor of a kept
+//! container, and recorded where Docker has them: the wish in `HostConfig.PortBindings`, the addresses in
+//! `NetworkSettings.Ports`.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -14,14 +15,16 @@ use rustix::net::{AddressFamily, SocketType};
 use serde_json::{Map, Value, json};
 
 use super::Container;
+use super::config::Config;
 use super::definition::Definition;
 use super::handle::{Handle, HandleFault};
 use super::network::NetworkMode;
 use super::port::PortOf;
+use super::record::Record;
 use super::store::Files;
 use crate::error::{Attempt, Error, ErrorKind, Fault, Result};
 use crate::network::{Bound, Family, Forwarded, Upstream, bind};
-use crate::spec::port::ExposedPort;
+use crate::spec::port::{ExposedPort, Protocol};
 use crate::sys::inside::socket;
 
 /// The key of the addresses in `NetworkSettings`.
@@ -116,7 +119,7 @@ enum PublishFault {
     Text { text: String, why: String },
     #[error("publish {0}: it has the network of the host")]
     HostNetwork(ExposedPort),
-    #[error("publish {0}: it is kept, and its ports are forwarded by the program that runs it")]
+    #[error("publish {0}: it is kept, and only ports of TCP are forwarded without the program that runs it")]
     Kept(ExposedPort),
     #[error("reach port {port} of {title} from the host: it is not published")]
     Unpublished { port: ExposedPort, title: String },
@@ -154,7 +157,7 @@ impl<D> Definition<D> {
     /// A number is a port of `127.0.0.1`, which nobody outside the host reaches; 0 is any that is free, and
     /// [`addr`](Container::addr) tells which. It is taken before the container starts, so that nobody else can have it, and
     /// forwarded by this program for as long as the container runs: no firewall rule, no privilege. A connection reaches the
-    /// container from `127.0.0.1` inside.
+    /// container from `127.0.0.1` inside. The ports of a [kept](Self::keep) container outlive this program, and must be of TCP.
     ///
     /// ```no_run
     /// # use plywood::{Container, Engine};
@@ -240,11 +243,18 @@ impl Handle {
 
     /// Where the ports are, for our record and, in its shape, Docker's.
     pub(super) fn record_ports(&self, files: &mut Files) {
-        let ports = self.sockets.ports.lock().bound.iter().map(|bound| (bound.address, bound.port)).collect::<Vec<_>>();
-        if !ports.is_empty() {
-            files.config.network_settings.other.insert(PORTS.to_owned(), json!(bindings(&ports)));
+        let ports = self.sockets.ports.lock().bound.iter().map(|bound| (bound.address, bound.port)).collect();
+        if let Some(record) = &mut files.record {
+            record.publish(&mut files.config, ports);
         }
-        files.record.iter_mut().for_each(|record| record.ports.clone_from(&ports));
+    }
+
+    /// The listeners that the supervisor of a kept container forwards, and the ports of the container.
+    pub(super) fn listeners(&self) -> Result<Vec<(OwnedFd, u16)>> {
+        let ports = self.sockets.ports.lock();
+        let listener = |bound: &Bound| Ok(bound.listener()?.map(|listener| (listener, bound.port.number())));
+        let listeners = ports.bound.iter().filter_map(|bound| listener(bound).transpose());
+        listeners.collect::<io::Result<_>>().attempt(|| "hand its ports over to a supervisor")
     }
 
     fn published(&self, port: ExposedPort) -> Result<SocketAddr> {
@@ -254,6 +264,16 @@ impl Handle {
         let found = published(&self.files()?).into_iter().find(|published| published.port == port);
         let unpublished = || PublishFault::Unpublished { port, title: self.title() }.into();
         found.map(|published| published.address).ok_or_else(unpublished)
+    }
+}
+
+impl Record {
+    /// Notes where the ports are.
+    pub(super) fn publish(&mut self, config: &mut Config, ports: Vec<(SocketAddr, ExposedPort)>) {
+        if !ports.is_empty() {
+            config.network_settings.other.insert(PORTS.to_owned(), json!(bindings(&ports)));
+        }
+        self.ports = ports;
     }
 }
 
@@ -269,14 +289,9 @@ pub(super) fn forget(settings: &mut Map<String, Value>) {
 }
 
 /// `PortBindings` of a definition.
-pub(super) fn record(
-    published: &[(SocketAddr, ExposedPort)],
-    network: NetworkMode,
-    is_kept: bool,
-) -> Result<BTreeMap<String, Value>> {
+pub(super) fn record(published: &[(SocketAddr, ExposedPort)], network: NetworkMode) -> Result<BTreeMap<String, Value>> {
     match published.first() {
         Some((_, port)) if network == NetworkMode::Host => Err(PublishFault::HostNetwork(*port).into()),
-        Some((_, port)) if is_kept => Err(PublishFault::Kept(*port).into()),
         _ => Ok(bindings(published)),
     }
 }
@@ -291,9 +306,10 @@ fn bindings(published: &[(SocketAddr, ExposedPort)]) -> BTreeMap<String, Value> 
     bindings.into_iter().map(|(port, list)| (port, Value::Array(list))).collect()
 }
 
-/// Refuses ports of a container that is to outlive this program.
+/// Refuses ports that nobody would forward of a container that is to outlive this program.
 pub(super) fn check_kept(files: &Files) -> Result<()> {
-    match wanted(files.host.port_bindings.as_ref())?.first() {
+    let wanted = wanted(files.host.port_bindings.as_ref())?;
+    match wanted.iter().find(|(_, port)| port.protocol() == Protocol::Udp) {
         Some((_, port)) => Err(PublishFault::Kept(*port).into()),
         None => Ok(()),
     }

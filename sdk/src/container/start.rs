@@ -227,6 +227,7 @@ impl Handle {
                 Ok(())
             })
         });
+        self.take_ports(files)?;
         if lifetime == Lifetime::Own {
             bundle.process.ends_with_program = false;
             // What stays may be mounted by Docker, and by its supervisor again.
@@ -236,7 +237,6 @@ impl Handle {
             let process = runtime::start_with(&bundle, stdio, hooks, Box::new(|_| ()))?;
             return Ok((process, Ends::default()));
         }
-        self.take_ports(files)?;
         let log = match streams.needs_log() {
             true => Some(Writer::open(&self.store().root().container_log(self.id()), log_config(files))?),
             false => None,

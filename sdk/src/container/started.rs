@@ -29,6 +29,8 @@ impl Handle {
         }
         let run = Run::of(process.pid(), process.start_time(), started_at);
         let recorded = self.record_start(inner, run, process.group().as_ref(), Some(undecided));
+        // They are its supervisor's.
+        self.sockets.ports.clear();
         if recorded.is_ok() {
             self.tell(Action::Start);
         }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use super::Upstream;
@@ -108,6 +109,13 @@ pub(crate) fn bind(address: SocketAddr, port: ExposedPort) -> Result<Bound> {
 }
 
 impl Bound {
+    /// A copy of its listener, which does not block, for whoever forwards it beside this program; `None` of UDP.
+    pub(crate) fn listener(&self) -> io::Result<Option<OwnedFd>> {
+        let Socket::Tcp(listener) = &self.socket else { return Ok(None) };
+        listener.set_nonblocking(true)?;
+        Ok(Some(listener.try_clone()?.into()))
+    }
+
     /// Begins to forward what comes in; ends when the result is dropped.
     pub(crate) fn forward(self, upstream: Arc<dyn Upstream>) -> io::Result<Forwarded> {
         let port = self.port.number();

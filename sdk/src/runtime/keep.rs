@@ -21,6 +21,9 @@ use crate::sys::clone::Child;
 use crate::sys::wait::{End, start_time};
 use crate::sys::{background, helper};
 
+/// How many descriptors come before the listeners of published ports.
+const BEFORE_PORTS: usize = 23;
+
 /// What a supervisor needs, beside the process.
 #[derive(Debug)]
 pub(crate) struct Keeper {
@@ -50,6 +53,8 @@ pub(crate) struct Keeper {
     pub check: Option<Check>,
     /// What is removed at its end.
     pub removal: Option<Removal>,
+    /// Listeners of the host that do not block, and the ports of the container that they lead to.
+    pub ports: Vec<(OwnedFd, u16)>,
     /// When it ends because nobody uses it.
     pub idle: Option<Idle>,
     /// Whether it is removed however it has ended, and not only when nobody has used it.
@@ -143,6 +148,10 @@ impl Keeper {
                 given.extend([0, 1, 2].map(|at| end(at).unwrap_or(nothing)));
             }
             given.extend(check.iter().flat_map(|check| [check.plan.as_fd(), check.payload.as_fd()]));
+            if !self.ports.is_empty() {
+                given.resize(BEFORE_PORTS, nothing);
+                given.extend(self.ports.iter().map(|(listener, _)| listener.as_fd()));
+            }
             let given: Vec<BorrowedFd<'_>> = given;
             background::start("plywood-keeper", &given)
         };
@@ -196,6 +205,7 @@ impl Keeper {
             let joined = group.iter().flat_map(|group| group.directories());
             orders.extend(joined.map(|group| (b'J', group.join("cgroup.procs"))));
         }
+        orders.extend(self.ports.iter().map(|(_, port)| (b'T', PathBuf::from(port.to_string()))));
         if let Some(check) = check {
             let frozen =
                 groups.iter().flat_map(|group| ["freezer.state", "cgroup.freeze"].map(|name| group.join(name)));

@@ -57,10 +57,6 @@ pub fn run(session: &Session, run: Run) -> Outcome<ExitCode> {
 
 /// A container that outlives this program.
 fn detached(session: &Session, run: &Run) -> Outcome<()> {
-    if !run.definition.publish.is_empty() {
-        let message = "--detach and --publish: a port is forwarded by the plywood that stays with the container";
-        return Err(Failure::usage(format!("{message}\n  hint: leave out --detach, or take `--network host` instead")));
-    }
     let mut definition = kept(&run.definition, session)?;
     if run.rm {
         definition = definition.auto_remove();
