@@ -1,6 +1,7 @@
 //! What the types of Rust refuse.
 
-use plywood::{MountPoint, Port, layers};
+use plywood::container::Definition;
+use plywood::{Container, MountPoint, Port, Volume, layers};
 
 layers! {
     struct Db;
@@ -29,6 +30,11 @@ layers! {
 
 fn open(_: Port<Web>) {}
 fn keep(_: MountPoint<Web>) {}
+
+fn of_another(container: &Container<Web>, definition: Definition<Web>, volume: &Volume) {
+    let _ = container.connect(Db::SQL);
+    let _ = definition.mount(volume.at(Db::DATA));
+}
 
 fn main() {
     let _ = Web {};

@@ -3,6 +3,7 @@
 //! A mount is a value: what is wrong with a path or a name is told when a container is created with it.
 
 use std::fmt;
+use std::marker::PhantomData;
 use std::path::PathBuf;
 
 use super::{ByteSize, ContainerPath, MountPoint, VolumeName};
@@ -58,28 +59,24 @@ pub struct Target(String);
 
 impl Mount {
     /// Mounts a file or directory of the host; a relative path is resolved when the container is created.
-    pub fn bind(source: impl Into<PathBuf>, target: impl Into<Target>) -> Self {
-        Self::new(Source::Bind(source.into()), target)
+    pub fn bind<T: MountTarget>(source: impl Into<PathBuf>, target: T) -> T::Mount {
+        target.mount(Source::Bind(source.into()))
     }
 
     /// Mounts an empty file system in memory, mode 1777.
-    pub fn tmpfs(target: impl Into<Target>) -> Self {
-        Self::new(Source::Tmpfs { size: None, mode: TMPFS_MODE }, target)
+    pub fn tmpfs<T: MountTarget>(target: T) -> T::Mount {
+        target.mount(Source::Tmpfs { size: None, mode: TMPFS_MODE })
     }
 
     /// Mounts a volume, which is created where it does not exist.
-    pub fn volume(name: impl Into<String>, target: impl Into<Target>) -> Self {
-        Self::new(Source::Volume(name.into()), target)
+    pub fn volume<T: MountTarget>(name: impl Into<String>, target: T) -> T::Mount {
+        target.mount(Source::Volume(name.into()))
     }
 
     /// Mounts a volume without a name: new for the container, first filled from its image, and removed with it.
     #[doc(alias = "VOLUME")]
-    pub fn anonymous(target: impl Into<Target>) -> Self {
-        Self::new(Source::Anonymous, target)
-    }
-
-    fn new(source: Source, target: impl Into<Target>) -> Self {
-        Self { source, target: target.into(), read_only: false, problem: None }
+    pub fn anonymous<T: MountTarget>(target: T) -> T::Mount {
+        target.mount(Source::Anonymous)
     }
 
     /// Lets nothing be written through this mount.
@@ -211,11 +208,88 @@ impl From<&ContainerPath> for Target {
     }
 }
 
-impl<D> From<MountPoint<D>> for Target {
-    fn from(point: MountPoint<D>) -> Self {
-        Self(point.path().to_owned())
+/// Where something is mounted: a path in the container, or a [`MountPoint`] of definition `D`, which gives a
+/// [`MountAt<D>`] that no container of another definition takes.
+pub trait MountTarget {
+    /// What is made with it.
+    type Mount;
+
+    #[doc(hidden)]
+    fn mount(self, source: Source) -> Self::Mount;
+}
+
+impl<T: Into<Target>> MountTarget for T {
+    type Mount = Mount;
+
+    fn mount(self, source: Source) -> Mount {
+        Mount { source, target: self.into(), read_only: false, problem: None }
     }
 }
+
+impl<D> MountTarget for MountPoint<D> {
+    type Mount = MountAt<D>;
+
+    fn mount(self, source: Source) -> MountAt<D> {
+        MountAt { mount: self.path().mount(source), of: PhantomData }
+    }
+}
+
+/// A [`Mount`] at a volume that the image of definition `D` declares.
+pub struct MountAt<D> {
+    mount: Mount,
+    of: PhantomData<fn() -> D>,
+}
+
+impl<D> MountAt<D> {
+    /// Lets nothing be written through this mount.
+    #[doc(alias = "readonly")]
+    pub fn read_only(self) -> Self {
+        Self { mount: self.mount.read_only(), ..self }
+    }
+
+    /// Limits a tmpfs, as [`Mount::size`] does.
+    #[doc(alias = "tmpfs-size")]
+    pub fn size(self, size: impl TryInto<ByteSize, Error: fmt::Display>) -> Self {
+        Self { mount: self.mount.size(size), ..self }
+    }
+
+    /// The mode of a tmpfs' root directory, as [`Mount::mode`].
+    #[doc(alias = "tmpfs-mode")]
+    pub fn mode(self, mode: u32) -> Self {
+        Self { mount: self.mount.mode(mode), ..self }
+    }
+}
+
+/// The mount for any container, whatever its definition declares.
+impl<D> From<MountAt<D>> for Mount {
+    fn from(mount: MountAt<D>) -> Self {
+        mount.mount
+    }
+}
+
+// Derived ones would ask the same of `D`.
+impl<D> Clone for MountAt<D> {
+    fn clone(&self) -> Self {
+        Self { mount: self.mount.clone(), of: PhantomData }
+    }
+}
+
+impl<D> fmt::Debug for MountAt<D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.mount.fmt(f)
+    }
+}
+
+/// What a container of definition `D` takes: a [`Mount`], or one at a [`MountPoint`] of `D`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no mount for a container of `{D}`",
+    label = "expected a mount at a path, or at a volume that `{D}` declares"
+)]
+pub trait MountOf<D>: Into<Mount> {}
+
+impl<D> MountOf<D> for Mount {}
+
+impl<D> MountOf<D> for MountAt<D> {}
 
 #[cfg(test)]
 mod tests {
@@ -230,7 +304,8 @@ mod tests {
         assert_eq!(mount.target().path().unwrap().as_str(), "/tmp");
         mount.check().unwrap();
         struct Web;
-        let mount = Mount::volume("data", MountPoint::<Web>::new("/data"));
+        let mount = Mount::from(Mount::volume("data", MountPoint::<Web>::new("/data")).read_only());
+        assert!(mount.is_read_only());
         assert_eq!(mount.source(), &Source::Volume("data".into()));
         assert_eq!(mount.target().as_str(), "/data");
         assert_eq!(Mount::tmpfs("/t").size(4096_u64), Mount::tmpfs("/t").size(ByteSize::kib(4)));

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use crate::spec::mount::{Mount, Target};
+use crate::spec::mount::{Mount, MountTarget};
 use crate::spec::name::VolumeName;
 use crate::spec::time::Timestamp;
 
@@ -47,8 +47,9 @@ impl Volume {
         self.created
     }
 
-    /// The mount of this volume at `target` in a container: a path or a [`MountPoint`](crate::spec::MountPoint).
-    pub fn at(&self, target: impl Into<Target>) -> Mount {
+    /// The mount of this volume at `target` in a container: a path, or a [`MountPoint`](crate::spec::MountPoint), with
+    /// which only a container of that definition takes it.
+    pub fn at<T: MountTarget>(&self, target: T) -> T::Mount {
         Mount::volume(self.name.as_str(), target)
     }
 }

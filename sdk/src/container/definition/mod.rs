@@ -23,7 +23,7 @@ use super::signal::Signal;
 use super::stdio::Stdio;
 use crate::image::{HealthCheck, Image, ImageDefinition, Layers};
 use crate::spec::byte_size::ByteSize;
-use crate::spec::mount::Mount;
+use crate::spec::mount::{Mount, MountOf};
 use crate::spec::port::ExposedPort;
 use crate::spec::reference::Reference;
 
@@ -225,10 +225,11 @@ impl<D> Definition<D> {
         self
     }
 
-    /// Mounts a volume, a host path or memory. Of two mounts on one target the later holds.
+    /// Mounts a volume, a host path or memory. Of two mounts on one target the later holds. What is mounted at a volume of
+    /// another definition does not compile.
     #[doc(alias = "--volume")]
-    pub fn mount(mut self, mount: Mount) -> Self {
-        self.settings.mounts.push(mount);
+    pub fn mount(mut self, mount: impl MountOf<D>) -> Self {
+        self.settings.mounts.push(mount.into());
         self
     }
 
