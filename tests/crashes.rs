@@ -309,7 +309,11 @@ fn c01_c02_prune() {
         engine.untag("app:1").unwrap();
         engine.volume("data").unwrap();
     };
-    Operation::new("c01_c02_prune", prepare, |engine, _| drop(engine.prune().unwrap())).in_parts().check();
+    Operation::new("c01_c02_prune", prepare, |engine, _| {
+        drop(engine.prune_with(&plywood::prune::Options::new().named_volumes()).unwrap());
+    })
+    .in_parts()
+    .check();
 }
 
 #[test]

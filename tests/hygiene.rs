@@ -42,12 +42,12 @@ fn furnish(engine: &Engine) -> (Image, Container) {
 fn a_dry_run_tells_what_goes_and_the_real_one_removes_just_that() {
     let engine = engine();
     let (used, holder) = furnish(&engine);
-    let dry = engine.prune_with(&Options::new().dry_run()).unwrap();
+    let dry = engine.prune_with(&Options::new().named_volumes().dry_run()).unwrap();
     assert_eq!(engine.images().unwrap().len(), 2, "nothing went");
     assert_eq!(engine.containers().unwrap().len(), 2);
     assert_eq!(engine.volumes().unwrap().len(), 2);
     let before = engine.disk_usage().unwrap().total();
-    let real = engine.prune().unwrap();
+    let real = engine.prune_with(&Options::new().named_volumes()).unwrap();
     assert_eq!(real.objects(), dry.objects());
     let of = |kind: Kind| -> Vec<&str> {
         real.objects().iter().filter(|object| object.kind() == kind).map(|object| object.name()).collect()
@@ -72,7 +72,9 @@ fn a_dry_run_tells_what_goes_and_the_real_one_removes_just_that() {
 fn a_prune_of_one_kind_leaves_the_others() {
     let engine = engine();
     let (_, _holder) = furnish(&engine);
-    let report = engine.prune_with(&Options::new().only([Kind::Volume])).unwrap();
+    let volumes = Options::new().only([Kind::Volume]);
+    assert!(names(&engine.prune_with(&volumes).unwrap()).is_empty(), "it has a name");
+    let report = engine.prune_with(&volumes.named_volumes()).unwrap();
     assert_eq!(names(&report), BTreeSet::from([("volume".to_owned(), "idle".to_owned())]));
     assert_eq!(engine.containers().unwrap().len(), 2);
     assert_eq!(engine.images().unwrap().len(), 2);
@@ -89,7 +91,7 @@ fn a_filtered_prune_leaves_what_is_younger_or_lacks_the_label() {
         let labels = label.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         engine.create_volume(name, labels).unwrap();
     }
-    let kinds = || Options::new().only([Kind::Container, Kind::Volume]);
+    let kinds = || Options::new().only([Kind::Container, Kind::Volume]).named_volumes();
     let day = std::time::Duration::from_secs(24 * 60 * 60);
     let dry = |options: Options| {
         let report = engine.prune_with(&options.dry_run()).unwrap();
@@ -106,7 +108,7 @@ fn a_filtered_prune_leaves_what_is_younger_or_lacks_the_label() {
     let left: Vec<_> = engine.containers().unwrap().iter().map(|container| container.name().to_owned()).collect();
     assert_eq!(left, ["plain"]);
     assert_eq!(engine.volumes().unwrap()[0].name().as_str(), "plain");
-    engine.prune_with(&Options::new().older_than(day)).unwrap();
+    engine.prune_with(&Options::new().named_volumes().older_than(day)).unwrap();
     assert_eq!((engine.volumes().unwrap().len(), engine.disk_usage().unwrap().build_cache()), (1, before));
 }
 
@@ -143,7 +145,7 @@ fn a_prune_to_a_size_takes_what_was_not_used_for_the_longest_time_and_no_more() 
     [first, second, third].into_iter().zip([2, 6, 4]).for_each(|(image, days)| age(&image_file(&engine, image), days));
     let held = sh(second, "while :; do sleep 60; done").start(&engine).unwrap();
     let total = engine.disk_usage().unwrap().total();
-    let to = |bytes: u64| Options::new().unused_images().to_size(ByteSize::bytes(bytes));
+    let to = |bytes: u64| Options::new().unused_images().named_volumes().to_size(ByteSize::bytes(bytes));
     let list = |report: &Report| report.objects().iter().map(|it| it.name().to_owned()).collect::<Vec<_>>();
     assert_eq!(list(&engine.prune_with(&to(total).dry_run()).unwrap()), Vec::<String>::new(), "small enough");
     assert_eq!(list(&engine.prune_with(&to(total - 1).dry_run()).unwrap()), ["old"]);
@@ -167,7 +169,8 @@ fn what_was_used_a_moment_ago_stays_in_its_grace_period() {
     let engine = engine();
     let day = std::time::Duration::from_secs(24 * 60 * 60);
     let names = |report: Report| report.objects().iter().map(|it| it.name().to_owned()).collect::<Vec<_>>();
-    let dry = || names(engine.prune_with(&Options::new().unused_images().unused_for(day).dry_run()).unwrap());
+    let options = Options::new().unused_images().named_volumes().unused_for(day).dry_run();
+    let dry = || names(engine.prune_with(&options).unwrap());
     let image = image_of(&engine, "image", 8);
     let volume = engine.volume("data").unwrap();
     assert_eq!(dry(), Vec::<String>::new());

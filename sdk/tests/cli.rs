@@ -338,11 +338,13 @@ fn prune_says_what_would_go_and_then_removes_it() {
     bench.ok(&["run", "--name", "ended", "-v", "data:/data", "box:1"]);
     let table = bench.ok(&["df"]);
     assert!(table.starts_with("TYPE "), "{table}");
-    let planned = bench.json(&["prune", "--dry-run", "--format", "json"]);
+    let planned = bench.json(&["prune", "--volumes", "--dry-run", "--format", "json"]);
     assert_eq!(bench.ok(&["ps", "-aq"]).lines().count(), 1, "a dry run removes nothing");
     let names: Vec<_> = planned["Objects"].as_array().unwrap().iter().map(|object| object["Name"].clone()).collect();
     assert_eq!(names, ["ended", "data"]);
     let report = bench.ok(&["prune"]);
+    assert_eq!(bench.ok(&["volume", "ls", "-q"]), "data\n", "it has a name");
+    bench.ok(&["prune", "--volumes"]);
     assert!(report.contains("ended") && report.contains("Total reclaimed space: "), "{report}");
     assert_eq!(bench.ok(&["ps", "-aq"]) + &bench.ok(&["volume", "ls", "-q"]), "");
     assert_eq!(bench.ok(&["images", "-q"]).lines().count(), 1, "a tagged image stays");

@@ -6,8 +6,8 @@ use crate::fsck;
 use crate::prune::{self, DiskUsage, Options, Report};
 
 impl Engine {
-    /// Removes what is unreferenced: containers that do not run, dangling images, volumes that no container mounts (named
-    /// ones too), the build cache.
+    /// Removes what is unreferenced: containers that do not run, images without a name, volumes without a name, the build
+    /// cache. For those with names, ask by [`prune_with`](Self::prune_with).
     ///
     /// Containers that a living program holds stay, with all they use.
     ///

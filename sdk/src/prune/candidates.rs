@@ -93,8 +93,10 @@ impl Run<'_> {
         let candidate = |volume: Volume| {
             let used = used::last(&self.store.root().volume_dir(volume.name()));
             let is_admitted = self.filter.admits(volume.created(), used, volume.labels());
-            let may_go =
-                is_admitted && !mounted.contains(volume.name().as_str()) && !self.gone.volumes.contains(volume.name());
+            let may_go = is_admitted
+                && (self.options.named_volumes || volume.name().is_random())
+                && !mounted.contains(volume.name().as_str())
+                && !self.gone.volumes.contains(volume.name());
             may_go.then_some(Candidate { what: What::Volume(volume), used })
         };
         Ok(self.store.volumes().list()?.into_iter().filter_map(candidate).collect())

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | container | it does not run, no program holds it, and it is no snapshot that has forks |
 //! | image | no image was made from it, no container that stays uses it, and no reference names it, unless [`unused_images`](Options::unused_images) asks for those too |
-//! | volume | no container that stays mounts it |
+//! | volume | no container that stays mounts it, and it was made without a name, unless [`named_volumes`](Options::named_volumes) asks for the others too |
 //! | build cache | always; the layers it alone knows go with it |
 //!
 //! In this order, because what goes first sets free what comes after. A dry run follows the same references and removes
@@ -35,21 +35,29 @@ pub use usage::{ContainerUsage, DiskUsage, ImageUsage, LayerUsage, VolumeUsage};
 use filter::Filter;
 use run::Run;
 
-/// What to remove. Default: everything that is unreferenced.
+/// What to remove. Default: everything that is unreferenced, but for images and volumes with names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use]
 pub struct Options {
     kinds: Vec<Kind>,
     filter: Filter,
     unused_images: bool,
+    named_volumes: bool,
     size: Option<u64>,
     dry_run: bool,
 }
 
 impl Options {
-    /// Everything that is unreferenced, of all kinds.
+    /// Everything that is unreferenced, of all kinds, but for images and volumes with names.
     pub fn new() -> Self {
-        Self { kinds: ORDER.to_vec(), filter: Filter::default(), unused_images: false, size: None, dry_run: false }
+        Self {
+            kinds: ORDER.to_vec(),
+            filter: Filter::default(),
+            unused_images: false,
+            named_volumes: false,
+            size: None,
+            dry_run: false,
+        }
     }
 
     /// Objects of these kinds only.
@@ -85,6 +93,13 @@ impl Options {
     #[doc(alias = "--all")]
     pub fn unused_images(mut self) -> Self {
         self.unused_images = true;
+        self
+    }
+
+    /// Volumes with names, too, if no container mounts them: what they hold is lost.
+    #[doc(alias = "--volumes")]
+    pub fn named_volumes(mut self) -> Self {
+        self.named_volumes = true;
         self
     }
 

@@ -113,6 +113,11 @@ impl VolumeName {
     pub fn random() -> Result<Self> {
         super::id::random_hex64().map(Self).attempt(|| "draw a volume name")
     }
+
+    /// Whether it looks like one that was drawn: 64 hexadecimal digits.
+    pub(crate) fn is_random(&self) -> bool {
+        self.0.len() == 64 && self.0.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+    }
 }
 
 fn check(text: &str) -> Result<(), String> {

@@ -21,7 +21,7 @@ pub struct Prune {
     /// (label!=name)
     #[arg(long, value_name = "FILTER")]
     filter: Vec<String>,
-    /// For Docker's sake: unused volumes always go, also those with names
+    /// Volumes with names, too, if no container has them
     #[arg(long)]
     volumes: bool,
     /// For Docker's sake: plywood never asks
@@ -37,6 +37,9 @@ impl Prune {
         }
         if self.all {
             options = options.unused_images();
+        }
+        if self.volumes {
+            options = options.named_volumes();
         }
         if let Some(size) = self.max_used_space {
             options = options.to_size(size);

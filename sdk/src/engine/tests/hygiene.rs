@@ -26,12 +26,13 @@ fn a_dry_run_tells_what_goes_and_the_real_one_removes_just_that() {
     require_containers!();
     let (engine, _) = engine();
     let busy = furnish(&engine);
-    let planned = engine.prune_with(&Options::new().dry_run()).unwrap();
+    let options = Options::new().named_volumes();
+    let planned = engine.prune_with(&options.clone().dry_run()).unwrap();
     let kinds: Vec<_> = planned.objects().iter().map(crate::prune::Object::kind).collect();
     assert_eq!(kinds, [Kind::Container, Kind::Image, Kind::Volume, Kind::BuildCache]);
     assert!(planned.bytes() > 100_000, "{}", planned.bytes());
     assert_eq!((engine.images().unwrap().len(), engine.volumes().unwrap().len()), (2, 2));
-    let report = engine.prune().unwrap();
+    let report = engine.prune_with(&options).unwrap();
     assert_eq!(names(&report), names(&planned));
     assert_eq!(names(&report)[0], (Kind::Container, "done"));
     assert_eq!(names(&report)[2], (Kind::Volume, "unused"));
@@ -39,7 +40,7 @@ fn a_dry_run_tells_what_goes_and_the_real_one_removes_just_that() {
     assert_eq!(engine.volumes().unwrap()[0].name().as_str(), "used");
     assert_eq!(engine.store().layers().list().unwrap().len(), 1);
     assert!(busy.state().unwrap().is_running());
-    assert!(engine.prune().unwrap().objects().is_empty());
+    assert!(engine.prune_with(&options).unwrap().objects().is_empty());
     drop(busy);
     assert_eq!(leftovers(&engine), Vec::<String>::new());
 }
@@ -49,7 +50,7 @@ fn a_prune_of_one_kind_leaves_the_others() {
     require_containers!();
     let (engine, _) = engine();
     let _busy = furnish(&engine);
-    let report = engine.prune_with(&Options::new().only([Kind::Volume])).unwrap();
+    let report = engine.prune_with(&Options::new().only([Kind::Volume]).named_volumes()).unwrap();
     // The container that is done still mounts its volume.
     assert_eq!(names(&report), []);
     let report = engine.prune_with(&Options::new().only([Kind::Container])).unwrap();
