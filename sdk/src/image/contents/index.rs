@@ -43,6 +43,8 @@ enum Place {
 pub(super) enum Fault {
     #[error("it is no tar archive (the header at byte {0} has a wrong checksum)")]
     Checksum(u64),
+    #[error("it is no tar archive ({0} bytes are less than one header)")]
+    Tiny(u64),
     #[error("it is cut short (at byte {0})")]
     Short(u64),
     #[error("the header at byte {0} is malformed")]
@@ -79,6 +81,9 @@ struct Extension {
 impl Index {
     pub(super) fn read(file: &File, limits: &Limits) -> Result<Self, Fault> {
         let length = file.metadata()?.len();
+        if length < BLOCK {
+            return Err(Fault::Tiny(length));
+        }
         let mut members = HashMap::new();
         let mut extension = Extension::default();
         let (mut position, mut entries) = (0u64, 0u64);

@@ -84,8 +84,10 @@ fn every_prefix_of_an_archive_is_refused() {
 
 #[test]
 fn a_text_is_no_archive() {
-    let error = open(&[b'x'; 2048]).err().unwrap();
-    assert!(error.to_string().contains("no tar archive"), "{error}");
+    for text in [&[b'x'; 2048][..], b"hello\n", b""] {
+        let error = open(text).err().unwrap();
+        assert!(error.to_string().contains("no tar archive"), "{error}");
+    }
 }
 
 #[test]
