@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use plywood::image::{Dockerfile, LoadOptions, Source};
 use plywood::{Durability, Engine, Image, ImageDefinition, Mount};
-use support::{base, image, sh};
+use support::{base, image, sh, victim};
 
 /// Longer than anything that is read may take.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -124,7 +124,7 @@ fn documents(directory: &Path) -> Vec<PathBuf> {
 
 #[test]
 fn c19_a_store_with_a_damaged_document_opens_and_says_what_it_finds() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = victim::Directory::new();
     let root = directory.path().join("root");
     {
         let engine = Engine::open_with(&root, Durability::Fast).unwrap();

@@ -9,16 +9,16 @@ use std::path::{Path, PathBuf};
 
 use plywood::fsck::{Finding, Object, Options, Outcome, Problem, Report};
 use plywood::{Durability, Engine, ErrorKind};
-use support::{base, require_root, run, sh};
+use support::{base, require_root, run, sh, victim};
 
 /// A data root with an image of two layers, a container that has ended, and a volume with a label.
 struct Place {
-    directory: tempfile::TempDir,
+    directory: victim::Directory,
 }
 
 impl Place {
     fn new() -> Self {
-        let place = Self { directory: tempfile::Builder::new().prefix("plywood-fsck").tempdir().unwrap() };
+        let place = Self { directory: victim::Directory::new() };
         let engine = place.engine();
         let image = engine.build(&base().run("echo one > /file")).unwrap();
         let image = engine.tag(&image.id().to_string(), "test:1").unwrap();

@@ -103,7 +103,7 @@ fn the_reaper_has_nothing_of_its_program_and_survives_its_signals() {
         let memory = of(reaper, "smaps_rollup");
         let own = memory.lines().find_map(|line| line.strip_prefix("Anonymous:")?.trim().strip_suffix(" kB"));
         let own: u64 = own.unwrap().parse().unwrap();
-        assert!(own <= 64, "{own} KiB");
+        assert!(own <= 48, "{own} KiB");
         for signal in [rustix::process::Signal::TERM, rustix::process::Signal::HUP, rustix::process::Signal::INT] {
             let pid = rustix::process::Pid::from_raw(reaper.cast_signed()).unwrap();
             rustix::process::kill_process(pid, signal).unwrap();

@@ -18,6 +18,15 @@ struct Store {
     root: DataRoot,
 }
 
+impl Drop for Store {
+    fn drop(&mut self) {
+        // Closed by `image`, and by what was filled with it: only root could remove what is inside.
+        for closed in ["diff/data/inner", "root/volumes/data/_data/inner"] {
+            let _ = fs::set_permissions(self.directory.path().join(closed), Permissions::from_mode(0o700));
+        }
+    }
+}
+
 fn store() -> Store {
     let directory = tempfile::tempdir().unwrap();
     let root = DataRoot::open(&directory.path().join("root"), Durability::Fast).unwrap();

@@ -328,6 +328,8 @@ fn the_init_layer_keeps_what_the_image_has_and_covers_its_directories_as_they_ar
     assert_eq!([mode(init), mode(&layer.upper)], [root_mode; 2]);
     let modified = |path: &Path| fs::metadata(path).unwrap().modified().unwrap();
     assert_eq!(modified(&init.join("real")), modified(&layer.below[1].join("real")));
+    // An ordinary user could not remove it either.
+    fs::set_permissions(&layer.below[1], fs::Permissions::from_mode(0o755)).unwrap();
 }
 
 #[test]

@@ -308,7 +308,9 @@ fn a_container_ends_with_a_killed_host_program() {
     host.wait().unwrap();
     let mut ended = [rustix::event::PollFd::new(&container, rustix::event::PollFlags::IN)];
     let limit = rustix::event::Timespec { tv_sec: 10, tv_nsec: 0 };
-    assert_eq!(rustix::event::poll(&mut ended, Some(&limit)).unwrap(), 1, "the container is still there");
+    let ended = rustix::event::poll(&mut ended, Some(&limit)).unwrap();
+    open_closed(dir.path());
+    assert_eq!(ended, 1, "the container is still there");
 }
 
 #[test]

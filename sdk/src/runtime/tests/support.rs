@@ -41,6 +41,22 @@ pub(super) struct Tree {
     pub dir: tempfile::TempDir,
 }
 
+impl Drop for Tree {
+    fn drop(&mut self) {
+        open_closed(self.dir.path());
+    }
+}
+
+/// Opens what is to be removed: the kernel closes the working directory of an overlay to everybody but root.
+pub(super) fn open_closed(directory: &Path) {
+    let mut found = vec![directory.to_owned()];
+    while let Some(path) = found.pop() {
+        let _ = fs::set_permissions(&path, fs::Permissions::from_mode(0o700));
+        let entries = fs::read_dir(&path).into_iter().flatten().flatten();
+        found.extend(entries.filter(|entry| entry.file_type().is_ok_and(|it| it.is_dir())).map(|it| it.path()));
+    }
+}
+
 impl Tree {
     pub(super) fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
