@@ -23,7 +23,7 @@ pub struct ImageConfig {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created: Option<Timestamp>,
     /// Who made it.
-    #[serde(default, skip_serializing_if = "is_empty_text")]
+    #[serde(default, deserialize_with = "text", skip_serializing_if = "is_empty")]
     pub author: Option<String>,
     /// The architecture, in Go's words.
     #[serde(default)]
@@ -32,7 +32,7 @@ pub struct ImageConfig {
     #[serde(default)]
     pub os: String,
     /// The variant of the architecture.
-    #[serde(default, skip_serializing_if = "is_empty_text")]
+    #[serde(default, deserialize_with = "text", skip_serializing_if = "is_empty")]
     pub variant: Option<String>,
     /// What a container of this image runs.
     #[serde(default, deserialize_with = "or_default")]
@@ -86,7 +86,7 @@ pub struct Config {
     #[serde(default, deserialize_with = "or_default", skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
     /// The signal that asks it to stop; SIGTERM where absent.
-    #[serde(default, skip_serializing_if = "is_empty_text")]
+    #[serde(default, deserialize_with = "text", skip_serializing_if = "is_empty")]
     pub stop_signal: Option<String>,
     /// The shell of the shell form; `/bin/sh -c` where absent.
     #[serde(default, deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
@@ -142,13 +142,13 @@ pub struct History {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created: Option<Timestamp>,
     /// Who did it.
-    #[serde(default, skip_serializing_if = "is_empty_text")]
+    #[serde(default, deserialize_with = "text", skip_serializing_if = "is_empty")]
     pub author: Option<String>,
     /// The instruction.
-    #[serde(default, skip_serializing_if = "is_empty_text")]
+    #[serde(default, deserialize_with = "text", skip_serializing_if = "is_empty")]
     pub created_by: Option<String>,
     /// A note.
-    #[serde(default, skip_serializing_if = "is_empty_text")]
+    #[serde(default, deserialize_with = "text", skip_serializing_if = "is_empty")]
     pub comment: Option<String>,
     /// Whether it made no layer.
     #[serde(default, skip_serializing_if = "is_false")]
@@ -173,8 +173,7 @@ impl ImageConfig {
 
     /// What the image runs on.
     pub fn platform(&self) -> Platform {
-        let variant = self.variant.clone().filter(|variant| !variant.is_empty());
-        Platform { os: self.os.clone(), architecture: self.architecture.clone(), variant }
+        Platform { os: self.os.clone(), architecture: self.architecture.clone(), variant: self.variant.clone() }
     }
 
     /// The DiffIDs, lowest layer first.
@@ -217,7 +216,13 @@ where
     Option::<T>::deserialize(deserializer).map(Option::unwrap_or_default)
 }
 
-fn is_empty_text(text: &Option<String>) -> bool {
+/// For Go a text that is empty is none, and is left out.
+fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    let text: String = or_default(deserializer)?;
+    Ok(Some(text).filter(|text| !text.is_empty()))
+}
+
+fn is_empty(text: &Option<String>) -> bool {
     text.as_deref().is_none_or(str::is_empty)
 }
 
@@ -301,6 +306,13 @@ mod tests {
         let json = serde_json::to_string(&image).unwrap();
         let expected = r#"{"architecture":"amd64","os":"linux","config":{},"rootfs":{"type":"layers","diff_ids":[]}}"#;
         assert_eq!(json, expected);
+    }
+
+    #[test]
+    fn a_text_without_content_is_none() {
+        let history: History = serde_json::from_str(r#"{"author":"","comment":null,"created_by":"RUN true"}"#).unwrap();
+        assert_eq!(history, History { created_by: Some("RUN true".into()), ..History::default() });
+        assert_eq!(serde_json::to_string(&history).unwrap(), r#"{"created_by":"RUN true"}"#);
     }
 
     #[test]
