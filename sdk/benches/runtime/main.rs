@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use plywood::container::NetworkMode;
 use plywood::{Container, Durability, Engine, Image, Layers};
-use recipe::Recipe;
+use recipe::{Enter, Recipe};
 
 /// How many containers one after another, and how many at once.
 const IN_A_ROW: usize = 1000;
@@ -97,9 +97,11 @@ impl Scene {
     fn exec(&self, rounds: usize) {
         let container = Container::of(&self.image).cmd(["sleep", "3600"]).start(&self.engine).unwrap();
         let running = self.bundle.running();
+        let enter = Enter::new(container.inspect().unwrap().pid().unwrap(), self.bundle.program("true"));
         let mut table = Table::new("exec of `true` in a running container", || {
             assert!(container.exec(["true"]).status().unwrap().success());
         });
+        table.add("bare system calls", || enter.run());
         for (name, exec) in running.iter().map(peers::Running::exec) {
             table.add(name, exec);
         }
@@ -128,11 +130,11 @@ impl Scene {
     }
 
     fn in_flight(&self) {
-        let definition = Container::of(&self.image).cmd(["true"]);
+        let (engine, definition) = (&self.engine, Container::of(&self.image).cmd(["true"]));
         let begin = Instant::now();
         std::thread::scope(|scope| {
             for _ in 0..IN_FLIGHT {
-                scope.spawn(|| assert!(definition.status(&self.engine).unwrap().success()));
+                scope.spawn(|| assert!(definition.status(engine).unwrap().success()));
             }
         });
         let rate = IN_FLIGHT as f64 / begin.elapsed().as_secs_f64();

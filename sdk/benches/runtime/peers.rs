@@ -6,6 +6,7 @@ use std::fs;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// A root file system and the OCI configuration beside it.
 pub struct Bundle {
@@ -13,8 +14,20 @@ pub struct Bundle {
     rootfs: PathBuf,
 }
 
-/// OCI runtimes and their options: neither side makes cgroups where nothing is limited.
-const RUNTIMES: [(&str, &[&str]); 2] = [("crun", &["--cgroup-manager=disabled"]), ("runc", &[])];
+/// An OCI runtime.
+#[derive(Clone, Copy)]
+struct Runtime {
+    name: &'static str,
+    program: &'static str,
+    options: &'static [&'static str],
+}
+
+/// As they are, and without cgroups where that is an option: we make none where nothing is limited.
+const RUNTIMES: [Runtime; 3] = [
+    Runtime { name: "crun", program: "crun", options: &[] },
+    Runtime { name: "crun without cgroups", program: "crun", options: &["--cgroup-manager=disabled"] },
+    Runtime { name: "runc", program: "runc", options: &[] },
+];
 
 type Run<'a> = Box<dyn FnMut() + 'a>;
 
@@ -44,19 +57,10 @@ impl Bundle {
     pub fn runs(&self) -> Vec<(&'static str, Run<'_>)> {
         let mut runs: Vec<(&'static str, Run<'_>)> = Vec::new();
         runs.extend(self.bwrap(true).map(|run| ("bwrap", run)));
-        for (runtime, options) in installed() {
-            self.configure(runtime, &[self.program("true")]);
-            let mut number = 0;
-            runs.push((
-                runtime,
-                Box::new(move || {
-                    number += 1;
-                    let id = format!("plywood-bench-{}-{number}", std::process::id());
-                    must(
-                        Command::new(runtime).args(options).args(["run", "--bundle"]).arg(self.bundle(runtime)).arg(id),
-                    );
-                }),
-            ));
+        for runtime in installed() {
+            let bundle = self.configure(runtime, &[self.program("true")]);
+            let run = move || must(runtime.command().args(["run", "--bundle"]).arg(&bundle).arg(any_id()));
+            runs.push((runtime.name, Box::new(run)));
         }
         runs
     }
@@ -78,20 +82,16 @@ impl Bundle {
 
     /// A container of each runtime that runs until it is dropped.
     pub fn running(&self) -> Vec<Running> {
-        installed().map(|(runtime, options)| Running::new(self, runtime, options)).collect()
+        installed().map(|runtime| Running::new(self, runtime)).collect()
     }
 
-    fn bundle(&self, name: &str) -> PathBuf {
-        self.directory.join(name)
-    }
-
-    /// The runtime's own default configuration, with these arguments, over our root file system.
-    fn configure(&self, runtime: &str, args: &[&str]) {
-        let bundle = self.bundle(runtime);
+    /// A bundle with the runtime's own default configuration, these arguments, and our root file system.
+    fn configure(&self, runtime: Runtime, args: &[&str]) -> PathBuf {
+        let bundle = self.directory.join(runtime.program);
         fs::create_dir_all(&bundle).unwrap();
         let file = bundle.join("config.json");
         let _ = fs::remove_file(&file);
-        must(Command::new(runtime).arg("spec").current_dir(&bundle));
+        must(Command::new(runtime.program).arg("spec").current_dir(&bundle));
         let mut config: serde_json::Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
         config["process"]["args"] = args.into();
         config["process"]["terminal"] = false.into();
@@ -101,26 +101,34 @@ impl Bundle {
             process.remove("rlimits");
         }
         fs::write(file, serde_json::to_vec(&config).unwrap()).unwrap();
+        bundle
+    }
+}
+
+impl Runtime {
+    fn command(self) -> Command {
+        let mut command = Command::new(self.program);
+        command.args(self.options);
+        command
     }
 }
 
 /// A running container of a peer.
 pub struct Running {
-    runtime: &'static str,
-    options: &'static [&'static str],
+    runtime: Runtime,
     id: String,
     program: &'static str,
     child: Child,
 }
 
 impl Running {
-    fn new(bundle: &Bundle, runtime: &'static str, options: &'static [&'static str]) -> Self {
-        bundle.configure(runtime, &[bundle.program("sleep"), "3600"]);
-        let id = format!("plywood-bench-{}-idle", std::process::id());
-        let mut command = Command::new(runtime);
-        command.args(options).args(["run", "--bundle"]).arg(bundle.bundle(runtime)).arg(&id).stdin(Stdio::null());
+    fn new(bundle: &Bundle, runtime: Runtime) -> Self {
+        let directory = bundle.configure(runtime, &[bundle.program("sleep"), "3600"]);
+        let id = any_id();
+        let mut command = runtime.command();
+        command.args(["run", "--bundle"]).arg(directory).arg(&id).stdin(Stdio::null());
         let child = command.process_group(0).spawn().unwrap();
-        let running = Self { runtime, options, id, program: bundle.program("true"), child };
+        let running = Self { runtime, id, program: bundle.program("true"), child };
         // Nothing tells when it runs: the first exec that succeeds does.
         while !running.command().stderr(Stdio::null()).status().unwrap().success() {
             std::thread::sleep(std::time::Duration::from_millis(10));
@@ -129,20 +137,20 @@ impl Running {
     }
 
     fn command(&self) -> Command {
-        let mut command = Command::new(self.runtime);
-        command.args(self.options).args(["exec", &self.id, self.program]).stdin(Stdio::null());
+        let mut command = self.runtime.command();
+        command.args(["exec", &self.id, self.program]).stdin(Stdio::null());
         command
     }
 
     /// Exec of `true` in it.
     pub fn exec(&self) -> (&'static str, impl FnMut() + '_) {
-        (self.runtime, || must(&mut self.command()))
+        (self.runtime.name, || must(&mut self.command()))
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        let _ = Command::new(self.runtime).args(self.options).args(["delete", "--force", &self.id]).status();
+        let _ = self.runtime.command().args(["delete", "--force", &self.id]).stderr(Stdio::null()).status();
         let _ = self.child.wait();
     }
 }
@@ -165,8 +173,14 @@ pub fn processes() -> usize {
     names.filter(|entry| entry.file_name().to_string_lossy().bytes().all(|byte| byte.is_ascii_digit())).count()
 }
 
-fn installed() -> impl Iterator<Item = (&'static str, &'static [&'static str])> {
-    RUNTIMES.into_iter().filter(|(name, _)| is_installed(name))
+fn installed() -> impl Iterator<Item = Runtime> {
+    RUNTIMES.into_iter().filter(|runtime| is_installed(runtime.program))
+}
+
+/// A name that no container of a peer has had.
+fn any_id() -> String {
+    static NUMBER: AtomicUsize = AtomicUsize::new(0);
+    format!("plywood-bench-{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed))
 }
 
 fn is_installed(name: &str) -> bool {

@@ -9,11 +9,14 @@
 //! calls only and leaves by exec or `_exit`.
 #![allow(unsafe_code)]
 
+use std::cell::{Cell, UnsafeCell};
 use std::ffi::CString;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use libc::{c_char, c_long, c_void};
+use libc::{c_char, c_int, c_long, c_void};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 const OPEN_TREE_CLONE: u32 = 1;
 const MOVE_MOUNT_EMPTY_PATHS: u32 = 0x4 | 0x40;
@@ -30,6 +33,7 @@ pub struct Recipe {
     work: CString,
     program: CString,
     own_network: bool,
+    stack: Stack,
 }
 
 impl Recipe {
@@ -37,7 +41,7 @@ impl Recipe {
     pub fn new(lower: &Path, upper: &Path, work: &Path, program: &str, own_network: bool) -> Self {
         let text = |path: &Path| CString::new(path.as_os_str().as_bytes()).expect("a path without NUL");
         let program = CString::new(program).expect("a path without NUL");
-        Self { lower: text(lower), upper: text(upper), work: text(work), program, own_network }
+        Self { lower: text(lower), upper: text(upper), work: text(work), program, own_network, stack: Stack::new() }
     }
 
     /// From start to exit.
@@ -47,23 +51,16 @@ impl Recipe {
             namespaces |= libc::CLONE_NEWNET;
         }
         // SAFETY: the child makes system calls only until its exec, while this thread waits.
-        let pid = unsafe { vfork(namespaces as u64, self) };
-        assert!(pid > 0, "clone: {}", std::io::Error::last_os_error());
-        let mut status = 0;
-        // SAFETY: our own child; `status` outlives the call.
-        let waited = unsafe { libc::waitpid(pid as i32, &mut status, 0) };
-        assert_eq!(i64::from(waited), pid, "waitpid: {}", std::io::Error::last_os_error());
-        assert_eq!(libc::WEXITSTATUS(status), 0, "the child failed at step {}", libc::WEXITSTATUS(status));
+        wait(unsafe { self.stack.vfork(Self::child, namespaces, self) });
         // A volatile overlay leaves a mark that forbids mounting it again.
         let mark = Path::new(std::ffi::OsStr::from_bytes(self.work.as_bytes())).join("work");
         std::fs::remove_dir_all(mark).expect("the mark is there");
     }
 
     /// The child, from the first instruction to exec; the number of the step that failed is its exit code.
-    fn child(&self) -> ! {
-        let failed = self.steps();
-        // SAFETY: ends the child.
-        unsafe { libc::_exit(failed) }
+    extern "C" fn child(recipe: *mut c_void) -> i32 {
+        // SAFETY: `Stack::vfork` passes the recipe, whose owner waits.
+        unsafe { &*recipe.cast::<Self>() }.steps()
     }
 
     fn steps(&self) -> i32 {
@@ -180,6 +177,71 @@ impl Recipe {
     }
 }
 
+/// The least that starting `program` in a running container takes: a child that joins its namespaces, and a child of that
+/// one, which is in its namespace of processes, and has nothing taken from it.
+#[derive(Debug)]
+pub struct Enter {
+    container: OwnedFd,
+    program: CString,
+    stacks: [Stack; 2],
+    /// The second child's number.
+    second: Cell<c_int>,
+}
+
+impl Enter {
+    /// The container whose first process has this number.
+    pub fn new(pid: u32, program: &str) -> Self {
+        let pid = Pid::from_raw(i32::try_from(pid).expect("a process number")).expect("a process number");
+        let container = pidfd_open(pid, PidfdFlags::empty()).expect("it runs");
+        let program = CString::new(program).expect("a path without NUL");
+        Self { container, program, stacks: [Stack::new(), Stack::new()], second: Cell::new(0) }
+    }
+
+    /// From start to exit.
+    pub fn run(&self) {
+        // SAFETY: the child makes system calls only until it has left, while this thread waits.
+        let first = unsafe { self.stacks[0].vfork(Self::join, 0, self) };
+        wait(first);
+        wait(self.second.get());
+    }
+
+    extern "C" fn join(enter: *mut c_void) -> i32 {
+        // SAFETY: `Stack::vfork` passes it, whose owner waits.
+        let enter = unsafe { &*enter.cast::<Self>() };
+        let namespaces = libc::CLONE_NEWNS
+            | libc::CLONE_NEWCGROUP
+            | libc::CLONE_NEWUTS
+            | libc::CLONE_NEWIPC
+            | libc::CLONE_NEWPID
+            | libc::CLONE_NEWNET;
+        if call(libc::SYS_setns, &[enter.container.as_raw_fd() as u64, namespaces as u64]) < 0 {
+            return 1;
+        }
+        // SAFETY: as in `run`.
+        let second = unsafe { enter.stacks[1].vfork(Self::execute, libc::CLONE_PARENT, enter) };
+        enter.second.set(second);
+        i32::from(second < 0)
+    }
+
+    extern "C" fn execute(enter: *mut c_void) -> i32 {
+        // SAFETY: `Stack::vfork` passes it, whose owner waits.
+        let program = unsafe { &*enter.cast::<Self>() }.program.as_ptr();
+        let (argv, envp) = ([program, std::ptr::null::<c_char>()], [std::ptr::null::<c_char>()]);
+        call(libc::SYS_execve, &[program as u64, argv.as_ptr() as u64, envp.as_ptr() as u64]);
+        1
+    }
+}
+
+/// Waits for a child of ours, which must succeed.
+fn wait(pid: c_int) {
+    assert!(pid > 0, "clone: {}", std::io::Error::last_os_error());
+    let mut status = 0;
+    // SAFETY: our own child; `status` outlives the call.
+    let waited = unsafe { libc::waitpid(pid, &mut status, 0) };
+    assert_eq!(waited, pid, "waitpid: {}", std::io::Error::last_os_error());
+    assert_eq!(libc::WEXITSTATUS(status), 0, "the child failed at step {}", libc::WEXITSTATUS(status));
+}
+
 /// One system call with up to five arguments; negative if it failed.
 fn call(number: c_long, arguments: &[u64]) -> i64 {
     let argument = |at: usize| arguments.get(at).copied().unwrap_or(0);
@@ -188,21 +250,25 @@ fn call(number: c_long, arguments: &[u64]) -> i64 {
     unsafe { libc::syscall(number, a, b, c, d, e) }
 }
 
-extern "C" fn enter(recipe: *mut c_void) -> i32 {
-    // SAFETY: `vfork` passes the recipe, whose owner waits.
-    unsafe { &*recipe.cast::<Recipe>() }.child()
-}
+/// What a child that shares our memory runs on.
+#[derive(Debug)]
+struct Stack(UnsafeCell<Vec<u128>>);
 
-/// A child with these namespaces, in our memory, while this thread waits for its exec.
-///
-/// # Safety
-/// The child, in `Recipe::child`, must leave the memory as it was.
-unsafe fn vfork(namespaces: u64, recipe: &Recipe) -> i64 {
-    const STACK: usize = 256 << 10;
-    let mut stack = vec![0_u128; STACK / 16];
-    let flags = namespaces as i32 | libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
-    let top = stack.as_mut_ptr_range().end.cast::<c_void>();
-    let argument = std::ptr::from_ref(recipe).cast_mut().cast::<c_void>();
-    // SAFETY: the stack outlives the child's use of this memory, which ends before the call returns.
-    i64::from(unsafe { libc::clone(enter, top, flags, argument) })
+impl Stack {
+    fn new() -> Self {
+        Self(UnsafeCell::new(vec![0; (256 << 10) / size_of::<u128>()]))
+    }
+
+    /// A child with these flags, in our memory, while this thread waits for its exec; what `child` returns is its exit
+    /// code.
+    ///
+    /// # Safety
+    /// `child` gets `argument`, and must leave the memory as it was. No other child may be on this stack.
+    unsafe fn vfork<T>(&self, child: extern "C" fn(*mut c_void) -> i32, flags: c_int, argument: &T) -> c_int {
+        // SAFETY: nothing else refers to the stack.
+        let top = unsafe { &mut *self.0.get() }.as_mut_ptr_range().end.cast::<c_void>();
+        let flags = flags | libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
+        // SAFETY: the stack outlives the child's use of this memory, which ends before the call returns.
+        unsafe { libc::clone(child, top, flags, std::ptr::from_ref(argument).cast_mut().cast()) }
+    }
 }
