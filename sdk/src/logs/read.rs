@@ -131,8 +131,22 @@ impl Reader {
         reader.read_older()?;
         if let Some(tail) = reader.options.tail {
             reader.read_to_end(Some(tail))?;
+            reader.keep_last(tail);
         }
         Ok(reader)
+    }
+
+    /// Forgets all but the last `tail` lines, of which one that is not complete is one.
+    fn keep_last(&mut self, tail: usize) {
+        let excess = (self.ready.len() + self.pieces.iter().flatten().count()).saturating_sub(tail);
+        let complete = excess.min(self.ready.len());
+        self.ready.drain(..complete);
+        for _ in complete..excess {
+            let pieces = self.pieces.iter_mut().filter(|piece| piece.is_some());
+            if let Some(earliest) = pieces.min_by_key(|piece| piece.as_ref().map(|line| line.time)) {
+                *earliest = None;
+            }
+        }
     }
 
     /// The next line that is there; more may have come when it is asked again.
@@ -196,7 +210,7 @@ impl Reader {
         }
         if self.options.until.is_some_and(|until| entry.time > until) {
             // Times in the file rise: what follows is later still.
-            self.done = true;
+            self.finish();
             return;
         }
         let slot = &mut self.pieces[entry.stream as usize];
@@ -244,10 +258,12 @@ impl Reader {
         self.follow.take()
     }
 
-    /// Nothing will follow: what is there of an incomplete line is the last one.
+    /// Nothing will follow: what is there of incomplete lines comes last.
     pub(crate) fn finish(&mut self) {
         if !std::mem::replace(&mut self.done, true) {
-            self.ready.extend(std::mem::take(&mut self.pieces).into_iter().flatten());
+            let mut lines: Vec<_> = std::mem::take(&mut self.pieces).into_iter().flatten().collect();
+            lines.sort_by_key(|line| line.time);
+            self.ready.extend(lines);
         }
     }
 

@@ -48,6 +48,22 @@ fn pieces_of_a_long_line_are_joined() {
 }
 
 #[test]
+fn a_line_that_is_not_complete_is_one_of_the_last() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("x-json.log");
+    let lines = [entry("1\\n", "stdout", 0), entry("err", "stderr", 1), entry("out", "stdout", 2)];
+    fs::write(&path, lines.concat()).unwrap();
+    for (tail, expected) in
+        [(None, &["1", "err", "out"][..]), (Some(2), &["err", "out"]), (Some(1), &["out"]), (Some(0), &[])]
+    {
+        assert_eq!(texts(&path, LogOptions { tail, ..LogOptions::default() }), expected, "{tail:?}");
+    }
+    fs::write(&path, lines.concat() + &entry("late\\n", "stdout", 9)).unwrap();
+    let until = Some(Timestamp::from_unix(1_704_067_203));
+    assert_eq!(texts(&path, LogOptions { until, ..LogOptions::default() }), ["1", "err", "out"]);
+}
+
+#[test]
 fn damaged_lines_are_skipped_and_a_missing_log_is_empty() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("x-json.log");
