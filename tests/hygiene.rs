@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::process::Command;
 
 use plywood::container::State;
 use plywood::prune::{Kind, Options, Report};
@@ -281,6 +282,40 @@ fn a_guard_is_dropped_by_a_panic() {
     }));
     assert!(panicked.is_err());
     assert_eq!(engine.container("doomed").unwrap_err().kind(), ErrorKind::NotFound);
+}
+
+#[test]
+fn guards_leave_their_containers_where_somebody_looks_for_what_went_wrong() {
+    const NAME: &str = "guards_leave_their_containers_where_somebody_looks_for_what_went_wrong";
+    if victim::directory().is_none() {
+        let mut program = Command::new(std::env::current_exe().unwrap());
+        program.env("PLYWOOD_KEEP", "1");
+        return victim::alone_by(program, NAME, &victim::Directory::new());
+    }
+    let engine = engine();
+    let image = image(&engine);
+    drop(sh(&image, "echo begun; while :; do sleep 60; done").name("dropped").start(&engine).unwrap());
+    assert_eq!(sh(&image, "echo x > /left; exit 3").name("run").status(&engine).unwrap().code(), 3);
+    assert_eq!(
+        Container::of(&image).cmd(["nothing"]).name("failed").status(&engine).unwrap_err().exit_code(),
+        Some(127)
+    );
+    drop(sh(&image, "true").name("created").create(&engine).unwrap());
+    sh(&image, "true").name("removed").create(&engine).unwrap().remove().unwrap();
+
+    let state = |name: &str| engine.container(name).map(|it| it.state().unwrap());
+    assert_eq!(state("dropped").unwrap(), State::Exited);
+    assert_eq!(state("created").unwrap(), State::Created);
+    assert_eq!(state("failed").unwrap(), State::Created);
+    assert_eq!(state("removed").unwrap_err().kind(), ErrorKind::NotFound);
+    let run = engine.container("run").unwrap();
+    assert_eq!(run.inspect().unwrap().exit_status().unwrap().code(), 3);
+    assert_eq!(run.diff().unwrap().iter().map(ToString::to_string).collect::<Vec<_>>(), ["A /left"]);
+    // It can be tried again.
+    run.start().unwrap();
+    assert_eq!(run.wait().unwrap().code(), 3);
+    let names: Vec<String> = engine.containers().unwrap().iter().map(|it| it.name().to_owned()).collect();
+    assert_eq!(names.len(), 4, "{names:?}");
 }
 
 #[test]

@@ -473,7 +473,7 @@ impl<D> Container<D> {
 impl<D> Drop for Container<D> {
     fn drop(&mut self) {
         if self.role == Role::Guard
-            && let Err(error) = self.handle.remove(Force::Yes)
+            && let Err(error) = self.handle.let_go()
         {
             tracing::warn!("{} could not be removed: {error}", self.handle.title());
         }

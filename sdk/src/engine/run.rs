@@ -129,19 +129,19 @@ impl<D> Definition<D> {
 }
 
 impl<D> Container<D> {
-    /// Waits for the end of one that was begun for its output, and removes it.
+    /// Waits for the end of one that was begun for its output, and lets it go.
     pub(crate) fn into_output(self) -> Result<Output> {
         let status = self.wait()?;
         let ends = self.handle().ends();
         let output = Output { status, stdout: ends.captured(Stream::Stdout), stderr: ends.captured(Stream::Stderr) };
-        self.kill_and_remove()?;
+        self.handle().let_go()?;
         Ok(output)
     }
 
-    /// Waits for its end, and removes it.
+    /// Waits for its end, and lets it go.
     pub(crate) fn into_status(self) -> Result<ExitStatus> {
         let status = self.wait()?;
-        self.kill_and_remove()?;
+        self.handle().let_go()?;
         Ok(status)
     }
 }
