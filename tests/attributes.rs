@@ -44,6 +44,11 @@ fn a_test_that_fails_shows_the_last_words_of_its_containers() {
     ] {
         assert!(told.contains(part), "{part:?} is not in {told}");
     }
+    let (passed, told) = given("fails", directory.path(), "dump");
+    assert!(!passed);
+    for part in ["  inspect:\n    {", "  top:\n    1 0 ", "  log:\n    serving", "  diff:\n    "] {
+        assert!(told.contains(part), "{part:?} is not in {told}");
+    }
     let engine = Engine::open(directory.path().join("root")).unwrap();
     assert_eq!(engine.containers().unwrap().len(), 1, "the template");
 }

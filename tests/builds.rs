@@ -5,13 +5,14 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
+use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use plywood::build::{Event, Options};
 use plywood::image::{Add, Copy, HealthCheck, Instruction, Run, RunMount};
 use plywood::{Base, Container, Engine, ErrorKind, Image, ImageDefinition, Layers, Mount, layers};
-use support::{Tarball, base, engine, is_root, run, text};
+use support::{Tarball, base, engine, is_root, run, text, victim};
 
 /// Builds with a listener; the image, and the steps with whether each was cached.
 fn watched(engine: &Engine, definition: &Layers, options: Options) -> (Image, Vec<(String, bool)>) {
@@ -317,6 +318,29 @@ fn a_failing_program_is_told_with_its_last_words_and_leaves_the_steps_before() {
     let mended = base().run("echo good > /good").run("echo 'it works' > /works");
     let steps = executed(&engine, &mended);
     assert!(steps.len() == 1 && steps[0].ends_with("echo 'it works' > /works"), "{steps:?}");
+}
+
+#[test]
+fn a_failing_program_leaves_an_image_on_request() {
+    const NAME: &str = "a_failing_program_leaves_an_image_on_request";
+    if victim::directory().is_none() {
+        let mut program = Command::new(std::env::current_exe().unwrap());
+        program.env("PLYWOOD_ON_FAIL", "keep");
+        return victim::alone_by(program, NAME, &victim::Directory::new());
+    }
+    let engine = engine();
+    let failing = base().env("WORD", "x").run("echo $WORD > /left; exit 3").run("true");
+    let error = engine.build(&failing).unwrap_err();
+    assert!(error.to_string().contains("exit code 3"), "{error}");
+    let left = engine.images().unwrap().remove(0);
+    let hint = format!("plywood --root {} run --rm -it --entrypoint sh {}", engine.path().display(), left.id().short());
+    assert!(error.hint().unwrap().ends_with(&hint), "{error:?}");
+    assert!(left.references().is_empty());
+    assert_eq!(run(&engine, &left, "cat /left; echo $WORD"), "x\nx\n");
+    // It failed, so nothing is cached.
+    assert_eq!(engine.build(&failing).unwrap_err().kind(), ErrorKind::Failed);
+    engine.prune().unwrap();
+    assert!(engine.images().unwrap().is_empty());
 }
 
 #[test]

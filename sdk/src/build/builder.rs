@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
+use crate::container::debug::failures_stay;
 use crate::data_root::InFlight;
 use crate::error::{Attempt as _, Error, ErrorKind, Result};
 use crate::host;
@@ -21,6 +22,7 @@ use super::commit::Draft;
 use super::context::Context;
 use super::copy::Found;
 use super::event::Event;
+use super::left::leave;
 use super::options::Options;
 use super::owner;
 use super::plan::{Ground, Plan, bases, is_step};
@@ -331,11 +333,17 @@ impl<'a> Builder<'a> {
         let key = key.finish();
         let options = self.options;
         let scene = |top: Option<&ChainId>| Scene { layers: self.layers(), parent: top.cloned(), options, sources };
+        let left = failures_stay().then(|| Draft::on_stage(self.layers(), draft)).transpose()?;
         self.layer_by(draft, text, &[key], |top| {
             let number = self.number.get();
-            run::run(&scene(top), work, text, &mut |stream, line| {
+            let ran = run::run(&scene(top), work, text, &mut |stream, line| {
                 self.options.listener.tell(&Event::Output { number, stream, line: line.to_owned() });
-            })
+            })?;
+            match (ran.failure, left) {
+                (None, _) => Ok(ran.staged),
+                (Some(error), None) => Err(error),
+                (Some(error), Some(left)) => Err(leave(self.images, left, ran.staged, text, error)),
+            }
         })
     }
 

@@ -16,6 +16,7 @@ mod copy;
 mod depends;
 mod embedded;
 mod event;
+mod left;
 mod limits;
 mod mode;
 mod options;

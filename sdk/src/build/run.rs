@@ -102,16 +102,22 @@ pub(super) fn network(work: &RunWork<'_>, options: &Options) -> Result<NetworkMo
     }
 }
 
-/// Runs the program and gives the layer it made, which is not published yet.
-///
-/// # Errors
-/// `Failed` with the exit code and the last lines of output. Nothing is left behind.
+/// What a program has made.
+#[derive(Debug)]
+pub(super) struct Ran {
+    /// The layer, which is not published yet.
+    pub staged: StagedLayer,
+    /// `Failed`, with the exit code and the last lines of output, if it has.
+    pub failure: Option<Error>,
+}
+
+/// Runs the program. Nothing is left behind by one that cannot be started.
 pub(super) fn run(
     scene: &Scene<'_>,
     work: &RunWork<'_>,
     step: &str,
     tell: &mut dyn FnMut(Stream, &str),
-) -> Result<StagedLayer> {
+) -> Result<Ran> {
     let layers = scene.layers;
     let below = layers.view(scene.parent.as_ref())?;
     let user = within(|| resolve_user(&below, &work.user)).attempt(|| ENTER)??;
@@ -154,7 +160,7 @@ pub(super) fn run(
         let limits = scene.options.resources.limits()?;
         bundle.cgroup = Some(Cgroup { name: ContainerId::random()?.as_str().to_owned(), limits, statistics: false });
     }
-    execute(&bundle, step, tell)?;
+    let failure = execute(&bundle, step, tell)?;
     match staged.work() {
         Some(work) => {
             clear_work(work)?;
@@ -164,7 +170,7 @@ pub(super) fn run(
         }
         None => within(|| remove_mount_points(&lower, &below, staged.diff())).attempt(|| ENTER)??,
     }
-    Ok(staged)
+    Ok(Ran { staged, failure })
 }
 
 /// Removes what overlay left beside the layer: a directory that not even its owner may read, and the mark of a mount
@@ -178,7 +184,8 @@ fn clear_work(work: &Path) -> Result<()> {
     Ok(())
 }
 
-fn execute(bundle: &Bundle, step: &str, tell: &mut dyn FnMut(Stream, &str)) -> Result<()> {
+/// Runs the program to its end; how it failed, if it has.
+fn execute(bundle: &Bundle, step: &str, tell: &mut dyn FnMut(Stream, &str)) -> Result<Option<Error>> {
     let (mut pipes, out, err) = Pipes::new().attempt(|| "make pipes for the output of a program")?;
     let stdio = Stdio { stdin: Input::Null, stdout: Output::Fd(out), stderr: Output::Fd(err) };
     // What it leaves in the file system is swept up; its cgroup would stay.
@@ -198,14 +205,14 @@ fn execute(bundle: &Bundle, step: &str, tell: &mut dyn FnMut(Stream, &str)) -> R
     pipes.drain(tell).attempt(|| "read the output of a program")?;
     let status = process.0.wait();
     if status.success() {
-        return Ok(());
+        return Ok(None);
     }
     let last = pipes.into_last();
     let output = match last.len() {
         0 => String::new(),
         _ => format!("\n  last lines of output:\n    {}", last.join("\n    ")),
     };
-    Err(RunFault::Failed { step: step.to_owned(), status, output }.into())
+    Ok(Some(RunFault::Failed { step: step.to_owned(), status, output }.into()))
 }
 
 /// Ends the program with this value: neither an error nor a panic of a callback leaves it running on a directory that

@@ -24,6 +24,7 @@ pub(crate) mod config;
 mod connect;
 mod copy;
 pub(crate) mod create;
+pub(crate) mod debug;
 mod definition;
 mod enter;
 mod environment;

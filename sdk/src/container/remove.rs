@@ -3,11 +3,11 @@
 //! In this order, so that what remains after an interruption still names what is to go. The journal entry of the owner
 //! goes last.
 
-use std::env;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use super::config::Config;
+use super::debug::guards_keep;
 use super::events::Action;
 use super::handle::Handle;
 use super::pause::recorded;
@@ -22,9 +22,6 @@ use crate::spec::name::VolumeName;
 
 /// How long the kernel may take to end a killed container: long only if a process hangs in a device or a network mount.
 pub(super) const KILL_PATIENCE: Duration = Duration::from_secs(10);
-
-/// With `1` there, guards leave their containers in the store.
-const KEEP: &str = "PLYWOOD_KEEP";
 
 #[derive(Debug, thiserror::Error)]
 enum RemoveFault {
@@ -62,7 +59,7 @@ pub(crate) enum Force {
 impl Handle {
     /// Ends a guard: its container is removed, or stays in the store for whoever looks for what went wrong.
     pub(crate) fn let_go(&self) -> Result<()> {
-        if env::var_os(KEEP).is_none_or(|value| value != "1") || self.lock().is_removed() {
+        if !guards_keep() || self.lock().is_removed() {
             return self.remove(Force::Yes);
         }
         let _ended: ExitStatus = self.stop(Duration::ZERO)?;

@@ -1,20 +1,17 @@
 //! What a test asks for by the types of its parameters, and what is told when it fails.
 
 use std::cell::RefCell;
-use std::env;
 use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use super::last_lines;
 use super::service::{Module, Service};
-use crate::container::Container;
+use crate::container::debug::{ON_FAIL, failures_are_told, failures_stay};
+use crate::container::{Container, ProcessInfo};
 use crate::engine::Engine;
 use crate::error::Result;
 use crate::spec::id::random_hex64;
 use crate::volume::Volume;
-
-/// What is done with the containers of a test that fails.
-const ON_FAIL: &str = "PLYWOOD_ON_FAIL";
 
 /// What a function under [`#[plywood::test]`](crate::test) can have as a parameter: each test gets its own.
 ///
@@ -71,12 +68,15 @@ impl Test {
 
     #[allow(clippy::print_stderr)]
     fn failed(self) {
-        let keeps = env::var_os(ON_FAIL).is_some_and(|value| value == "keep");
+        let keeps = failures_stay();
         for watched in self.watched.into_inner() {
             let container = watched.container();
             // To where the harness has the words of the test.
             let lines = last_lines(container).unwrap_or_else(|| "its log is empty".to_owned());
             eprintln!("container {:?} ({}): {lines}", container.name(), container.image());
+            if failures_are_told() {
+                eprintln!("{}", everything(container));
+            }
             if keeps {
                 match keep(&self.engine, container.name()) {
                     Ok(()) => eprintln!(
@@ -91,9 +91,26 @@ impl Test {
             }
         }
         if !keeps {
-            eprintln!("  with {ON_FAIL}=keep they stay, and run again");
+            eprintln!("  with {ON_FAIL}=keep they stay, and run again; with dump all of them is told");
         }
     }
+}
+
+/// What a container is, and what it has done: its configuration, its processes, its whole log, its files.
+fn everything(container: &Container) -> String {
+    let mut text = String::new();
+    let mut part = |heading: &str, lines: Result<Vec<String>>| {
+        let lines = lines.unwrap_or_else(|error| vec![error.to_string()]);
+        text.extend([format!("  {heading}:")].into_iter().chain(lines.iter().map(|line| format!("\n    {line}"))));
+        text.push('\n');
+    };
+    let details = container.inspect().map(|details| serde_json::to_string_pretty(&details).unwrap_or_default());
+    part("inspect", details.map(|json| json.lines().map(str::to_owned).collect()));
+    let process = |it: &ProcessInfo| format!("{} {} {}", it.pid, it.uid, it.command);
+    part("top", container.top().map(|processes| processes.iter().map(process).collect()));
+    part("log", container.logs().read().map(|lines| lines.map(|line| line.text).collect()));
+    part("diff", container.diff().map(|changes| changes.iter().map(ToString::to_string).collect()));
+    text
 }
 
 /// Lets a container go on without this program: it is started again with the files that it has.
