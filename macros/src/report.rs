@@ -8,7 +8,7 @@ use quote::quote;
 use crate::context::PackageFiles;
 use crate::literal;
 use crate::parse::{Definition, Level};
-use crate::source::{self, Position, Sources};
+use crate::source::{self, Extent, Position, Sources};
 
 /// Runs the checks and keeps what is to be shown.
 pub(crate) fn check(definition: &mut Definition, files: Option<&PackageFiles>) {
@@ -63,9 +63,9 @@ pub(crate) fn messages(findings: &[Finding], sources: &Sources) -> TokenStream {
 
 /// The use of a deprecated constant with the check's name: how a macro warns on a stable compiler.
 fn warning(finding: &Finding, sources: &Sources) -> TokenStream {
-    let (span, text) = text(finding, sources);
+    let (at, text) = text(finding, sources);
     let name = Ident::new(finding.name, Span::call_site());
-    let used = Ident::new(finding.name, span);
+    let used = Ident::new(finding.name, at.first);
     quote! {
         const _: () = {
             #[deprecated(note = #text)]
@@ -77,8 +77,8 @@ fn warning(finding: &Finding, sources: &Sources) -> TokenStream {
 }
 
 /// Where a finding is shown, and its words.
-fn text(finding: &Finding, sources: &Sources) -> (Span, String) {
-    let (span, excerpt) = locate(finding, sources);
+fn text(finding: &Finding, sources: &Sources) -> (Extent, String) {
+    let (at, excerpt) = locate(finding, sources);
     let mut text = finding.message.clone();
     if let Some(excerpt) = excerpt {
         text.push('\n');
@@ -89,15 +89,16 @@ fn text(finding: &Finding, sources: &Sources) -> (Span, String) {
             text.push_str(&format!("\n\n{what}: {more}"));
         }
     }
-    (span, text)
+    (at, text)
 }
 
+/// The compiler underlines it from the first of its tokens to the last.
 fn compile_error(finding: &Finding, sources: &Sources) -> TokenStream {
-    let (span, text) = text(finding, sources);
+    let (Extent { first: span, last }, text) = text(finding, sources);
     let mut message = Literal::string(&text);
-    message.set_span(span);
+    message.set_span(last);
     let mut group = Group::new(Delimiter::Brace, TokenTree::from(message).into());
-    group.set_span(span);
+    group.set_span(last);
     let colon = |spacing| TokenTree::from(spanned(Punct::new(':', spacing), span));
     TokenStream::from_iter([
         colon(Spacing::Joint),
@@ -117,23 +118,24 @@ fn spanned(mut punct: Punct, span: Span) -> Punct {
 }
 
 /// The tightest span of a finding; where that is a whole literal, also an excerpt that shows the part meant.
-fn locate(finding: &Finding, sources: &Sources) -> (Span, Option<String>) {
-    let Some(piece) = sources.get(finding.place) else { return (Span::call_site(), None) };
-    let (Some(range), Some(literal)) = (&finding.range, &piece.literal) else { return (piece.span, None) };
+fn locate(finding: &Finding, sources: &Sources) -> (Extent, Option<String>) {
+    let Some(piece) = sources.get(finding.place) else { return (Span::call_site().into(), None) };
+    let (Some(range), Some(literal)) = (&finding.range, &piece.literal) else { return (piece.extent, None) };
     let source = literal.to_string();
-    let literal::Literal::Text { value, offsets } = literal::read(&source) else { return (piece.span, None) };
+    let literal::Literal::Text { value, offsets } = literal::read(&source) else { return (piece.extent, None) };
     if range.start == 0 && range.end >= value.len() {
-        return (piece.span, None);
+        return (piece.extent, None);
     }
     let offset = |at: usize| offsets.get(at).or(offsets.last()).copied().unwrap_or_default();
     let (from, to) = (offset(range.start), offset(range.end).max(offset(range.start) + 1));
     if let Some(span) = literal.subspan(from..to) {
-        return (span, None);
+        return (span.into(), None);
     }
+    let whole = piece.extent.first;
     let several_lines = source.contains('\n');
     // Of a long literal only the start is underlined: the compiler would print all of it.
-    let span = if several_lines { source::start(piece.span) } else { piece.span };
-    (span, excerpt_of(piece.span, &source, from, to))
+    let span = if several_lines { source::start(whole) } else { whole };
+    (span.into(), excerpt_of(whole, &source, from, to))
 }
 
 /// The line of a literal that bytes `from..to` of its source text are on, with carets below them.

@@ -5,10 +5,25 @@ use std::path::PathBuf;
 use plywood_syntax::finding::Place;
 use proc_macro2::{Literal, Span, TokenStream};
 
+/// From the first token of a written thing to its last: a stable compiler joins no spans.
+#[derive(Clone, Copy)]
+pub(crate) struct Extent {
+    pub(crate) first: Span,
+    pub(crate) last: Span,
+}
+
+impl From<Span> for Extent {
+    fn from(span: Span) -> Self {
+        Self { first: span, last: span }
+    }
+}
+
 /// One written thing.
 pub(crate) struct Piece {
+    pub(crate) extent: Extent,
+    /// Of what stands for it in the expansion, where an editor looks.
     pub(crate) span: Span,
-    /// What stands for it in the expansion.
+    /// The same, where it stands there as it was written.
     pub(crate) tokens: TokenStream,
     /// The literal it was written as.
     pub(crate) literal: Option<Literal>,
@@ -19,14 +34,25 @@ pub(crate) struct Piece {
 pub(crate) struct Sources(Vec<Piece>);
 
 impl Sources {
-    pub(crate) fn add(&mut self, span: Span, tokens: TokenStream, literal: Option<Literal>) -> Place {
+    pub(crate) fn add(&mut self, at: impl Into<Extent>, tokens: TokenStream, literal: Option<Literal>) -> Place {
+        let extent = at.into();
+        self.push(Piece { extent, span: extent.first, tokens, literal })
+    }
+
+    /// The name of a flag, and the `--` before it.
+    pub(crate) fn flag(&mut self, dashes: Span, name: Extent) -> Place {
+        let extent = Extent { first: dashes, last: name.last };
+        self.push(Piece { extent, span: name.first, tokens: TokenStream::new(), literal: None })
+    }
+
+    fn push(&mut self, piece: Piece) -> Place {
         let place = Place(u32::try_from(self.0.len()).unwrap_or(u32::MAX));
-        self.0.push(Piece { span, tokens, literal });
+        self.0.push(piece);
         place
     }
 
-    pub(crate) fn span(&mut self, span: Span) -> Place {
-        self.add(span, TokenStream::new(), None)
+    pub(crate) fn span(&mut self, at: impl Into<Extent>) -> Place {
+        self.add(at, TokenStream::new(), None)
     }
 
     pub(crate) fn get(&self, place: Place) -> Option<&Piece> {
@@ -39,7 +65,7 @@ impl Sources {
 
     /// The line a place begins on, where the compiler tells.
     pub(crate) fn line(&self, place: Place) -> Option<usize> {
-        let position = Position::start(self.get(place)?.span)?;
+        let position = Position::start(self.get(place)?.extent.first)?;
         Some(position.line)
     }
 }

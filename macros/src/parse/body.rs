@@ -9,7 +9,7 @@ use quote::ToTokens;
 use super::cursor::{Cursor, unraw};
 use super::value::is_end;
 use super::{Parser, is_keyword};
-use crate::source;
+use crate::source::{self, Extent};
 
 impl Parser {
     pub(super) fn body(&mut self, cursor: &mut Cursor, keyword: &'static str, word: &Ident) -> Option<Body> {
@@ -158,7 +158,7 @@ impl Parser {
                 if is_keyword(&first) && !cursor.is_punct(1, '=') {
                     return None;
                 }
-                let (mut text, span) = cursor.dashed_word()?;
+                let (mut text, Extent { first: span, .. }) = cursor.dashed_word()?;
                 while dotted && cursor.is_punct(0, '.') {
                     cursor.next();
                     text.push('.');
@@ -171,7 +171,7 @@ impl Parser {
                         _ => break,
                     }
                 }
-                let place = self.sources.add(span, literal(&text, span), None);
+                let place = self.sources.add(cursor.extent_from(span), literal(&text, span), None);
                 Some(Text { value: text, form: Form::Bare, place })
             }
             TokenTree::Literal(_) => {
@@ -320,7 +320,7 @@ impl Parser {
                 }
             }
         }
-        text.place = self.sources.add(span, literal(&text.value, span), None);
+        text.place = self.sources.add(cursor.extent_from(span), literal(&text.value, span), None);
         Some(text)
     }
 

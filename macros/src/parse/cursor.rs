@@ -2,6 +2,8 @@
 
 use proc_macro2::{Delimiter, Ident, Spacing, Span, TokenStream, TokenTree};
 
+use crate::source::Extent;
+
 pub(super) struct Cursor {
     tokens: Vec<TokenTree>,
     at: usize,
@@ -58,8 +60,13 @@ impl Cursor {
         self.tokens[..self.at.min(self.tokens.len())].last().map_or_else(Span::call_site, TokenTree::span)
     }
 
-    /// Words joined by `-`, as in `start-period`; the span is that of the first.
-    pub(super) fn dashed_word(&mut self) -> Option<(String, Span)> {
+    /// From this span to the token before this position.
+    pub(super) fn extent_from(&self, first: Span) -> Extent {
+        Extent { first, last: self.last_span() }
+    }
+
+    /// Words joined by `-`, as in `start-period`.
+    pub(super) fn dashed_word(&mut self) -> Option<(String, Extent)> {
         let Some(TokenTree::Ident(first)) = self.peek(0).cloned() else { return None };
         self.next();
         let mut text = unraw(&first);
@@ -68,7 +75,7 @@ impl Cursor {
             self.take(2);
             text = format!("{text}-{}", unraw(&word));
         }
-        Some((text, first.span()))
+        Some((text, self.extent_from(first.span())))
     }
 
     pub(super) fn skip_past_semicolon(&mut self) {

@@ -11,7 +11,7 @@ use plywood_syntax::grammar::{self, KEYWORDS, Takes};
 use proc_macro2::{Delimiter, Ident, TokenStream, TokenTree};
 use quote::ToTokens;
 
-use crate::source::{self, Position, Sources};
+use crate::source::{self, Extent, Position, Sources};
 use cursor::Cursor;
 
 /// What `layers!` was given.
@@ -136,9 +136,9 @@ impl Parser {
     }
 
     fn place(&mut self, at: &impl ToTokens) -> Place {
-        let span =
-            at.to_token_stream().into_iter().next().map_or_else(proc_macro2::Span::call_site, |token| token.span());
-        self.sources.span(span)
+        let tokens: Vec<TokenTree> = at.to_token_stream().into_iter().collect();
+        let span = |token: Option<&TokenTree>| token.map_or_else(proc_macro2::Span::call_site, TokenTree::span);
+        self.sources.span(Extent { first: span(tokens.first()), last: span(tokens.last()) })
     }
 
     /// `#![context("…")]` and `#![allow(…)]`, `warn`, `deny`.
@@ -350,13 +350,13 @@ impl Parser {
         let mut flags = Vec::new();
         while cursor.is_punct(0, '-') && cursor.is_punct(1, '-') {
             let dashes = cursor.take(2);
-            let Some((name, span)) = cursor.dashed_word() else {
+            let first = dashes[0].span();
+            let Some((name, at)) = cursor.dashed_word() else {
                 let at: TokenStream = dashes.into_iter().collect();
                 self.error("unknown_flag", &at, "`--` needs the name of a flag");
                 continue;
             };
-            let place = self.sources.span(span);
-            let name = Text::bare(name, place);
+            let name = Text::bare(name, self.sources.flag(first, at));
             let value = match cursor.is_punct(0, '=') {
                 false => FlagValue::None,
                 true => {

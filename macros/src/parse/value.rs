@@ -104,7 +104,7 @@ impl Parser {
         }
         let quoted = format!("\"{}\"", text.replace('"', "\\\""));
         let help = if OF_ONE_VALUE.contains(&keyword) { format!("{keyword} {quoted};") } else { quoted };
-        let place = self.sources.span(span);
+        let place = self.sources.span(cursor.extent_from(span));
         let finding = plywood_syntax::finding::Finding::error("unquoted", place, "this value needs quotes");
         self.report(finding.help(help));
         self.unknown(span)
@@ -140,6 +140,7 @@ impl Parser {
     /// A bare word or a Rust path, unless more of an unquoted value follows it.
     pub(super) fn bare(&mut self, cursor: &mut Cursor, in_options: bool) -> Option<Text> {
         let start = cursor.position();
+        let first = cursor.peek(0)?.span();
         let mut tokens = TokenStream::new();
         if cursor.is_pair(0, ':', ':') {
             tokens.extend(cursor.take(2));
@@ -157,7 +158,7 @@ impl Parser {
                 }
                 let form = if words == 1 && tokens.clone().into_iter().count() == 1 { Form::Bare } else { Form::Path };
                 let value = if form == Form::Bare { unraw(&word) } else { tokens.to_string().replace(' ', "") };
-                let place = self.sources.add(word.span(), tokens, None);
+                let place = self.sources.add(cursor.extent_from(first), tokens, None);
                 return Some(Text { value, form, place });
             }
             tokens.extend(cursor.take(2));
@@ -185,8 +186,8 @@ impl Parser {
             return FlagValue::Options(options.collect());
         }
         let mut options = Vec::new();
-        while let Some((key, span)) = cursor.dashed_word() {
-            let place = self.sources.span(span);
+        while let Some((key, at)) = cursor.dashed_word() {
+            let place = self.sources.span(at);
             let key = Text { value: key, form: Form::Bare, place };
             let value = if cursor.is_punct(0, '=') {
                 cursor.next();
