@@ -125,6 +125,10 @@ const ROWS: &[(&str, &str, &str)] = &[
     ("write_after_volume", "FROM a:1\nVOLUME /data\nRUN a && mkdir -p /data/x", "3:19"),
     ("write_after_volume", "FROM a:1\nVOLUME /data/\nRUN echo a > /data/x", "3:14"),
     ("write_after_volume", "FROM a:1\nVOLUME /data\nRUN cp /a \"/data/a\"", "3:11"),
+    ("write_after_volume", "FROM a:1\nVOLUME /data\nWORKDIR /data/x\nCOPY x .", "4:8"),
+    ("write_after_volume", "FROM a:1\nVOLUME /data\nWORKDIR /\nWORKDIR data\nRUN touch x", "5:11"),
+    ("write_after_volume", "FROM scratch\nADD a.tar /\nVOLUME /data\nRUN touch data/x", "4:11"),
+    ("write_after_volume", "FROM a:1 AS b\nVOLUME /data\nFROM b\nCOPY x /data/", "4:8"),
     ("closing_bracket", "FROM a:1\nRUN [ -f x]", "2:11"),
     ("legacy_key_value", "FROM a:1\nENV A b", "2:5"),
     ("empty_continuation", "FROM a:1\nRUN a \\\n\n b", "3:1"),
@@ -216,6 +220,10 @@ fn what_may_not_end_in_a_volume_is_no_write_after_it() {
         "RUN [\"touch\", \"/data/a\"]",
         "SHELL [\"python3\", \"-c\"]\nRUN touch /data/a",
         "FROM b:1\nRUN touch /data/a",
+        "RUN touch data/a",
+        "WORKDIR /data/$NAME\nRUN touch a",
+        "WORKDIR /data\nRUN cd /b && touch a",
+        "WORKDIR /data\nWORKDIR ..\nRUN touch a",
     ] {
         let text = format!("FROM a:1\nENV NAME=a\nVOLUME /data\n{run}");
         let found = dockerfile::parse(&text).check(None);

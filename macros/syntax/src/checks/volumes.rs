@@ -1,35 +1,55 @@
 //! What is written below a volume after its `VOLUME`.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use super::Checker;
 use super::command::mount_key;
 use super::shells::{Shell, Shells};
-use crate::ast::{Body, Command, FlagValue, Instruction, Text};
+use crate::ast::{Body, Command, FlagValue, Instruction, Named, Origin, Text};
 use crate::finding::Finding;
-use crate::shell;
+use crate::{path, shell};
 
 /// Commands that write each path they are given, and those that write the last one only.
 const WRITE_EACH: [&str; 3] = ["mkdir", "touch", "tee"];
 const WRITE_LAST: [&str; 4] = ["cp", "mv", "install", "ln"];
 
+/// What is known of a stage so far.
+#[derive(Clone, Default)]
+struct Stage<'a> {
+    volumes: Vec<&'a str>,
+    /// Where relative paths are, if that is known.
+    directory: Option<String>,
+}
+
 impl<'a> Checker<'a> {
     pub(super) fn volumes(&mut self) {
         let mut shells = Shells::default();
-        let mut volumes: Vec<&'a str> = Vec::new();
+        let mut stages: BTreeMap<&str, Stage<'a>> = BTreeMap::new();
+        let (mut name, mut stage) = (None, Stage::default());
         for instruction in self.instructions {
             let shell = shells.at(instruction);
             match &instruction.body {
-                Body::From(_) => volumes.clear(),
-                Body::Volume(paths) => volumes.extend(paths.iter().filter_map(|path| path.text.plain())),
-                _ if volumes.is_empty() => {}
+                Body::From(Named { text: base, name: next }) => {
+                    stages.extend(name.map(|name| (name, std::mem::take(&mut stage))));
+                    name = next.as_ref().map(|name| name.value.as_str());
+                    stage = match self.origin(base) {
+                        Origin::Stage => stages.get(base.value.as_str()).cloned().unwrap_or_default(),
+                        Origin::Scratch => Stage { directory: Some("/".to_owned()), ..Stage::default() },
+                        _ => Stage::default(),
+                    };
+                }
+                Body::Volume(paths) => stage.volumes.extend(paths.iter().filter_map(|path| path.text.plain())),
+                Body::Workdir(path) => stage.directory = path.plain().and_then(|path| stage.resolve(path)),
+                _ if stage.volumes.is_empty() => {}
                 Body::Copy(transfer) | Body::Add(transfer) => {
                     let to = &transfer.destination;
-                    let Some(volume) = to.plain().and_then(|path| holding(&volumes, path)) else { continue };
+                    let path = to.plain().and_then(|path| stage.resolve(path));
+                    let Some(volume) = path.and_then(|path| stage.holding(&path)) else { continue };
                     self.findings.push(written(volume, to));
                 }
                 Body::Run(Command::Shell(scripts)) if shell.reading(scripts) != Shell::Other => {
-                    if let Some((script, range, volume)) = run(instruction, scripts, &volumes) {
+                    if let Some((script, range, volume)) = run(instruction, scripts, &stage) {
                         self.findings.push(written(volume, script).at(range));
                     }
                 }
@@ -39,14 +59,22 @@ impl<'a> Checker<'a> {
     }
 }
 
+impl<'a> Stage<'a> {
+    /// Where a path leads, if that is known.
+    fn resolve(&self, path: &str) -> Option<String> {
+        let directory = if path.starts_with('/') { "/" } else { self.directory.as_deref()? };
+        Some(path::resolve(directory, path))
+    }
+
+    /// The volume that a path is in.
+    fn holding(&self, path: &str) -> Option<&'a str> {
+        self.volumes.iter().copied().find(|volume| is_in(volume, path))
+    }
+}
+
 fn written(volume: &str, text: &Text) -> Finding {
     let message = format!("what is written under `{volume}` after `VOLUME \"{volume}\"` may be lost");
     Finding::warning("write_after_volume", text.place, message).help("put the VOLUME after it")
-}
-
-/// The volume that a path is in.
-fn holding<'a>(volumes: &[&'a str], path: &str) -> Option<&'a str> {
-    volumes.iter().copied().find(|volume| is_in(volume, path))
 }
 
 fn is_in(directory: &str, path: &str) -> bool {
@@ -58,7 +86,7 @@ fn is_in(directory: &str, path: &str) -> bool {
 fn run<'s, 'v>(
     instruction: &Instruction,
     scripts: &'s [Text],
-    volumes: &[&'v str],
+    stage: &Stage<'v>,
 ) -> Option<(&'s Text, Range<usize>, &'v str)> {
     let mut found = None;
     for script in scripts {
@@ -66,9 +94,11 @@ fn run<'s, 'v>(
         let facts = shell::read(text).ok()?;
         let at = |range: &Range<usize>| text.get(range.clone()).unwrap_or_default();
         let program = |words: &[Range<usize>]| words.first().map(at).unwrap_or_default();
-        if facts.commands.iter().any(|words| ["rm", "mount", "chroot"].contains(&program(words))) {
+        let has = |programs: &[&str]| facts.commands.iter().any(|words| programs.contains(&program(words)));
+        if has(&["rm", "mount", "chroot"]) {
             return None;
         }
+        let moves = has(&["cd", "pushd", "popd"]);
         let of_commands = facts.commands.iter().flat_map(|words| {
             let program = program(words);
             let operands = words.get(1..).unwrap_or_default();
@@ -90,11 +120,12 @@ fn run<'s, 'v>(
         for range in paths {
             let path = at(range).trim_matches('"');
             let is_literal = path.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/._-+".contains(&byte));
-            // What `..` leads to, and what is a file system of the `RUN` itself, is not told.
-            if !is_literal || path.contains("..") || is_mounted(instruction, path) {
+            // What `..` leads to, what comes after `cd`, and what is a file system of the `RUN` itself, is not told.
+            let is_known = is_literal && !path.contains("..") && (path.starts_with('/') || !moves);
+            let Some(path) = stage.resolve(path).filter(|path| is_known && !is_mounted(instruction, path)) else {
                 continue;
-            }
-            let volume = volumes.iter().copied().find(|volume| is_in(volume, path) && !is_in(path, volume));
+            };
+            let volume = stage.holding(&path).filter(|volume| !is_in(&path, volume));
             found = found.or(volume.map(|volume| (script, range.clone(), volume)));
         }
     }
