@@ -114,6 +114,37 @@ fn its_terminal_is_there_for_any_program_and_has_the_size_that_one_gives_it() {
 }
 
 #[test]
+fn one_that_is_begun_by_whoever_attaches_tells_everything_and_then_how_it_ended() {
+    let place = Place::new();
+    let (engine, image) = place.engine();
+    // What ends at once has been written before anybody could ask for it.
+    let mut container = sh(&image, "echo first; echo second >&2; exit 5").create(&engine).unwrap();
+    let mut client = container.start_attached().unwrap();
+    let (mut out, mut err) = (String::new(), String::new());
+    client.stdout.read_to_string(&mut out).unwrap();
+    client.stderr.read_to_string(&mut err).unwrap();
+    assert_eq!((out.as_str(), err.as_str()), ("first\n", "second\n"));
+    assert_eq!(client.end.get().map(|status| status.code()), Some(5));
+    assert_eq!(container.wait().unwrap().code(), 5);
+    assert!(container.start_attached().unwrap().stdin.is_none());
+    container.kill_and_remove().unwrap();
+
+    // One that is removed then has gone by the time that this is known.
+    let definition = sh(&image, "read line; echo \"<$line>\"").name("gone").stdin(Stdio::piped()).auto_remove();
+    let mut client = definition.create(&engine).unwrap().start_attached().unwrap();
+    client.stdin.take().unwrap().write_all(b"line\n").unwrap();
+    assert_eq!(read_to(&mut client.stdout, "\n"), "<line>\n");
+    assert_eq!(client.stdout.read(&mut [0]).unwrap(), 0);
+    assert_eq!(client.end.get().map(|status| status.code()), Some(0));
+    assert_eq!(engine.container("gone").unwrap_err().kind(), ErrorKind::NotFound);
+
+    // One that cannot stay is no more than created after that.
+    let mut container = sh(&image, "true").init(false).create(&engine).unwrap();
+    assert_eq!(container.start_attached().unwrap_err().kind(), ErrorKind::InvalidArgument);
+    assert_eq!(container.state().unwrap(), State::Created);
+}
+
+#[test]
 fn one_that_is_to_be_removed_goes_with_its_end_even_if_nobody_looks() {
     let place = Place::new();
     let (engine, image) = place.engine();

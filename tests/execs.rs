@@ -101,11 +101,16 @@ fn a_detached_process_uses_no_stream_of_the_program() {
     let touch = container.exec(["touch", "/made"]).detach().start().unwrap();
     assert!(touch.wait().success());
     assert_eq!(text(container.exec(["ls", "/made"]).output().unwrap()), "/made\n");
-    for refused in [container.exec(["true"]).detach().stdout(Stdio::piped()), container.exec(["true"]).detach().tty()] {
+    for refused in [
+        container.exec(["true"]).detach().stdout(Stdio::piped()),
+        container.exec(["true"]).detach().tty().stdout(Stdio::piped()),
+    ] {
         assert_eq!(refused.start().unwrap_err().kind(), ErrorKind::InvalidArgument);
     }
     // The container takes it along.
     let sleep = container.exec(["sleep", "1000"]).detach().start().unwrap();
+    let bound = container.exec(["sleep", "1000"]).start().unwrap();
+    assert_eq!(bound.leave().unwrap_err().kind(), ErrorKind::InvalidArgument);
     container.kill(Signal::KILL).unwrap();
     assert_eq!(sleep.wait().signal(), Some(9));
 }

@@ -8,9 +8,13 @@
 //! | `0`, `1` and bytes | what the container has written to standard output or error |
 //! | `e`, status | its process has ended, with this wait status in four bytes, and one more that is 1 if memory ran out |
 //!
-//! Nobody is waited for: who does not take a message at once hears nothing any more.
+//! Nobody is waited for: who does not take a message at once hears nothing any more. Only what a terminal shows waits for
+//! those who see it, as everywhere.
+//!
+//! Who has heard of the end of a container that is removed then stays, and learns of that by the end of the line.
 
 use crate::kernel;
+use crate::numbers::*;
 use crate::socket;
 
 /// How many may speak or listen at the same time.
@@ -49,6 +53,26 @@ impl Clients {
         (if files.contains(&-1) { self.listener } else { -1 }, files)
     }
 
+    /// Lets those come who are there already, and hears them: nothing was written before.
+    pub fn begin(&mut self, input: i32) -> bool {
+        while self.admit() {}
+        let (_, files) = self.files();
+        self.hear(false, files.map(|file| file >= 0), input)
+    }
+
+    /// Who listens and has not taken yet what was said: what the next one may say fits in what is left.
+    pub fn busy(&self) -> [bool; MOST] {
+        let listening = self.clients.map(|client| (if client.listens { client.file } else { -1 }, POLLOUT));
+        if listening.iter().all(|(file, _)| *file < 0) {
+            return [false; MOST];
+        }
+        let mut busy = kernel::poll_events(listening, 0);
+        for (busy, (file, _)) in busy.iter_mut().zip(listening) {
+            *busy = file >= 0 && !*busy;
+        }
+        busy
+    }
+
     /// Hears those who are ready; whether one wants the container to end. `input` is where its input goes.
     pub fn hear(&mut self, comes: bool, ready: [bool; MOST], input: i32) -> bool {
         let mut ends = false;
@@ -69,13 +93,18 @@ impl Clients {
                 None => client.leave(),
             }
         }
-        if comes
-            && let Some(free) = self.clients.iter_mut().find(|client| client.file < 0)
-            && let Some(file) = socket::accept(self.listener)
-        {
-            *free = Client { file, ..NOBODY };
+        if comes {
+            self.admit();
         }
         ends
+    }
+
+    /// Lets the next one come; false if there is nobody, or no room.
+    fn admit(&mut self) -> bool {
+        let free = self.clients.iter_mut().find(|client| client.file < 0);
+        let Some((free, file)) = free.and_then(|free| Some((free, socket::accept(self.listener)?))) else { return false };
+        *free = Client { file, ..NOBODY };
+        true
     }
 
     /// Answers those who want it to end.
@@ -96,12 +125,15 @@ impl Clients {
         }
     }
 
-    /// Says that the process has ended.
-    pub fn end(&mut self, status: i32, out_of_memory: bool) {
+    /// Says that the process has ended; they stay if the container is removed.
+    pub fn end(&mut self, status: i32, out_of_memory: bool, is_removed: bool) {
         let [a, b, c, d] = status.to_ne_bytes();
         for client in self.clients.iter_mut().filter(|client| client.listens || client.waits) {
-            socket::deliver(client.file, [b"e", &[a, b, c, d, u8::from(out_of_memory)]], -1);
-            client.leave();
+            let is_told = socket::deliver(client.file, [b"e", &[a, b, c, d, u8::from(out_of_memory)]], -1);
+            (client.listens, client.waits) = (false, false);
+            if !is_told || !is_removed {
+                client.leave();
+            }
         }
     }
 }

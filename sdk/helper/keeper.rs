@@ -51,6 +51,8 @@ const SOCKET: &[u8] = b"plywood.sock\0";
 
 /// How much is read at a time, in bytes: a page of a pipe. More would stay in memory while nothing is written.
 const BLOCK: usize = 4 * 1024;
+/// How many descriptors are waited for before those of clients.
+const BEFORE_CLIENTS: usize = 6;
 /// How much an ended container may have left in a pipe, in blocks: what a pipe holds by default at most.
 const LEFT: usize = (1024 * 1024) / BLOCK;
 
@@ -147,16 +149,22 @@ impl Keeper<'_> {
         let mut buffer = [0_u8; BLOCK];
         self.ports.begin(self.report.run, self.process, self.orders);
         self.health.iter_mut().for_each(Health::begin);
+        self.is_cancelled |= self.clients.begin(self.input());
         loop {
             let (listener, [a, b, c, d, e, f, g, h]) = self.clients.files();
-            let [stdout, stderr] = self.outputs;
+            let busy = if self.has_terminal() { self.clients.busy() } else { [false; MOST] };
+            let [stdout, stderr] = if busy.contains(&true) { [-1; 2] } else { self.outputs };
             let [x, y, z] = self.health.as_ref().map_or([-1; 3], Health::files);
             let left = self.health.as_ref().map_or(u64::MAX, Health::left);
             let left = left.min(self.idle.left());
             let (unused, ports) = (self.idle.file(), self.ports.file());
             let all = [stdout, stderr, self.process, unused, ports, listener, a, b, c, d, e, f, g, h, x, y, z];
+            let mut all = all.map(|file| (file, POLLIN));
+            for ((_, events), busy) in all.iter_mut().skip(BEFORE_CLIENTS).zip(busy) {
+                *events |= if busy { POLLOUT } else { 0 };
+            }
             let [stdout, stderr, ended, unused, lost, comes, heard @ .., begins, written, checked] =
-                kernel::poll_for(all, left);
+                kernel::poll_events(all, left);
             for (stream, ready) in [stdout, stderr].into_iter().enumerate() {
                 if ready {
                     self.take(stream, &mut buffer);
@@ -190,8 +198,16 @@ impl Keeper<'_> {
     }
 
     fn hear(&mut self, comes: bool, heard: [bool; MOST]) {
-        let input = if self.orders.number(orders::TERMINAL) != 0 { self.outputs[0] } else { INPUT };
-        self.is_cancelled |= self.clients.hear(comes, heard, input);
+        self.is_cancelled |= self.clients.hear(comes, heard, self.input());
+    }
+
+    fn has_terminal(&self) -> bool {
+        self.orders.number(orders::TERMINAL) != 0
+    }
+
+    /// Where input goes.
+    fn input(&self) -> i32 {
+        if self.has_terminal() { self.outputs[0] } else { INPUT }
     }
 
     /// Reads once; whether there was something. An output at its end is closed.
@@ -231,7 +247,7 @@ impl Keeper<'_> {
         let (mut code, mut length) = ([0_u8; 20], 0);
         decimal(exit.code(), 1, &mut |digits| put(&mut code, &mut length, digits));
         report::tell(self.orders, b"die", Some((b"exitCode", code.get(..length).unwrap_or_default())));
-        self.clients.end(exit.status, out_of_memory);
+        self.clients.end(exit.status, out_of_memory, self.orders.number(orders::REMOVED) != 0);
     }
 
     /// Waits for so many milliseconds; false if the container is not to be started again after all.

@@ -207,8 +207,13 @@ pub fn poll<const N: usize>(fds: [i32; N]) -> [bool; N] {
 
 /// The same, for so many milliseconds at most: none is ready then.
 pub fn poll_for<const N: usize>(fds: [i32; N], milliseconds: u64) -> [bool; N] {
+    poll_events(fds.map(|fd| (fd, POLLIN)), milliseconds)
+}
+
+/// The same for these events each.
+pub fn poll_events<const N: usize>(fds: [(i32, i16); N], milliseconds: u64) -> [bool; N] {
     // struct pollfd: descriptor in 4 bytes, wanted and found events in 2 each.
-    let mut polled = fds.map(|fd| u64::from(fd as u32) | (POLLIN as u64) << 32);
+    let mut polled = fds.map(|(fd, events)| u64::from(fd as u32) | (events as u64) << 32);
     let begin = (&raw mut polled).expose_provenance() as u64;
     let time = [milliseconds / 1000, milliseconds % 1000 * 1_000_000];
     let time = if milliseconds == u64::MAX { 0 } else { address(&time) };

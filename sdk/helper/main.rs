@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | `plywood-init` | process 1 of a container: starts the payload, passes signals on, reaps orphans | `init.rs` |
 //! | `plywood-reaper` | removes what a program leaves when it is killed | `reaper.rs` |
+//! | `plywood-holder` | holds the terminal of a command that its program has left to the container | `holder.rs` |
 //! | `plywood-keeper` | writes the log of a kept container, how it ended, starts it again and has its ports | `keeper.rs`, `log.rs`, … |
 //!
 //! `sdk/build.rs` compiles it with the compiler of the SDK and for its target, the SDK carries it, and executes it from a
@@ -23,6 +24,7 @@ mod chunk;
 mod control;
 mod forward;
 mod health;
+mod holder;
 mod idle;
 mod init;
 mod keeper;
@@ -58,6 +60,7 @@ pub use numbers::*;
 fn run(name: &[u8]) -> ! {
     match name {
         b"/sbin/plywood-init" => init::run(),
+        b"plywood-holder" => holder::run(),
         b"plywood-keeper" => keeper::run(),
         b"plywood-reaper" => reaper::run(),
         _ => kernel::exit(127),

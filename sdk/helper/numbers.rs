@@ -121,6 +121,7 @@ pub const LOCK_EX: u64 = 2;
 pub const LOCK_NB: u64 = 4;
 pub const LOCK_UN: u64 = 8;
 pub const POLLIN: i16 = 1;
+pub const POLLOUT: i16 = 4;
 pub const SOL_SOCKET: u64 = 1;
 pub const SCM_RIGHTS: u64 = 1;
 pub const MSG_CMSG_CLOEXEC: u64 = 0x4000_0000;

@@ -27,7 +27,7 @@ pub fn adopt(listener: i32, backlog: u64) {
     let _ = unsafe { call(SYS_listen, [listener as u64, backlog, 0, 0, 0, 0]) };
 }
 
-/// Takes the next message from a socket; `None` at its end.
+/// Takes the next message from a socket; `None` at its end, an empty one if there is none yet.
 pub fn receive(socket: i32, buffer: &mut [u8]) -> Option<Message<'_>> {
     let mut control = [0_u64; 3];
     let vector = [buffer.as_mut_ptr().expose_provenance() as u64, buffer.len() as u64];
@@ -41,6 +41,7 @@ pub fn receive(socket: i32, buffer: &mut [u8]) -> Option<Message<'_>> {
             Ok(0) => return None,
             Ok(read) => break read as usize,
             Err(EINTR) => {}
+            Err(EAGAIN) => return Some(Message { bytes: b"", files: [-1, -1] }),
             Err(_) => return None,
         }
     };

@@ -5,82 +5,13 @@
 mod bench;
 
 use std::fs::File;
-use std::io::{Read, Write};
-use std::os::fd::OwnedFd;
-use std::process::{Child, Command, Stdio};
+use std::io::Write;
+use std::process::Stdio;
 
+use bench::seat::Seat;
 use bench::{Bench, Running, require_busybox};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, Signal, kill_process};
-use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt};
-use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
-
-/// How long a program may take to show what is waited for.
-const PATIENCE: Timespec = Timespec { tv_sec: 30, tv_nsec: 0 };
-
-/// A program at a terminal of the test's; killed if the test fails.
-struct Seat {
-    master: File,
-    /// Keeps the terminal, and tells its modes.
-    peer: OwnedFd,
-    child: Child,
-    shown: String,
-}
-
-impl Seat {
-    fn new(mut command: Command) -> Self {
-        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
-        grantpt(&master).unwrap();
-        unlockpt(&master).unwrap();
-        let peer = ioctl_tiocgptpeer(&master, OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
-        tcsetwinsize(&master, Winsize { ws_row: 30, ws_col: 90, ws_xpixel: 0, ws_ypixel: 0 }).unwrap();
-        let stream = || Stdio::from(peer.try_clone().unwrap());
-        let child = command.stdin(stream()).stdout(stream()).stderr(stream()).spawn().unwrap();
-        Self { master: master.into(), peer, child, shown: String::new() }
-    }
-
-    fn type_in(&mut self, text: &str) {
-        self.master.write_all(text.as_bytes()).unwrap();
-    }
-
-    /// Waits until this is shown, and forgets what was shown up to there.
-    fn wait_for(&mut self, text: &str) {
-        loop {
-            if let Some(at) = self.shown.find(text) {
-                self.shown.drain(..at + text.len());
-                return;
-            }
-            let ready = poll(&mut [PollFd::new(&self.master, PollFlags::IN)], Some(&PATIENCE)).unwrap();
-            assert_eq!(ready, 1, "{text:?} is not shown, but {:?}", self.shown);
-            let mut block = [0; 4096];
-            let read = self.master.read(&mut block).unwrap();
-            self.shown.push_str(&String::from_utf8_lossy(&block[..read]));
-        }
-    }
-
-    /// Whether the terminal hands on every key.
-    fn is_raw(&self) -> bool {
-        !tcgetattr(&self.peer).unwrap().local_modes.contains(LocalModes::ICANON)
-    }
-
-    fn signal(&self, signal: Signal) {
-        kill_process(Pid::from_child(&self.child), signal).unwrap();
-    }
-
-    /// Its exit code; the terminal is as it was.
-    fn end(mut self) -> i32 {
-        let code = self.child.wait().unwrap().code().unwrap();
-        assert!(!self.is_raw(), "the terminal was not given back");
-        code
-    }
-}
-
-impl Drop for Seat {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
+use rustix::process::Signal;
+use rustix::termios::{Winsize, tcsetwinsize};
 
 /// A container called `web` that waits.
 fn waiting(bench: &Bench) -> Running {
@@ -114,13 +45,8 @@ fn a_shell_in_a_running_container_has_the_callers_terminal() {
 fn the_terminal_follows_the_size_of_the_callers() {
     require_busybox!();
     let bench = Bench::with_image();
-    // With the terminal as its session's, so that the kernel tells it of the size.
     let script = "echo ready; until [ \"$(busybox stty size)\" = '11 22' ]; do sleep 0.05; done; echo resized";
-    let plain = bench.command(&["run", "-it", "--rm", "box:1", "sh", "-c", script]);
-    let mut command = Command::new("setsid");
-    command.arg("--ctty").arg(plain.get_program()).args(plain.get_args());
-    command.envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    let mut seat = Seat::new(command);
+    let mut seat = Seat::new(bench.command_at_its_terminal(&["run", "-it", "--rm", "box:1", "sh", "-c", script]));
     seat.wait_for("ready");
     tcsetwinsize(&seat.master, Winsize { ws_row: 11, ws_col: 22, ws_xpixel: 0, ws_ypixel: 0 }).unwrap();
     seat.wait_for("resized");
@@ -142,13 +68,13 @@ fn the_terminal_is_given_back_when_plywood_is_told_to_end() {
         // The echo of the container's terminal: what is typed arrives.
         seat.type_in("typed");
         seat.wait_for("typed");
-        while !seat.is_raw() {
-            std::thread::yield_now();
-        }
+        seat.wait_for_raw();
         seat.signal(signal);
         let code = seat.end();
         assert!(code > 128, "{arguments:?}: {code}");
     }
+    // Those that have a terminal go on.
+    assert_eq!(bench.ok(&["ps", "-q", "-f", "ancestor=box:1"]).lines().count(), 3);
 }
 
 #[test]
@@ -361,9 +287,7 @@ fn a_shell_of_the_host_enters_a_container_that_has_one_program_and_nothing_else(
     let shown = bench.ok(&["enter", "bare", "sh", "-c", "cat /proc/sys/kernel/hostname; ls"]);
     assert!(shown.starts_with("inside\n") && shown.contains("busybox\n"), "{shown}");
     let mut seat = Seat::new(bench.command(&["enter", "-e", "A=1", "bare"]));
-    while !seat.is_raw() {
-        std::thread::yield_now();
-    }
+    seat.wait_for_raw();
     seat.type_in("echo \"<$A>\"; tty; exit 5\n");
     seat.wait_for("<1>\r\n/dev/pts/0");
     assert_eq!(seat.end(), 5);

@@ -9,11 +9,15 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use super::create::attempted;
 use super::handle::Handle;
+use super::start::Lifetime;
+use super::stdio::Streams;
 use super::terminal::Terminal;
 use crate::error::{Attempt, ErrorKind, Fault, Result};
 use crate::runtime::{self, Process};
 use crate::spec::exit_status::ExitStatus;
 use crate::sys::keeper::{Line, Word};
+
+const SPEAK: &str = "speak to its supervisor";
 
 /// How far a reader may fall behind, in bytes. The container does not wait for it.
 const BEHIND: usize = 1 << 20;
@@ -35,7 +39,7 @@ pub struct Attachment {
 }
 
 /// How a container that is attached to has ended: known once its outputs are at their ends, if it outlives its program. One
-/// that is removed at its end tells nobody else.
+/// that is removed at its end tells nobody else, and is gone by then.
 #[derive(Debug, Clone, Default)]
 pub struct AttachedEnd(Arc<OnceLock<ExitStatus>>);
 
@@ -49,7 +53,8 @@ impl AttachedEnd {
 /// What a container writes to one of its streams. Reading waits for more, and ends when the container has.
 ///
 /// The container never waits for the reader: one that falls behind by more than 1 MiB gets an error after what it
-/// has missed nothing of.
+/// has missed nothing of. Only a container that outlives its program and has a terminal waits, then, as at every terminal,
+/// until the reader goes on or is dropped.
 pub struct AttachedOutput(Arc<Tap>);
 
 #[derive(Debug, thiserror::Error)]
@@ -91,6 +96,8 @@ struct State {
     bytes: VecDeque<u8>,
     is_behind: bool,
     has_ended: bool,
+    /// Nobody will read.
+    is_left: bool,
 }
 
 /// The readers of one stream.
@@ -101,6 +108,8 @@ pub(super) struct Taps(Arc<Mutex<Readers>>);
 struct Readers {
     taps: Vec<Weak<Tap>>,
     has_ended: bool,
+    /// Whether the writer waits for them.
+    are_awaited: bool,
 }
 
 impl Tap {
@@ -110,6 +119,11 @@ impl Tap {
 }
 
 impl Taps {
+    /// Those whom the writer waits for.
+    fn awaited() -> Self {
+        Self(Arc::new(Mutex::new(Readers { are_awaited: true, ..Readers::default() })))
+    }
+
     /// A new reader.
     fn read(&self) -> AttachedOutput {
         let tap = Arc::new(Tap::default());
@@ -119,9 +133,13 @@ impl Taps {
         AttachedOutput(tap)
     }
 
-    /// Gives everybody these bytes. Waits for nobody.
+    /// Gives everybody these bytes.
     pub(super) fn write(&self, bytes: &[u8]) {
-        self.each(|state| {
+        self.each(|tap, is_awaited| {
+            let mut state = tap.state();
+            while is_awaited && !state.is_left && state.bytes.len() + bytes.len() > BEHIND {
+                state = tap.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            }
             state.is_behind |= state.bytes.len() + bytes.len() > BEHIND;
             if !state.is_behind {
                 state.bytes.extend(bytes);
@@ -131,7 +149,7 @@ impl Taps {
 
     /// What follows is lost.
     fn lose(&self) {
-        self.each(|state| state.is_behind = true);
+        self.each(|tap, _| tap.state().is_behind = true);
     }
 
     /// Whether nobody reads.
@@ -143,14 +161,15 @@ impl Taps {
     /// Nothing will follow.
     pub(super) fn end(&self) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).has_ended = true;
-        self.each(|state| state.has_ended = true);
+        self.each(|tap, _| tap.state().has_ended = true);
     }
 
-    fn each(&self, change: impl Fn(&mut State)) {
+    fn each(&self, change: impl Fn(&Tap, bool)) {
         let mut readers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let are_awaited = readers.are_awaited;
         readers.taps.retain(|tap| {
             let Some(tap) = tap.upgrade() else { return false };
-            change(&mut tap.state());
+            change(&tap, are_awaited);
             tap.changed.notify_all();
             true
         });
@@ -162,7 +181,9 @@ impl Read for AttachedOutput {
         let mut state = self.0.state();
         loop {
             if !state.bytes.is_empty() || buffer.is_empty() {
-                return state.bytes.read(buffer);
+                let read = state.bytes.read(buffer);
+                self.0.changed.notify_all();
+                return read;
             }
             if state.is_behind {
                 return Err(io::Error::other("the reader of a container's output fell behind"));
@@ -172,6 +193,13 @@ impl Read for AttachedOutput {
             }
             state = self.0.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
+    }
+}
+
+impl Drop for AttachedOutput {
+    fn drop(&mut self) {
+        self.0.state().is_left = true;
+        self.0.changed.notify_all();
     }
 }
 
@@ -199,6 +227,8 @@ fn relay(line: &Line, taps: &[Taps; 2], end: &AttachedEnd) {
                 }
             }
             Ok(Some(Word::End { status, out_of_memory })) => {
+                // One that is removed at its end has gone then.
+                line.wait_for_end();
                 // Nobody else sets it.
                 let _ = end.0.set(runtime::kept_status(status, out_of_memory));
                 break;
@@ -225,7 +255,8 @@ impl Handle {
                 return Err(AttachFault::NotRunning.into());
             }
             let line = self.supervisor()?.ok_or(AttachFault::Foreign)?;
-            return self.attach_to_kept(line);
+            line.ask_to_attach().attempt(|| SPEAK)?;
+            return attach_to_kept(line, self.files()?.config.config.tty);
         }
         let mut inner = self.lock();
         let [stdout, stderr] = &inner.ends.taps;
@@ -245,24 +276,39 @@ impl Handle {
         Ok(Attachment { stdin, terminal, stdout, stderr, end: AttachedEnd::default() })
     }
 
-    /// The streams of a container whose supervisor is at the other end of a line.
-    fn attach_to_kept(&self, line: Line) -> Result<Attachment> {
-        let input = line.attach().attempt(|| "speak to its supervisor")?;
-        let taps = [Taps::default(), Taps::default()];
-        let [stdout, stderr] = [0, 1].map(|at: usize| taps[at].read());
-        let thread = std::thread::Builder::new().name("plywood-attach".to_owned());
-        let end = AttachedEnd::default();
-        let told = end.clone();
-        thread.spawn(move || relay(&line, &taps, &told)).attempt(|| "start a thread")?;
-        let has_terminal = self.files()?.config.config.tty;
-        let is_nothing = |file: &OwnedFd| !has_terminal && rustix::pipe::fcntl_getpipe_size(file).is_err();
-        let input = input.filter(|file| !is_nothing(file));
-        let (stdin, terminal) = match (input, has_terminal) {
-            (Some(master), true) => (None, Some(Terminal::new(&master, false)?)),
-            (input, _) => (input.map(ChildStdin::from), None),
-        };
-        Ok(Attachment { stdin, terminal, stdout, stderr, end })
+    /// Starts its process, which outlives this program, and takes part in its streams from the first byte on.
+    pub(crate) fn start_attached(self: &Arc<Self>) -> Result<Attachment> {
+        // Asked now: there are none any more once it has ended and was removed.
+        let config = self.files()?.config.config;
+        self.start_to_stay(&Streams::kept(config.open_stdin), Lifetime::Attended)?;
+        let attach = || attach_to_kept(self.ends().line.ok_or(AttachFault::NotRunning)?, config.tty);
+        attach().map_err(|error| attempted(format!("attach to {}", self.title()), error))
     }
+
+    /// A line on which this program asks to be the first to hear of a container that is being started.
+    pub(super) fn first_line(&self) -> Result<Line> {
+        let line = self.supervisor()?.ok_or(AttachFault::NotRunning)?;
+        line.ask_to_attach().attempt(|| SPEAK)?;
+        Ok(line)
+    }
+}
+
+/// The streams of a container whose supervisor is at the other end of a line, and was asked.
+fn attach_to_kept(line: Line, has_terminal: bool) -> Result<Attachment> {
+    let input = line.attached().attempt(|| SPEAK)?;
+    let taps = [0, 1].map(|_| if has_terminal { Taps::awaited() } else { Taps::default() });
+    let [stdout, stderr] = [0, 1].map(|at: usize| taps[at].read());
+    let thread = std::thread::Builder::new().name("plywood-attach".to_owned());
+    let end = AttachedEnd::default();
+    let told = end.clone();
+    thread.spawn(move || relay(&line, &taps, &told)).attempt(|| "start a thread")?;
+    let is_nothing = |file: &OwnedFd| !has_terminal && rustix::pipe::fcntl_getpipe_size(file).is_err();
+    let input = input.filter(|file| !is_nothing(file));
+    let (stdin, terminal) = match (input, has_terminal) {
+        (Some(master), true) => (None, Some(Terminal::new(&master, false)?)),
+        (input, _) => (input.map(ChildStdin::from), None),
+    };
+    Ok(Attachment { stdin, terminal, stdout, stderr, end })
 }
 
 #[cfg(test)]
@@ -288,5 +334,22 @@ mod tests {
         quick.read_to_string(&mut rest).unwrap();
         assert_eq!(rest, "last");
         assert_eq!(taps.read().read(&mut [0]).unwrap(), 0);
+    }
+
+    #[test]
+    fn a_writer_that_waits_loses_nothing_and_goes_on_without_a_reader_that_has_gone() {
+        let taps = Taps::awaited();
+        let (mut slow, gone) = (taps.read(), taps.read());
+        let writer = std::thread::spawn(move || {
+            for byte in 0..4 {
+                taps.write(&[byte; BEHIND]);
+            }
+            taps.end();
+        });
+        drop(gone);
+        let mut read = Vec::new();
+        slow.read_to_end(&mut read).unwrap();
+        assert!(read == (0..4).flat_map(|byte| vec![byte; BEHIND]).collect::<Vec<u8>>());
+        writer.join().unwrap();
     }
 }

@@ -36,11 +36,20 @@ pub struct Exec {
     /// Whether it is a program of the host.
     enters: bool,
     privileged: bool,
-    detached: bool,
+    stays: Stays,
     terminal: Option<WindowSize>,
     stdin: Option<Stdio>,
     stdout: Option<Stdio>,
     stderr: Option<Stdio>,
+}
+
+/// Whether it outlives this program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stays {
+    No,
+    /// If this program leaves it to the container.
+    WhenLeft,
+    Always,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -87,7 +96,7 @@ impl Exec {
             workdir: None,
             enters: false,
             privileged: false,
-            detached: false,
+            stays: Stays::No,
             terminal: None,
             stdin: None,
             stdout: None,
@@ -148,10 +157,21 @@ impl Exec {
         self
     }
 
-    /// Lets it outlive this program; the container still takes it along. Its streams are `/dev/null`, or files.
+    /// Lets it outlive this program; the container still takes it along. Its streams are `/dev/null`, or files; its terminal,
+    /// if it has one, is nobody's.
     #[doc(alias = "--detach")]
     pub fn detach(mut self) -> Self {
-        self.detached = true;
+        self.stays = Stays::Always;
+        self
+    }
+
+    /// Lets it outlive this program if [`ExecProcess::leave`] is called, as when somebody presses the detach keys.
+    ///
+    /// If this program ends before, it ends only if it has a terminal: that hangs up, and whoever does not handle `SIGHUP`
+    /// ends.
+    #[doc(alias = "--detach-keys")]
+    pub fn detachable(mut self) -> Self {
+        self.stays = Stays::WhenLeft;
         self
     }
 
@@ -215,7 +235,7 @@ impl Exec {
         let streams = Streams::new([&self.stdin, &self.stdout, &self.stderr], stdin, output);
         let started = self.try_start(&streams);
         let (process, ends) = started.map_err(|error| attempted(format!("exec in {}", self.handle.title()), error))?;
-        Ok(ExecProcess::new(Arc::clone(&self.handle), self.argv.clone(), process, ends))
+        Ok(ExecProcess::new(Arc::clone(&self.handle), self.argv.clone(), process, ends, self.stays != Stays::No))
     }
 
     fn try_start(&self, streams: &Streams) -> Result<(Process, Ends)> {
@@ -268,6 +288,12 @@ impl Exec {
             true => self.enter(target, spec, stdio)?,
         };
         ends.connect(&process)?;
+        if self.stays == Stays::Always {
+            process.hold_terminal().inspect_err(|_| {
+                // It has ended by itself if this fails.
+                let _ = process.signal(libc::SIGKILL);
+            })?;
+        }
         Ok((process, ends))
     }
 
@@ -296,12 +322,17 @@ impl Exec {
             privileged: self.privileged,
         };
         let mut spec = process_spec(self.handle.store(), &self.handle.files()?, writable, &command)?;
-        spec.ends_with_program = !self.detached;
+        spec.ends_with_program = self.stays == Stays::No;
         Ok(spec)
     }
 
     fn check(&self, streams: &Streams) -> Result<()> {
-        if self.detached && (self.terminal.is_some() || !streams.are_independent()) {
+        let is_independent = match self.terminal {
+            // This program writes what it shows to where that goes.
+            Some(_) => self.stays != Stays::Always || streams.are_nobodys(),
+            None => self.stays == Stays::No || streams.are_independent(),
+        };
+        if !is_independent {
             return Err(ExecFault::Detached.into());
         }
         if self.argv.first().is_none_or(String::is_empty) {

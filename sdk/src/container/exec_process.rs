@@ -24,11 +24,18 @@ pub struct ExecProcess {
     argv: Vec<String>,
     process: Process,
     ends: Mutex<Ends>,
+    is_detachable: bool,
 }
 
 impl ExecProcess {
-    pub(super) fn new(handle: Arc<Handle>, argv: Vec<String>, process: Process, ends: Ends) -> Self {
-        Self { handle, argv, process, ends: Mutex::new(ends) }
+    pub(super) fn new(
+        handle: Arc<Handle>,
+        argv: Vec<String>,
+        process: Process,
+        ends: Ends,
+        is_detachable: bool,
+    ) -> Self {
+        Self { handle, argv, process, ends: Mutex::new(ends), is_detachable }
     }
 
     /// Its number on the host.
@@ -75,6 +82,21 @@ impl ExecProcess {
             }
             sent => sent,
         }
+    }
+
+    /// Leaves one that is [detachable](super::Exec::detachable) to the container: it goes on when this program has ended.
+    ///
+    /// A small process of plywood's holds its terminal then, if it has one, and reads what it shows; nobody gets back to it.
+    /// As long as this program lives nothing changes.
+    ///
+    /// # Errors
+    /// [`InvalidArgument`](ErrorKind::InvalidArgument) if it is not detachable; else if the kernel refuses.
+    pub fn leave(&self) -> Result<()> {
+        if !self.is_detachable {
+            let message = format!("leave {:?} in {}: it ends with this program", self.argv, self.handle.title());
+            return Err(Error::new(ErrorKind::InvalidArgument, message).with_hint("start it with Exec::detachable()"));
+        }
+        self.process.hold_terminal()
     }
 
     /// Our end of its standard input, if that is a pipe and was not taken before. Dropping it ends the input.

@@ -30,7 +30,7 @@ use super::restart::RestartPolicy;
 use super::start::{Lifetime, window_size};
 use super::stdio::Streams;
 use super::store::{Files, Store, read_json};
-use super::{Container, Role};
+use super::{Attachment, Container, Role};
 use crate::data_root::{Durability, events};
 use crate::error::{Attempt, ErrorKind, Fault, Result};
 use crate::layer::WritableLayer;
@@ -144,6 +144,18 @@ impl<D> Container<D> {
         self.observe();
         Ok(())
     }
+
+    /// The same, and takes part in its streams from the first byte on, as by [`attach`](Self::attach).
+    ///
+    /// # Errors
+    /// As for [`start_kept`](Self::start_kept).
+    pub fn start_attached(&mut self) -> Result<Attachment> {
+        let attachment = self.handle.start_attached();
+        if attachment.is_ok() {
+            self.observe();
+        }
+        attachment
+    }
 }
 
 impl Handle {
@@ -183,6 +195,10 @@ impl Handle {
 
     /// Starts the container's process, which outlives this program.
     pub(crate) fn start_kept(self: &Arc<Self>, streams: &Streams) -> Result<()> {
+        self.start_to_stay(streams, Lifetime::Own)
+    }
+
+    pub(super) fn start_to_stay(self: &Arc<Self>, streams: &Streams, lifetime: Lifetime) -> Result<()> {
         let start = || {
             self.check_kept(streams)?;
             {
@@ -191,7 +207,7 @@ impl Handle {
                     self.complete(&mut inner)?;
                 }
             }
-            self.try_start(streams, Lifetime::Own)
+            self.try_start(streams, lifetime)
         };
         start().map_err(|error| attempted(format!("start {}", self.title()), error))
     }

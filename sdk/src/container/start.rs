@@ -80,6 +80,8 @@ pub(super) enum Lifetime {
     Program,
     /// By itself.
     Own,
+    /// By itself, and this program takes part in its streams.
+    Attended,
 }
 
 impl Handle {
@@ -90,7 +92,7 @@ impl Handle {
 
     pub(super) fn try_start(self: &Arc<Self>, streams: &Streams, lifetime: Lifetime) -> Result<()> {
         let (files, writable) = self.take_over()?;
-        let undecided = (lifetime == Lifetime::Own).then(|| Undecided::of(self.store(), self.id()));
+        let undecided = (lifetime != Lifetime::Program).then(|| Undecided::of(self.store(), self.id()));
         let mut inner = self.lock();
         let doomed = inner.reaper.expect_process(self.store(), self.id(), &files.config, undecided.as_ref());
         drop(inner);
@@ -129,6 +131,7 @@ impl Handle {
             }
         };
         if let Some(undecided) = undecided {
+            inner.ends = ends;
             return self.record_kept(&mut inner, &process, started_at, undecided);
         }
         self.tell(Action::Start);
@@ -228,14 +231,15 @@ impl Handle {
             })
         });
         self.take_ports(files)?;
-        if lifetime == Lifetime::Own {
+        if lifetime != Lifetime::Program {
             bundle.process.ends_with_program = false;
             // What stays may be mounted by Docker, and by its supervisor again.
             bundle.rootfs.keep();
             let (stdio, keeper) = self.keeper(files, writable, streams)?;
+            let line = (lifetime == Lifetime::Attended).then(|| self.first_line()).transpose()?;
             let hooks = Hooks { created, kept: Some(keeper), ..Hooks::default() };
             let process = runtime::start_with(&bundle, stdio, hooks, Box::new(|_| ()))?;
-            return Ok((process, Ends::default()));
+            return Ok((process, Ends::kept(line)));
         }
         let log = match streams.needs_log() {
             true => Some(Writer::open(&self.store().root().container_log(self.id()), log_config(files))?),

@@ -13,6 +13,7 @@ use crate::error::{Attempt, Error, ErrorKind, Result};
 use crate::logs::Stream;
 use crate::logs::json_file::Writer;
 use crate::runtime::{self, Input, Process, Sink};
+use crate::sys::keeper::Line;
 use crate::sys::tty::WindowSize;
 
 /// Where a standard stream comes from or goes to, as in [`std::process::Stdio`].
@@ -110,6 +111,8 @@ pub(crate) struct Ends {
     pub(crate) stdout: Option<ChildStdout>,
     pub(crate) stderr: Option<ChildStderr>,
     pub(crate) terminal: Option<Terminal>,
+    /// To the supervisor of a container that outlives this program, if this program takes part.
+    pub(super) line: Option<Line>,
     /// Who reads along what goes to the log.
     pub(super) taps: [Option<Taps>; 2],
     captured: [Option<Arc<Mutex<Vec<u8>>>>; 2],
@@ -293,6 +296,11 @@ fn pipe() -> Result<(OwnedFd, OwnedFd)> {
 }
 
 impl Ends {
+    /// Those of a process whose supervisor has the others.
+    pub(super) fn kept(line: Option<Line>) -> Self {
+        Self { line, ..Self::default() }
+    }
+
     /// What was captured, after the process has ended.
     pub(crate) fn captured(&self, stream: Stream) -> Vec<u8> {
         let buffer = self.captured[stream as usize].as_ref();

@@ -1,15 +1,17 @@
 //! The handle of a running process: pid, signals, its end.
 
 use std::fmt;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+
+use rustix::process::{PidfdFlags, getpid, pidfd_open};
 
 use super::cgroup;
 use crate::error::{Attempt, Error, ErrorKind, Result};
 use crate::spec::ExitStatus;
 use crate::sys::cgroup::Group;
-use crate::sys::{helper, signal, wait};
+use crate::sys::{background, helper, signal, wait};
 
 /// A process that was started; clones share it. It ends with the host program.
 #[derive(Clone)]
@@ -126,6 +128,15 @@ impl Process {
     /// The host's end of its terminal.
     pub(crate) fn terminal(&self) -> Option<&OwnedFd> {
         self.0.terminal.as_ref()
+    }
+
+    /// Lets its terminal stay when this program has ended, if it has one.
+    pub(crate) fn hold_terminal(&self) -> Result<()> {
+        let hold = |master: &OwnedFd| {
+            let program = pidfd_open(getpid(), PidfdFlags::empty())?;
+            background::start("plywood-holder", &[master.as_fd(), program.as_fd()])
+        };
+        self.terminal().map_or(Ok(()), hold).attempt(|| "start the process that holds a terminal")
     }
 
     /// The cgroup of its container, if that has one.

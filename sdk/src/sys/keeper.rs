@@ -103,13 +103,22 @@ impl Line {
         }
     }
 
-    /// Begins to listen; where the container's input goes, if anywhere.
-    pub(crate) fn attach(&self) -> io::Result<Option<OwnedFd>> {
-        self.say(b'a')?;
+    /// Asks to listen. What is asked before the supervisor is there it hears before anything else.
+    pub(crate) fn ask_to_attach(&self) -> io::Result<()> {
+        self.say(b'a')
+    }
+
+    /// The answer to that: where the container's input goes, if anywhere.
+    pub(crate) fn attached(&self) -> io::Result<Option<OwnedFd>> {
         match self.hear()? {
             (bytes, file) if bytes == b"a" => Ok(file),
             _ => Err(io::ErrorKind::ConnectionAborted.into()),
         }
+    }
+
+    /// Waits for the end of the line.
+    pub(crate) fn wait_for_end(&self) {
+        while let Ok(Some(_)) = self.next_word() {}
     }
 
     /// Begins to wait: nothing but the end is said.

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, clippy::unwrap_used)] // each test program uses a part
 
+pub mod seat;
+
 use std::io::Read;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
@@ -93,6 +95,26 @@ impl Bench {
 
     pub fn json(&self, arguments: &[&str]) -> Value {
         serde_json::from_str(&self.ok(arguments)).unwrap()
+    }
+
+    /// The same with a terminal that the kernel takes for the program's own, so that it is told when that changes or goes.
+    pub fn command_at_its_terminal(&self, arguments: &[&str]) -> Command {
+        let plain = self.command(arguments);
+        let mut command = Command::new("setsid");
+        command.arg("--ctty").arg(plain.get_program()).args(plain.get_args());
+        command.envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        command
+    }
+
+    /// The number on the host of the process of a container that runs this.
+    pub fn pid_of(&self, container: &str, command: &str) -> i32 {
+        let processes = self.json(&["top", container, "--format", "json"]);
+        let found = processes.as_array().unwrap().iter().find(|process| process["Command"] == command);
+        found.unwrap_or_else(|| panic!("no {command:?} in {processes}"))["HostPid"]
+            .as_i64()
+            .unwrap()
+            .try_into()
+            .unwrap()
     }
 
     pub fn start(&self, arguments: &[&str]) -> Running {

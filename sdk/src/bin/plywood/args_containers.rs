@@ -11,6 +11,9 @@ pub struct Exec {
     /// Leave it to the container, without output
     #[arg(short, long)]
     pub detach: bool,
+    /// With -it: the keys that leave it to the container: characters and ctrl-<letter>, between commas
+    #[arg(long, value_name = "KEYS", default_value = crate::detach_keys::DEFAULT)]
+    pub detach_keys: String,
     /// Set an environment variable: KEY=VALUE, or KEY for the caller's value
     #[arg(short, long, value_name = "KEY[=VALUE]")]
     pub env: Vec<String>,
@@ -61,7 +64,7 @@ pub struct Attach {
     /// The keys that leave it to itself: characters and ctrl-<letter>, between commas
     #[arg(long, value_name = "KEYS", default_value = crate::detach_keys::DEFAULT)]
     pub detach_keys: String,
-    /// Whether signals are passed on to the container
+    /// Whether signals are passed on to the container, unless it has a terminal: then they end plywood only
     #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set)]
     #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub sig_proxy: bool,

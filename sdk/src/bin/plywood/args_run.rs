@@ -17,6 +17,9 @@ pub struct Run {
     /// Leave it running, and print its ID
     #[arg(short, long)]
     pub detach: bool,
+    /// With -it: the keys that leave it to itself: characters and ctrl-<letter>, between commas; default: ctrl-p,ctrl-q
+    #[arg(long, value_name = "KEYS")]
+    pub detach_keys: Option<String>,
     /// Write the container's ID to this file, which must not exist
     #[arg(long, value_name = "FILE")]
     pub cidfile: Option<PathBuf>,
@@ -54,6 +57,9 @@ pub struct Start {
     /// Hand it standard input
     #[arg(short, long, requires = "attach")]
     pub interactive: bool,
+    /// With -ai and a terminal: the keys that leave it to itself, as for `run`
+    #[arg(long, value_name = "KEYS", requires = "interactive")]
+    pub detach_keys: Option<String>,
     /// Names or IDs
     #[arg(required = true, value_name = "CONTAINER")]
     pub containers: Vec<String>,
@@ -95,7 +101,7 @@ pub struct Definition {
     /// `private`, `none`, `host`, or that of another one: `container:NAME`
     #[arg(long, visible_alias = "net", default_value = "private")]
     pub network: String,
-    /// Forward a port of the host, 127.0.0.1 unless told otherwise, to one of the container; not with --detach
+    /// Forward a port of the host, 127.0.0.1 unless told otherwise, to one of the container; udp not with --detach
     #[arg(short, long, value_name = "[[IP:]HOST:]PORT[/udp]")]
     pub publish: Vec<String>,
     /// Make the root filesystem read-only
@@ -116,7 +122,7 @@ pub struct Definition {
     /// Give it a terminal
     #[arg(short, long)]
     pub tty: bool,
-    /// Start it again when it ends: no, always, unless-stopped, on-failure or on-failure:RETRIES; with --detach
+    /// Start it again when it ends: no, always, unless-stopped, on-failure or on-failure:RETRIES; with --detach or -it
     #[arg(long, value_name = "POLICY", default_value = "no")]
     pub restart: String,
     /// Set a label

@@ -4,8 +4,8 @@ use std::str::FromStr;
 
 use crate::failure::Failure;
 
-/// A sequence of keys, and how much of it has been typed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A sequence of keys, and how much of it has been typed. By default there is none.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct DetachKeys {
     keys: Vec<u8>,
     typed: usize,

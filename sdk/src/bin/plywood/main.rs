@@ -35,6 +35,7 @@ mod limits;
 mod logs;
 mod mounts;
 mod output;
+mod part;
 mod ps;
 mod run;
 mod signals;
@@ -126,7 +127,7 @@ fn act(session: &Session, command: Command) -> Outcome<ExitCode> {
         Command::Run(run) => run::run(session, run),
         Command::Create(create) => done(run::create(session, create)),
         Command::Start(start) => run::start(session, &start),
-        Command::Attach(attach) => exec::attach(session, attach),
+        Command::Attach(attach) => part::attach(session, attach),
         Command::Enter(enter) => exec::enter(session, &enter),
         Command::Events(wanted) => done(events::print(session, &wanted)),
         Command::Exec(exec) => exec::exec(session, &exec),

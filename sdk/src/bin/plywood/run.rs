@@ -6,12 +6,14 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use plywood::container::{Definition, IpcMode, NetworkMode, Publish, RestartPolicy, Signal, Stdio};
+use plywood::container::{Attachment, Definition, IpcMode, NetworkMode, Publish, RestartPolicy, Signal, Stdio};
 use plywood::{ByteSize, Container, Engine, ErrorKind, ExitStatus};
 
 use crate::args_run::{self, Create, Later, Run, Start};
+use crate::detach_keys::{self, DetachKeys};
 use crate::failure::{Failure, Outcome};
 use crate::later::not_yet;
+use crate::part::Part;
 use crate::signals::{Pending, to_container};
 use crate::terminal::{self, Raw};
 use crate::{Session, containers, mounts, volumes};
@@ -21,7 +23,15 @@ pub fn run(session: &Session, run: Run) -> Outcome<ExitCode> {
     if run.detach {
         return detached(session, &run).map(|()| ExitCode::SUCCESS);
     }
-    let definition = definition(&run.definition, session)?;
+    let stays = run.definition.tty && run.definition.interactive;
+    let keys = Keys::parse(run.detach_keys.as_deref())?;
+    let mut definition = match stays && run.definition.restart != "no" {
+        true => kept(&run.definition, session)?,
+        false => definition(&run.definition, session)?,
+    };
+    if stays && run.rm {
+        definition = definition.auto_remove();
+    }
     let signals = Pending::hold()?;
     let engine = session.engine()?;
     let cid_file = run.cidfile.as_deref().map(CidFile::make).transpose()?;
@@ -29,21 +39,40 @@ pub fn run(session: &Session, run: Run) -> Outcome<ExitCode> {
     if let Some(file) = cid_file {
         file.keep(&container)?;
     }
-    // Of a container that goes at once nobody reads the log: its streams are ours, and nothing is in between.
-    let output = if run.rm { Stdio::inherit() } else { Stdio::tee() };
-    let raw = (run.definition.tty && run.definition.interactive).then(Raw::enter).transpose()?;
-    if !run.rm {
-        // Before the start, so that its files are written to the disk as its program wants.
-        container.persist()?;
-    }
-    if let Err(error) = container.start_with(input(run.definition.interactive), output.clone(), output) {
-        // What could not be started is no use to anybody.
-        let _ = container.kill_and_remove();
-        let is_option = run.definition.words.get(1).is_some_and(|word| word.starts_with('-'));
-        return Err(match error.kind() {
-            ErrorKind::NotFound if is_option => Failure::Explained(error, "options of plywood stand before the image"),
-            _ => error.into(),
-        });
+    let raw = stays.then(Raw::enter).transpose()?;
+    let started = match stays {
+        true => keys.start(&mut container),
+        false => Ok(None),
+    };
+    let started = started.and_then(|attachment| {
+        if attachment.is_none() {
+            // Of a container that goes at once nobody reads the log: its streams are ours, and nothing is in between.
+            let output = if run.rm { Stdio::inherit() } else { Stdio::tee() };
+            if !run.rm {
+                // Before the start, so that its files are written to the disk as its program wants.
+                container.persist()?;
+            }
+            container.start_with(input(run.definition.interactive), output.clone(), output)?;
+        }
+        Ok(attachment)
+    });
+    let attachment = match started {
+        Ok(attachment) => attachment,
+        Err(error) => {
+            // What could not be started is no use to anybody.
+            let _ = container.kill_and_remove();
+            let is_option = run.definition.words.get(1).is_some_and(|word| word.starts_with('-'));
+            return Err(match error.kind() {
+                ErrorKind::NotFound if is_option => {
+                    Failure::Explained(error, "options of plywood stand before the image")
+                }
+                _ => error.into(),
+            });
+        }
+    };
+    if let Some(attachment) = attachment {
+        let part = Part { attachment, raw, keys: keys.keys, takes_input: true, signals: Some(signals) };
+        return part.take(&engine, container.id().as_str());
     }
     if run.rm {
         let status = attend(&engine, &container, signals, raw)?;
@@ -95,12 +124,41 @@ pub fn start(session: &Session, start: &Start) -> Outcome<ExitCode> {
     let [name] = start.containers.as_slice() else {
         return Err(Failure::usage("start --attach: it stays with one container, and several were given"));
     };
+    let keys = Keys::parse(start.detach_keys.as_deref())?;
     let signals = Pending::hold()?;
     let engine = session.engine()?;
-    let container = engine.container(name)?;
+    let mut container = engine.container(name)?;
     let raw = (start.interactive && container.inspect()?.has_terminal()).then(Raw::enter).transpose()?;
+    if raw.is_some()
+        && let Some(attachment) = keys.start(&mut container)?
+    {
+        let part = Part { attachment, raw, keys: keys.keys, takes_input: true, signals: Some(signals) };
+        return part.take(&engine, name);
+    }
     container.start_with(input(start.interactive), Stdio::tee(), Stdio::tee())?;
     attend(&engine, &container, signals, raw).map(code)
+}
+
+/// The keys that leave a container to itself.
+struct Keys {
+    keys: DetachKeys,
+    /// Whether they are asked for.
+    are_wanted: bool,
+}
+
+impl Keys {
+    fn parse(wanted: Option<&str>) -> Outcome<Self> {
+        Ok(Self { keys: wanted.unwrap_or(detach_keys::DEFAULT).parse()?, are_wanted: wanted.is_some() })
+    }
+
+    /// Starts a container that can be left by these keys; nothing if it cannot, and nobody has asked for that.
+    fn start<D>(&self, container: &mut Container<D>) -> plywood::Result<Option<Attachment>> {
+        match container.start_attached() {
+            // One without an init, or with a port of UDP, ends with this program.
+            Err(error) if error.kind() == ErrorKind::InvalidArgument && !self.are_wanted => Ok(None),
+            attachment => attachment.map(Some),
+        }
+    }
 }
 
 /// Stays with a container to its end, and passes on what comes for it; the caller's terminal is given back then.
@@ -115,7 +173,8 @@ fn attend<D>(engine: &Engine, container: &Container<D>, signals: Pending, raw: O
             terminal::type_into(terminal)?;
         }
     }
-    let _passing = signals.pass_on(terminal, to_container(engine.container(container.id().as_str())?))?;
+    let deliver = to_container(engine.container(container.id().as_str())?, terminal.is_some());
+    let _passing = signals.pass_on(terminal, deliver)?;
     Ok(container.wait()?)
 }
 

@@ -33,10 +33,14 @@ impl Pending {
         Ok(Self(signals))
     }
 
+    /// Lets them do again what they do to every program.
+    pub fn release(self) -> Outcome<()> {
+        self.0.thread_unblock().map_err(|errno| Failure::usage(format!("unblock signals: {}", errno.desc())))
+    }
+
     /// Passes them on until the result is dropped.
     ///
-    /// If the container has a terminal, that follows the size of the caller's, and what would end this program hangs
-    /// it up: a shell lives on after `SIGTERM`.
+    /// If the container has a terminal, that follows the size of the caller's.
     pub fn pass_on(
         self,
         terminal: Option<Terminal>,
@@ -48,17 +52,13 @@ impl Pending {
         let spawned = thread.spawn(move || {
             let mut asked = 0;
             while let Ok(signal) = self.0.wait() {
-                let signal = match (signal, &terminal) {
-                    (Number::SIGWINCH, terminal) => {
-                        if let (Some(terminal), Some((rows, columns))) = (terminal, terminal::size()) {
-                            // One that has gone with its process needs no size.
-                            let _ = terminal.resize(rows, columns);
-                        }
-                        continue;
+                if signal == Number::SIGWINCH {
+                    if let (Some(terminal), Some((rows, columns))) = (&terminal, terminal::size()) {
+                        // One that has gone with its process needs no size.
+                        let _ = terminal.resize(rows, columns);
                     }
-                    (Number::SIGTERM, Some(_)) => Number::SIGHUP,
-                    (signal, _) => signal,
-                };
+                    continue;
+                }
                 asked += u32::from(matches!(signal, Number::SIGINT | Number::SIGTERM | Number::SIGHUP));
                 if let Some(deliver) = &*deliver.lock().unwrap_or_else(PoisonError::into_inner) {
                     deliver(signal, asked >= PATIENCE);
@@ -81,9 +81,16 @@ impl Drop for Passing {
     }
 }
 
+/// What does to a process what this signal would do to this program: a shell at a terminal lives on after `SIGTERM`, and
+/// ends when that hangs up.
+fn for_terminal(signal: Number, has_terminal: bool) -> Number {
+    if has_terminal && signal == Number::SIGTERM { Number::SIGHUP } else { signal }
+}
+
 /// Delivers a signal to the first process of a container.
-pub fn to_container(container: Container) -> impl Fn(Number, bool) + Send {
+pub fn to_container(container: Container, has_terminal: bool) -> impl Fn(Number, bool) + Send {
     move |signal, in_earnest| {
+        let signal = for_terminal(signal, has_terminal);
         let pid = container.inspect().ok().and_then(|details| details.pid());
         let is_deadly = in_earnest || pid.is_some_and(|pid| would_end(pid, signal));
         let signal = if is_deadly { Ok(Signal::KILL) } else { Signal::new(signal as i32) };
@@ -95,6 +102,7 @@ pub fn to_container(container: Container) -> impl Fn(Number, bool) + Send {
 /// Delivers a signal to a further process, which is an ordinary one.
 pub fn to_process(process: Arc<ExecProcess>) -> impl Fn(Number, bool) + Send {
     move |signal, in_earnest| {
+        let signal = for_terminal(signal, process.has_terminal());
         let signal = if in_earnest { Ok(Signal::KILL) } else { Signal::new(signal as i32) };
         // As above.
         let _ = signal.and_then(|signal| process.kill(signal));

@@ -50,7 +50,12 @@ pub fn size() -> Option<(u16, u16)> {
 
 /// Types what the caller types, on a thread, as long as this program lives.
 pub fn type_into(terminal: &Terminal) -> Outcome<()> {
-    hand_on(terminal.try_clone()?, "".parse()?, || ())
+    hand_on(terminal.try_clone()?, DetachKeys::default(), || ())
+}
+
+/// Says that what had the caller's terminal goes on without it, in Docker's words.
+pub fn say_left() {
+    let _ = io::stderr().write_all(b"read escape sequence\n");
 }
 
 /// Hands on what the caller types, on a thread, until these keys are among it.
