@@ -97,8 +97,8 @@ impl Line {
     pub(crate) fn cancel(self) -> io::Result<()> {
         set_socket_timeout(&self.0, Timeout::Recv, Some(PATIENCE))?;
         match self.say(b's') {
-            // It is at its end.
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            // It is at its end, with or without having let this line in.
+            Err(error) if matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset) => Ok(()),
             said => said.and_then(|()| self.hear().map(drop)),
         }
     }
