@@ -206,6 +206,29 @@ fn c01_c02_build_with_a_command() {
     .check();
 }
 
+/// A volume with a file in a directory.
+fn volume(engine: &Engine, _: &Path) {
+    let volume = engine.volume("data").unwrap();
+    std::fs::create_dir(volume.path().join("d")).unwrap();
+    std::fs::write(volume.path().join("d/file"), "x").unwrap();
+}
+
+#[test]
+fn c01_c02_fork_of_a_volume() {
+    Operation::new("c01_c02_fork_of_a_volume", volume, |engine, _| {
+        engine.fork_volume(&engine.volume("data").unwrap(), "copy").unwrap();
+    })
+    .check();
+}
+
+#[test]
+fn c01_c02_snapshot_of_a_volume() {
+    Operation::new("c01_c02_snapshot_of_a_volume", volume, |engine, _| {
+        engine.volume("data").unwrap().snapshot(engine).unwrap().persist("base").unwrap();
+    })
+    .check();
+}
+
 #[test]
 fn c01_c02_commit() {
     let prepare = |engine: &Engine, directory: &Path| {

@@ -7,7 +7,6 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
 use plywood::image::Copy;
-use plywood::testing::TempVolume;
 use plywood::{ErrorKind, Mount};
 use support::{engine, image, run, sh, text};
 
@@ -89,24 +88,9 @@ fn a_fork_of_a_volume_has_its_content_and_goes_its_own_way() {
     assert_eq!(engine.fork_volume(&data, "copy").unwrap_err().kind(), ErrorKind::AlreadyExists);
     let running = sh(&image, "while :; do sleep 60; done").name("writer").mount(data.at("/v")).start(&engine).unwrap();
     let refused = engine.fork_volume(&data, "other").unwrap_err();
-    assert_eq!(refused.to_string(), "fork volume \"data\": container \"writer\" mounts it, and may write to it");
+    assert_eq!(refused.to_string(), "copy volume \"data\": container \"writer\" mounts it, and may write to it");
     drop(running);
     engine.fork_volume(&data, "other").unwrap();
-}
-
-#[test]
-fn a_temporary_volume_can_begin_as_another() {
-    let engine = engine();
-    let image = image(&engine);
-    let data = engine.volume("data").unwrap();
-    assert!(sh(&image, "echo seed > /v/file").mount(data.at("/v")).status(&engine).unwrap().success());
-    let copy = TempVolume::fork(&data, &engine).unwrap();
-    let change = sh(&image, "cat /v/file; echo own > /v/file").mount(copy.at("/v"));
-    assert_eq!(text(change.output(&engine).unwrap()), "seed\n");
-    let name = copy.name().clone();
-    drop(copy);
-    assert!(engine.find_volume(name.as_str()).unwrap().is_none());
-    assert_eq!(text(sh(&image, "cat /v/file").mount(data.at("/v")).output(&engine).unwrap()), "seed\n");
 }
 
 #[test]

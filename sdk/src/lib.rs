@@ -100,7 +100,7 @@ pub use container::Container;
 pub use data_root::Durability;
 pub use doctor::doctor;
 pub use driver::StorageDriver;
-pub use engine::{Engine, EngineOptions};
+pub use engine::{Engine, EngineOptions, VolumeSnapshot};
 pub use error::{Error, ErrorKind, Result};
 pub use image::{Base, Image, ImageDefinition, Layers};
 pub use layer::Layer;

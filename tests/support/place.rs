@@ -1,6 +1,6 @@
 //! A data root of a test's own, on which several programs work.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use plywood::{Durability, Engine, Image};
 
@@ -25,12 +25,20 @@ impl Place {
         Self(victim::Directory::new())
     }
 
+    /// The engine of a program that is given the directory of a place.
+    ///
+    /// # Panics
+    /// If it cannot be opened.
+    pub fn open(directory: &Path) -> Engine {
+        Engine::open_with(directory.join("root"), Durability::Fast).unwrap_or_else(|error| panic!("{error:?}"))
+    }
+
     /// A program's view of it, and an image with a few programs.
     ///
     /// # Panics
     /// If it cannot be opened.
     pub fn engine(&self) -> (Engine, Image) {
-        let engine = Engine::open_with(self.root(), Durability::Fast).unwrap_or_else(|error| panic!("{error:?}"));
+        let engine = Self::open(self.0.path());
         let image = engine.build(&base()).unwrap_or_else(|error| panic!("{error:?}"));
         (engine, image)
     }

@@ -31,6 +31,8 @@ enum CreateFault {
     Taken { id: String },
     #[error("image {reference:?} was removed meanwhile")]
     ImageGone { reference: String },
+    #[error("volume {volume:?} is a snapshot, which nobody writes to")]
+    Frozen { volume: String },
     #[error("no name is free")]
     NoName,
     #[error("a container of this ID exists")]
@@ -41,6 +43,7 @@ impl Fault for CreateFault {
     fn kind(&self) -> ErrorKind {
         match self {
             Self::Taken { .. } | Self::Exists => ErrorKind::AlreadyExists,
+            Self::Frozen { .. } => ErrorKind::InvalidArgument,
             Self::ImageGone { .. } => ErrorKind::NotFound,
             Self::NoName => ErrorKind::Unavailable,
         }
@@ -49,6 +52,7 @@ impl Fault for CreateFault {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Taken { .. } => Some("remove that container or choose another name".to_owned()),
+            Self::Frozen { .. } => Some("mount a fork of it".to_owned()),
             _ => None,
         }
     }
@@ -200,7 +204,9 @@ fn stage(store: &Store, id: &ContainerId, name: Option<&ContainerName>, files: &
         }
     }
     for volume in files.config.volumes() {
-        store.volumes().get_or_create(&VolumeName::parse(volume)?)?;
+        if store.volumes().get_or_create(&VolumeName::parse(volume)?)?.is_snapshot() {
+            return Err(CreateFault::Frozen { volume: volume.to_owned() }.into());
+        }
     }
     Ok(())
 }

@@ -70,6 +70,7 @@ mod terminal;
 mod top;
 mod undecided;
 mod used;
+mod volumes;
 pub(crate) mod user;
 
 pub use crate::layer::changes::{Change, ChangeKind};

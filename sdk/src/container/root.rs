@@ -12,7 +12,7 @@ use rustix::fs::{Mode, OFlags};
 
 use super::handle::{Handle, Inner};
 use super::start::storage;
-use crate::data_root::InFlight;
+use crate::data_root::{InFlight, Locked};
 use crate::error::{Attempt, ErrorKind, Fault, Result};
 use crate::runtime::{MountedRoot, Process, mount_root};
 use crate::sys::namespace;
@@ -36,6 +36,8 @@ pub(super) struct IdleRoot {
     mounted: MountedRoot,
     /// Keeps other programs from starting it; `None` if this program owns it anyway.
     _owner: Option<InFlight>,
+    /// Keeps everybody from copying them while they may be written to.
+    _volumes: Vec<Locked>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -109,6 +111,8 @@ impl Handle {
     }
 
     fn mount_idle(self: &Arc<Self>) -> Result<Arc<IdleRoot>> {
+        // First: whoever copies them asks this handle whether the container runs.
+        let volumes = self.store().hold_volumes(&self.files()?)?;
         let mut inner = self.lock();
         if inner.is_removed() {
             return Err(self.removed());
@@ -129,7 +133,7 @@ impl Handle {
         }
         let writable = self.store().layers().writable(self.id())?.ok_or_else(|| self.removed())?;
         let bundle = storage(self.store(), self.id(), &files, &writable)?;
-        let idle = Arc::new(IdleRoot { mounted: mount_root(&bundle)?, _owner: owner });
+        let idle = Arc::new(IdleRoot { mounted: mount_root(&bundle)?, _owner: owner, _volumes: volumes });
         inner.idle_root = Arc::downgrade(&idle);
         drop(inner);
         // So that all handles of this program see it.

@@ -97,13 +97,18 @@ impl Handle {
         let doomed = inner.reaper.expect_process(self.store(), self.id(), &files.config, undecided.as_ref());
         drop(inner);
         let started_at = Timestamp::now();
-        let doubted = undecided.as_ref().map_or(Ok(()), |undecided| {
-            undecided.begin()?;
-            self.tell_again(&mut self.lock(), Some(undecided));
-            Ok(())
-        });
-        let started =
-            doubted.and_then(|()| self.launch(&files, &writable, streams, doomed.as_ref(), lifetime, started_at));
+        let begin = || {
+            // Until this returns: then it is recorded, and whoever would copy them finds that it runs.
+            let volumes = self.store().hold_volumes(&files)?;
+            if let Some(undecided) = &undecided {
+                undecided.begin()?;
+                self.tell_again(&mut self.lock(), Some(undecided));
+            }
+            Ok(volumes)
+        };
+        let launch =
+            |volumes| Ok((self.launch(&files, &writable, streams, doomed.as_ref(), lifetime, started_at)?, volumes));
+        let started = begin().and_then(launch);
         let mut inner = self.lock();
         inner.reaper.has_process(doomed.filter(|_| started.is_ok()));
         let early = match std::mem::replace(&mut inner.phase, Phase::Idle) {
@@ -112,13 +117,13 @@ impl Handle {
             other => {
                 inner.phase = other;
                 self.sockets.clear();
-                if let Ok((process, _)) = started {
+                if let Ok(((process, _), _)) = started {
                     let _ = process.signal(libc::SIGKILL);
                 }
                 return Err(StartFault::Removed.into());
             }
         };
-        let (process, ends) = match started {
+        let ((process, ends), _volumes) = match started {
             Ok(started) => started,
             Err(error) => {
                 if undecided.is_some() {

@@ -138,7 +138,7 @@ impl Store {
         atomic::create_directory(&store.staging(), 0o700)?;
         store.settle()?;
         store.images().settle(&|id| store.users_of_image(id))?;
-        store.volumes().settle()?;
+        store.settle_volumes()?;
         super::lease::settle(&store)?;
         Ok(store)
     }
@@ -257,13 +257,6 @@ impl Store {
             .filter(|(_, config)| config.image == image.as_str())
             .map(|(_, c)| c.plain_name().to_owned())
             .collect())
-    }
-
-    /// The names of the containers that mount a volume.
-    pub(crate) fn users_of_volume(&self, volume: &str) -> Result<Vec<String>> {
-        let configs = self.configs()?.into_iter();
-        let uses = |config: &Config| config.volumes().any(|name| name == volume);
-        Ok(configs.filter(|(_, config)| uses(config)).map(|(_, c)| c.plain_name().to_owned()).collect())
     }
 
     // ---- the handles of this program

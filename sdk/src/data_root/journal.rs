@@ -11,6 +11,7 @@
 //! │                        text: the ChainID that the layer of a guard stands on
 //! ├── images-<random>      images and layers that come or go; text: which
 //! ├── volume-<volume>      a volume that is made
+//! ├── guard-<volume>       a volume that goes when the program dies that owns it
 //! ├── populate-<volume>    a volume that is filled for the first time
 //! ├── template-<hash>      a template of tests that is prepared
 //! ├── lease-<name>         a shared container that is started or stopped

@@ -51,7 +51,7 @@ impl Lock {
 /// It is let go of in so many words: closed, it would stay for as long as a child that another thread has just started
 /// holds copies of all descriptors, which it does until it executes its program.
 #[derive(Debug)]
-pub(super) struct Locked {
+pub(crate) struct Locked {
     file: File,
     /// Whether the lock goes with the last copy of the descriptor instead.
     is_left: bool,
@@ -83,6 +83,15 @@ impl Drop for Locked {
             let _ = self.file.unlock();
         }
     }
+}
+
+/// Who may have a lock at the same time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Share {
+    /// Nobody else.
+    Alone,
+    /// Others who share it.
+    Together,
 }
 
 /// A lock that is held until this is dropped.
@@ -155,7 +164,7 @@ impl DataRoot {
         // Nobody unlinks it, so it is there but for the first time.
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);
         let file = file.attempt(attempt)?;
-        if !wait(&file, deadline).attempt(attempt)? {
+        if !wait(&file, Share::Alone, deadline).attempt(attempt)? {
             return Err(TimedOut { holder: holder(&path), path, patience: PATIENCE }.into());
         }
         Ok(Held {
@@ -175,7 +184,7 @@ pub(super) fn exclusive(path: &Path, patience: Duration) -> Result<(Locked, IsNe
         let (file, IsNew(is_new)) = open_or_create(path).attempt(attempt)?;
         // Only a sweep can be faster than we are at a new file, and it lets go at once.
         let deadline = if is_new { deadline.max(Instant::now() + PATIENCE) } else { deadline };
-        if !wait(&file, deadline).attempt(attempt)? {
+        if !wait(&file, Share::Alone, deadline).attempt(attempt)? {
             return Err(TimedOut { path: path.to_owned(), patience, holder: holder(path) }.into());
         }
         let file = Locked::new(file);
@@ -184,6 +193,30 @@ pub(super) fn exclusive(path: &Path, patience: Duration) -> Result<(Locked, IsNe
             continue;
         }
         return Ok((file, IsNew(is_new)));
+    }
+}
+
+/// Locks the directory at `path` itself; `None` if there is none.
+///
+/// What is locked is what has that path now: one that was moved away while it was waited for is not.
+pub(crate) fn directory(path: &Path, share: Share, patience: Duration) -> Result<Option<Locked>> {
+    let attempt = || format!("lock {path:?}");
+    let deadline = Instant::now() + patience;
+    loop {
+        let flags = rustix::fs::OFlags::DIRECTORY | rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::CLOEXEC;
+        let file = match rustix::fs::open(path, flags, rustix::fs::Mode::empty()) {
+            Ok(file) => File::from(file),
+            Err(rustix::io::Errno::NOENT) => return Ok(None),
+            Err(error) => return Err(error).attempt(attempt),
+        };
+        if !wait(&file, share, deadline).attempt(attempt)? {
+            return Err(TimedOut { path: path.to_owned(), patience, holder: holder(path) }.into());
+        }
+        let file = Locked::new(file);
+        let locked = file.metadata().attempt(attempt)?;
+        if path.symlink_metadata().is_ok_and(|found| (found.dev(), found.ino()) == (locked.dev(), locked.ino())) {
+            return Ok(Some(file));
+        }
     }
 }
 
@@ -223,10 +256,14 @@ fn open_or_create(path: &Path) -> io::Result<(File, IsNew)> {
 }
 
 /// Gives whether the lock was taken before `deadline`.
-fn wait(file: &File, deadline: Instant) -> io::Result<bool> {
+fn wait(file: &File, share: Share, deadline: Instant) -> io::Result<bool> {
     let mut pause = Duration::from_micros(50);
     loop {
-        match file.try_lock() {
+        let tried = match share {
+            Share::Alone => file.try_lock(),
+            Share::Together => file.try_lock_shared(),
+        };
+        match tried {
             Ok(()) => return Ok(true),
             Err(TryLockError::Error(error)) => return Err(error),
             Err(TryLockError::WouldBlock) if Instant::now() >= deadline => return Ok(false),

@@ -55,7 +55,7 @@ mod trash;
 pub(crate) mod used;
 
 pub(crate) use journal::InFlight;
-pub(crate) use lock::{Held, Lock};
+pub(crate) use lock::{Held, Lock, Locked, Share};
 pub(crate) use open::DRIVERS;
 
 /// How much a finished operation survives.

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::{DataRoot, own_dir};
+use super::{DataRoot, Locked, own_dir};
 use crate::error::{Attempt as _, Result};
 use crate::spec::id::random_hex64;
 use crate::sys;
@@ -15,6 +15,11 @@ impl DataRoot {
     /// The tree is gone from `path` at once or not at all. What a crash leaves of it lies in `image/plywood/trash/` and is
     /// removed at the next open.
     pub(crate) fn discard(&self, path: &Path) -> Result<()> {
+        self.discard_held(path, None)
+    }
+
+    /// The same for a directory that the caller has locked, to which nobody comes before it is out of sight.
+    pub(crate) fn discard_held(&self, path: &Path, held: Option<Locked>) -> Result<()> {
         let random = random_hex64().attempt(|| "read random bytes")?;
         let grave = directory(self.path()).join(random);
         let doomed = match std::fs::rename(path, &grave) {
@@ -27,6 +32,8 @@ impl DataRoot {
             }
             Err(error) => return Err(error).attempt(|| format!("remove {path:?}")),
         };
+        // What is locked is left to whoever has locked it.
+        drop(held);
         bury(&doomed).attempt(|| format!("remove {path:?}"))
     }
 

@@ -18,10 +18,12 @@ mod images;
 mod options;
 mod run;
 mod temporary;
+mod volume_guards;
 mod volumes;
 
 pub use options::EngineOptions;
 use temporary::TemporaryRoot;
+pub use volume_guards::{TempVolume, VolumeSnapshot};
 
 /// The variable that names the data root of [`Engine::open_default`].
 const ROOT_VARIABLE: &str = "PLYWOOD_ROOT";

@@ -2,30 +2,39 @@
 
 use std::collections::BTreeMap;
 
-use super::Engine;
+use super::{Engine, VolumeSnapshot};
 use crate::container::State;
 use crate::error::{ErrorKind, Fault, Result};
 use crate::spec::name::VolumeName;
-use crate::volume::Volume;
+use crate::volume::{Purpose, Volume};
 
 #[derive(Debug, thiserror::Error)]
 enum VolumeFault {
     #[error("remove volume {name:?}: {} it", mounters(users))]
     InUse { name: String, users: Vec<String> },
-    #[error("fork volume {name:?}: {} it, and may write to it", mounters(users))]
+    #[error("copy volume {name:?}: {} it, and may write to it", mounters(users))]
     Running { name: String, users: Vec<String> },
+    #[error("fork volume {name:?}: there is no volume of that name")]
+    Missing { name: String },
+    #[error("fork volume {name:?}: it is no snapshot")]
+    NoSnapshot { name: String },
 }
 
 impl Fault for VolumeFault {
     fn kind(&self) -> ErrorKind {
-        ErrorKind::InUse
+        match self {
+            Self::InUse { .. } | Self::Running { .. } => ErrorKind::InUse,
+            Self::Missing { .. } => ErrorKind::NotFound,
+            Self::NoSnapshot { .. } => ErrorKind::InvalidArgument,
+        }
     }
 
     fn hint(&self) -> Option<String> {
-        Some(match self {
-            Self::InUse { .. } => "remove what mounts it first".to_owned(),
-            Self::Running { .. } => "stop what mounts it first".to_owned(),
-        })
+        match self {
+            Self::InUse { .. } => Some("remove what mounts it first".to_owned()),
+            Self::Running { .. } => Some("stop what mounts it first".to_owned()),
+            Self::Missing { .. } | Self::NoSnapshot { .. } => None,
+        }
     }
 }
 
@@ -54,31 +63,47 @@ impl Engine {
         self.store.volumes().create(&VolumeName::parse(name)?, labels)
     }
 
-    /// Makes a volume with the content of another, which no container may be using: the start of tests that change data, or a
-    /// snapshot of it that nobody mounts.
+    /// Makes a volume that stays, with the content and the labels of another, which no container may be using.
     ///
-    /// On a file system that can share blocks between files, as btrfs and xfs, no content is copied. A program that is killed
-    /// meanwhile leaves a volume that counts as empty.
+    /// As for [`Volume::fork`], whose volume goes with the program.
     ///
     /// # Errors
-    /// [`AlreadyExists`](ErrorKind::AlreadyExists) if the name is taken, [`InUse`](ErrorKind::InUse) if a container that
-    /// mounts the other one runs: the message names it.
+    /// [`AlreadyExists`](ErrorKind::AlreadyExists) if the name is taken, and those of [`Volume::fork`].
     pub fn fork_volume(&self, from: &Volume, name: &str) -> Result<Volume> {
-        let name = VolumeName::parse(name)?;
+        self.copy_volume(from, &VolumeName::parse(name)?, Purpose::Stay)
+    }
+
+    /// The snapshot of this name that was to [stay](VolumeSnapshot::persist), by whichever program.
+    ///
+    /// # Errors
+    /// [`NotFound`](ErrorKind::NotFound) if there is no volume of that name, [`InvalidArgument`](ErrorKind::InvalidArgument)
+    /// if it is no snapshot.
+    pub fn volume_snapshot(&self, name: &str) -> Result<VolumeSnapshot> {
+        let volume = self.find_volume(name)?.ok_or_else(|| VolumeFault::Missing { name: name.to_owned() })?;
+        match volume.is_snapshot() {
+            true => Ok(VolumeSnapshot::of(self, volume)),
+            false => Err(VolumeFault::NoSnapshot { name: name.to_owned() }.into()),
+        }
+    }
+
+    pub(super) fn copy_volume(&self, from: &Volume, name: &VolumeName, purpose: Purpose) -> Result<Volume> {
+        self.store.volumes().copy(from, name, purpose, || self.check_still(from))
+    }
+
+    /// Refuses a volume to which a container may write.
+    fn check_still(&self, volume: &Volume) -> Result<()> {
         let mut running = Vec::new();
         for container in self.containers()? {
-            let mounts = container
-                .handle()
-                .files()
-                .is_ok_and(|files| files.config.volumes().any(|it| it == from.name().as_str()));
+            let files = container.handle().files();
+            let mounts = files.is_ok_and(|files| files.config.volumes().any(|it| it == volume.name().as_str()));
             if mounts && container.state().is_ok_and(State::is_running) {
                 running.push(container.name().to_owned());
             }
         }
-        if !running.is_empty() {
-            return Err(VolumeFault::Running { name: from.name().as_str().to_owned(), users: running }.into());
+        match running.is_empty() {
+            true => Ok(()),
+            false => Err(VolumeFault::Running { name: volume.name().as_str().to_owned(), users: running }.into()),
         }
-        self.store.volumes().fork(from, &name, self.store.layers().xattrs())
     }
 
     /// The volume of this name, if there is one.

@@ -23,7 +23,7 @@ impl Check<'_> {
             }
             if volumes.exists(&name) {
                 self.read(Object::Volume, name.as_str(), &directory, volumes.get(&name))?;
-            } else {
+            } else if !root.is_in_flight(&format!("volume-{name}")) {
                 let data = root.volume_data(&name);
                 self.note(Object::Volume, name.as_str(), &data, Problem::Missing("its _data".to_owned()));
             }

@@ -96,7 +96,9 @@ impl Run<'_> {
             let may_go = is_admitted
                 && (self.options.named_volumes || volume.name().is_random())
                 && !mounted.contains(volume.name().as_str())
-                && !self.gone.volumes.contains(volume.name());
+                && !self.gone.volumes.contains(volume.name())
+                // It goes with its program.
+                && self.store.volumes().is_guarded(volume.name()).is_ok_and(|is_guarded| !is_guarded);
             may_go.then_some(Candidate { what: What::Volume(volume), used })
         };
         Ok(self.store.volumes().list()?.into_iter().filter_map(candidate).collect())

@@ -1,17 +1,14 @@
 //! What a test asks for by the types of its parameters, and what is told when it fails.
 
 use std::cell::RefCell;
-use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use super::last_lines;
 use super::service::{Module, Service};
 use crate::container::debug::{ON_FAIL, failures_are_told, failures_stay};
 use crate::container::{Container, ProcessInfo};
-use crate::engine::Engine;
+use crate::engine::{Engine, TempVolume};
 use crate::error::Result;
-use crate::spec::id::random_hex64;
-use crate::volume::Volume;
 
 /// What a function under [`#[plywood::test]`](crate::test) can have as a parameter: each test gets its own.
 ///
@@ -180,52 +177,6 @@ impl<M: Module + Default> FromTest for Service<M> {
         let service = Self::start(M::default(), test.engine())?;
         test.watch(&service);
         Ok(service)
-    }
-}
-
-/// A volume that is removed with it.
-#[derive(Debug)]
-pub struct TempVolume {
-    engine: Engine,
-    volume: Volume,
-}
-
-impl TempVolume {
-    /// Makes an empty one.
-    ///
-    /// # Errors
-    /// As for [`Engine::volume`].
-    pub fn new(engine: &Engine) -> Result<Self> {
-        Ok(Self { volume: engine.volume(&Self::any_name()?)?, engine: engine.clone() })
-    }
-
-    /// Makes one that begins with the content of another, which no container may be using.
-    ///
-    /// # Errors
-    /// As for [`Engine::fork_volume`].
-    pub fn fork(of: &Volume, engine: &Engine) -> Result<Self> {
-        Ok(Self { volume: engine.fork_volume(of, &Self::any_name()?)?, engine: engine.clone() })
-    }
-
-    fn any_name() -> Result<String> {
-        let random = random_hex64().map_err(|error| crate::Error::os("read random bytes", error))?;
-        Ok(format!("test-{}", &random[..24]))
-    }
-}
-
-impl Deref for TempVolume {
-    type Target = Volume;
-
-    fn deref(&self) -> &Volume {
-        &self.volume
-    }
-}
-
-impl Drop for TempVolume {
-    fn drop(&mut self) {
-        if let Err(error) = self.engine.remove_volume(self.volume.name().as_str()) {
-            tracing::warn!("a temporary volume stays: {error}");
-        }
     }
 }
 

@@ -31,9 +31,10 @@ mod rabbitmq;
 #[cfg(feature = "redis")]
 mod redis;
 
+pub use crate::engine::TempVolume;
 #[doc(hidden)]
 pub use from_test::parameter;
-pub use from_test::{FromTest, Outcome, TempVolume, Test, run};
+pub use from_test::{FromTest, Outcome, Test, run};
 pub use generic::Generic;
 #[cfg(feature = "mariadb")]
 pub use mariadb::MariaDb;

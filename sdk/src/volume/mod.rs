@@ -3,19 +3,25 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::spec::mount::{Mount, MountTarget};
 use crate::spec::name::VolumeName;
 use crate::spec::time::Timestamp;
 
 mod bolt;
+mod fork;
 mod labels;
 mod populate;
 mod store;
 
 #[cfg(fuzzing)]
 pub use bolt::fuzz;
+pub(crate) use fork::Purpose;
 pub(crate) use store::VolumeStore;
+
+/// How long to wait for someone else who fills or copies the same volume.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10 * 60);
 
 /// A volume of the store.
 #[derive(Clone, PartialEq, Eq)]
@@ -24,6 +30,7 @@ pub struct Volume {
     path: PathBuf,
     labels: BTreeMap<String, String>,
     created: Option<Timestamp>,
+    is_snapshot: bool,
 }
 
 impl Volume {
@@ -45,6 +52,11 @@ impl Volume {
     /// When it was created; `None` if Docker made it.
     pub fn created(&self) -> Option<Timestamp> {
         self.created
+    }
+
+    /// Whether it is a [snapshot](crate::VolumeSnapshot), which no container mounts.
+    pub fn is_snapshot(&self) -> bool {
+        self.is_snapshot
     }
 
     /// The mount of this volume at `target` in a container: a path, or a [`MountPoint`](crate::spec::MountPoint), with

@@ -4,37 +4,19 @@ use std::collections::HashMap;
 use std::io;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use super::{Volume, VolumeStore};
-use crate::archive::XattrKind;
-use crate::data_root::Durability;
+use super::{PATIENCE, Volume, VolumeStore};
+use crate::data_root::{Durability, Share};
 use crate::error::{Attempt as _, Result};
 use crate::layer::attributes;
 use crate::layer::view::{Node, NodeKind, View};
-use crate::spec::name::VolumeName;
 use crate::sys::within::{ENTER, within};
 use crate::sys::{self, fs::FileKind};
-
-/// How long to wait for someone else who fills the same volume.
-const PATIENCE: Duration = Duration::from_secs(10 * 60);
 
 /// What the journal says from the first file to the last.
 const FILLING: &str = "filling";
 
 impl VolumeStore {
-    /// Makes a volume with the content of another, to which nobody writes.
-    pub(crate) fn fork(&self, from: &Volume, name: &VolumeName, xattrs: XattrKind) -> Result<Volume> {
-        let volume = self.create(name, from.labels().clone())?;
-        match self.populate(&volume, &View::new(vec![from.path().to_owned()], xattrs), "/") {
-            Ok(_) => Ok(volume),
-            Err(error) => Err(match self.remove(name) {
-                Ok(()) => error,
-                Err(failure) => error.with_clean_up(failure),
-            }),
-        }
-    }
-
     /// Copies the content of the directory `path` of `image` into the volume, if the volume is empty, together with the
     /// directory's own owner and mode. Gives whether it did.
     ///
@@ -49,6 +31,8 @@ impl VolumeStore {
             _ => return Ok(false),
         };
         let target = volume.path();
+        // A copy of it is one before or after.
+        let _shared = self.lock(volume.name(), Share::Together, PATIENCE)?;
         let entry = format!("populate-{}", volume.name());
         if !is_empty(target)? && !self.root.is_in_flight(&entry) {
             return Ok(false);

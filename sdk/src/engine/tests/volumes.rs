@@ -3,8 +3,12 @@
 use serde_json::json;
 
 use std::os::unix::fs::symlink;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::Duration;
 
 use super::support::{engine, image, image_with, require_containers};
+use crate::spec::name::VolumeName;
+use crate::volume::{Purpose, Volume};
 use crate::{Container, ErrorKind, Mount};
 
 #[test]
@@ -85,6 +89,44 @@ fn two_containers_fill_one_volume_at_the_same_time() {
             });
         }
     });
+}
+
+#[test]
+fn a_container_does_not_start_while_its_volume_is_copied() {
+    require_containers!();
+    let (engine, busybox) = engine();
+    let data = engine.volume("data").unwrap();
+    std::fs::write(data.path().join("file"), "before\n").unwrap();
+    let container =
+        Container::of(&busybox).cmd(["sh", "-c", "echo after > /d/file"]).mount(data.at("/d")).create(&engine).unwrap();
+    let idle = Container::of(&busybox).mount(data.at("/d")).create(&engine).unwrap();
+    let (send, ended) = mpsc::channel();
+    let copy = std::thread::scope(|scope| {
+        let store = engine.store().volumes();
+        let begin = || {
+            let (status, more) = (send.clone(), send.clone());
+            scope.spawn(move || {
+                container.start().unwrap();
+                status.send(container.wait().unwrap().success()).unwrap();
+            });
+            scope.spawn(move || {
+                // What is copied into a container that does not run may come to lie in the volume.
+                idle.copy_in("/etc/passwd", "/d/copied").unwrap();
+                more.send(true).unwrap();
+            });
+            // As long as this lasts, and what comes after it.
+            assert_eq!(ended.recv_timeout(Duration::from_millis(300)), Err(RecvTimeoutError::Timeout));
+            Ok(())
+        };
+        let copy = store.copy(&data, &VolumeName::parse("copy").unwrap(), Purpose::Stay, begin).unwrap();
+        // Without ours, a thread that fails ends the wait.
+        drop(send);
+        assert!(ended.recv().unwrap() && ended.recv().unwrap());
+        copy
+    });
+    let read = |volume: &Volume| std::fs::read_to_string(volume.path().join("file")).unwrap();
+    assert_eq!((read(&copy), read(&data)), ("before\n".to_owned(), "after\n".to_owned()));
+    assert!(data.path().join("copied").exists() && !copy.path().join("copied").exists());
 }
 
 #[test]
