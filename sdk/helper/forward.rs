@@ -2,6 +2,7 @@
 //!
 //! All it knows is in memory of a size that is known from the start, which is used as far as there are connections:
 //! [`MOST`] of them at once, or as many as there may be descriptors for. Who comes beyond waits in the queue of the listener.
+//! Datagrams are the matter of `udp.rs`; their senders may take half of the descriptors.
 
 use crate::kernel;
 use crate::link::{CHANGES, Link, Pipes, Progress};
@@ -9,6 +10,7 @@ use crate::numbers::*;
 use crate::orders::{self, Orders};
 use crate::ports::{END, FIRST, LINE, end_with_parent};
 use crate::tcp::{self, Event, Family};
+use crate::udp::{self, Peers};
 
 /// As many connections at once.
 const MOST: u32 = 4096;
@@ -30,6 +32,8 @@ const REST: u64 = 10_000;
 /// The keys: places of connections come first, then listeners.
 const LINE_KEY: u64 = u64::MAX;
 const DOORS: u64 = MOST as u64;
+/// Then senders of datagrams.
+const PEERS: u64 = 1 << 32;
 
 /// No place.
 const NONE: u32 = u32::MAX;
@@ -49,6 +53,7 @@ struct State<'a> {
     free: u32,
     open: u32,
     pipes: Pipes,
+    peers: Peers,
     /// Whether the listeners are not listened to, and until when; `u64::MAX` for until there is room.
     shut: Option<u64>,
     /// When it ends at the latest, since the container has.
@@ -58,14 +63,17 @@ struct State<'a> {
 /// Returns to nobody.
 pub fn run(doors: i32, orders: &Orders) -> ! {
     let files = kernel::raise_file_limit().saturating_sub(OTHERS.wrapping_add(doors as u64));
-    let room = (files / FILES).clamp(1, MOST.into()) as u32;
+    let datagrams = orders.each(orders::PORT).filter(|port| is_udp(port)).count() as u64;
+    let senders = datagrams.wrapping_mul(udp::MOST.into()).min(files / 2).max(1);
+    let room = (files.saturating_sub(senders) / FILES).clamp(1, MOST.into()) as u32;
     let links = kernel::map_private(size_of::<Link>().wrapping_mul(room as usize));
     let (Some(links), Ok(epoll)) = (links, tcp::epoll()) else { kernel::exit(1) };
+    let Some(peers) = Peers::new(epoll, PEERS, senders as u32) else { kernel::exit(1) };
     let (links, pipes) = (links.cast::<Link>(), Pipes::new());
     let (used, free, open, shut, end) = (0, NONE, 0, None, None);
-    let mut state = State { epoll, orders, doors, links, room, used, free, open, pipes, shut, end };
+    let mut state = State { epoll, orders, doors, links, room, used, free, open, pipes, peers, shut, end };
     let watched = tcp::watch(epoll, EPOLL_CTL_ADD, LINE, EPOLLIN, LINE_KEY);
-    if watched.is_err() || !state.watch_doors(EPOLL_CTL_ADD, EPOLLIN) {
+    if watched.is_err() || !state.watch_doors(EPOLL_CTL_ADD, EPOLLIN, |_| true) {
         kernel::exit(1)
     }
     state.forward()
@@ -79,10 +87,12 @@ impl State<'_> {
             for Event { key, .. } in events.iter().take(found).copied() {
                 match key {
                     LINE_KEY => self.obey(),
-                    DOORS.. => self.accept(key.wrapping_sub(DOORS) as i32),
+                    PEERS.. => self.peers.answer(key.wrapping_sub(PEERS) as u32),
+                    DOORS.. => self.come(key.wrapping_sub(DOORS) as i32),
                     place => self.attend(place as u32),
                 }
             }
+            self.peers.forget_the_silent();
             if self.shut.is_some_and(|until| until <= kernel::uptime()) {
                 self.let_in();
             }
@@ -94,7 +104,7 @@ impl State<'_> {
 
     /// How long nothing happens at most.
     fn pause(&self) -> Option<u64> {
-        let until = self.end.into_iter().chain(self.shut).min().filter(|until| *until < u64::MAX)?;
+        let until = self.end.into_iter().chain(self.shut).chain(self.peers.until()).min().filter(|until| *until < u64::MAX)?;
         // At least one, so that the time is over then.
         Some(until.saturating_sub(kernel::uptime()).max(1))
     }
@@ -104,7 +114,9 @@ impl State<'_> {
         if kernel::read_byte(LINE) != Some(END) {
             kernel::exit(0)
         }
-        let _ = self.watch_doors(EPOLL_CTL_DEL, 0);
+        // By way of the doors.
+        self.peers.end();
+        let _ = self.watch_doors(EPOLL_CTL_DEL, 0, |_| true);
         (FIRST..FIRST.wrapping_add(self.doors)).for_each(kernel::close);
         self.doors = 0;
         end_with_parent(false);
@@ -125,24 +137,36 @@ impl State<'_> {
         kernel::exit(0)
     }
 
-    /// Whether all of them could be told.
-    fn watch_doors(&self, how: u64, what: u32) -> bool {
+    /// Whether those could be told whose ports are meant.
+    fn watch_doors(&self, how: u64, what: u32, is_meant: impl Fn(&[u8]) -> bool) -> bool {
+        let ports = self.orders.each(orders::PORT).zip(0..self.doors).filter(|(port, _)| is_meant(port));
         let watch = |door: i32| tcp::watch(self.epoll, how, FIRST.wrapping_add(door), what, DOORS.wrapping_add(door as u64));
-        (0..self.doors).all(|door| watch(door).is_ok())
+        ports.fold(true, |all, (_, door)| all & watch(door).is_ok())
     }
 
     fn shut(&mut self, until: u64) {
-        let _ = self.watch_doors(EPOLL_CTL_MOD, 0);
+        let _ = self.watch_doors(EPOLL_CTL_MOD, 0, |port| !is_udp(port));
         self.shut = Some(until);
     }
 
     fn let_in(&mut self) {
-        let _ = self.watch_doors(EPOLL_CTL_MOD, EPOLLIN);
+        let _ = self.watch_doors(EPOLL_CTL_MOD, EPOLLIN, |port| !is_udp(port));
         self.shut = None;
     }
 
-    fn accept(&mut self, door: i32) {
-        let port = self.orders.each(orders::PORT).nth(door as usize).map_or(0, kernel::parse) as u16;
+    /// Somebody has come to a door.
+    fn come(&mut self, door: i32) {
+        let Some(port) = self.orders.each(orders::PORT).nth(door as usize) else { return };
+        let number = kernel::parse(port) as u16;
+        match is_udp(port) {
+            // They may have been closed since the event.
+            true if door < self.doors => self.peers.receive(door as u32, number),
+            true => {}
+            false => self.accept(door, number),
+        }
+    }
+
+    fn accept(&mut self, door: i32, port: u16) {
         for _ in 0..TURN {
             // It may have been shut since the event.
             if self.shut.is_some() || door >= self.doors {
@@ -231,4 +255,9 @@ impl State<'_> {
             self.let_in();
         }
     }
+}
+
+/// Whether datagrams come to a port, as the orders have it.
+fn is_udp(port: &[u8]) -> bool {
+    port.ends_with(b"/udp")
 }

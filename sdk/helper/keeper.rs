@@ -156,7 +156,7 @@ impl Keeper<'_> {
             let [stdout, stderr] = if busy.contains(&true) { [-1; 2] } else { self.outputs };
             let [x, y, z] = self.health.as_ref().map_or([-1; 3], Health::files);
             let left = self.health.as_ref().map_or(u64::MAX, Health::left);
-            let left = left.min(self.idle.left());
+            let left = left.min(self.idle.left()).min(self.ports.left());
             let (unused, ports) = (self.idle.file(), self.ports.file());
             let all = [stdout, stderr, self.process, unused, ports, listener, a, b, c, d, e, f, g, h, x, y, z];
             let mut all = all.map(|file| (file, POLLIN));
@@ -177,9 +177,7 @@ impl Keeper<'_> {
             if ended {
                 break;
             }
-            if lost {
-                self.ports.replace(self.report.run, self.process, self.orders);
-            }
+            self.ports.go_on(lost, self.report.run, self.process, self.orders);
             if unused {
                 self.is_cancelled = true;
                 self.idle.ask(self.process, self.orders);

@@ -89,7 +89,7 @@ impl Link {
 
     /// Begins to reach the server; false if that has failed already.
     pub fn reach(&mut self, family: Family) -> bool {
-        let Ok(server) = tcp::socket(family) else { return false };
+        let Ok(server) = tcp::socket(family, SOCK_STREAM) else { return false };
         tcp::do_not_delay(server);
         match tcp::connect(server, family, self.port) {
             Ok(()) | Err(EINPROGRESS | EINTR) => {

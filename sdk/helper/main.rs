@@ -44,6 +44,7 @@ mod socket;
 mod start;
 mod tcp;
 mod tree;
+mod udp;
 
 #[path = "../src/sys/child.rs"]
 #[allow(dead_code)]

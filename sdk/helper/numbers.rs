@@ -22,6 +22,8 @@ system_calls! {
     SYS_shutdown 48 210
     SYS_setsockopt 54 208
     SYS_sendto 44 206
+    SYS_recvfrom 45 207
+    SYS_getsockopt 55 209
     SYS_getpid 39 172
     SYS_getppid 110 173
     SYS_recvmsg 47 212
@@ -82,6 +84,7 @@ pub const AF_INET: u64 = 2;
 pub const AF_INET6: u64 = 10;
 pub const IPPROTO_TCP: u64 = 6;
 pub const TCP_NODELAY: u64 = 1;
+pub const SO_ERROR: u64 = 4;
 pub const SO_LINGER: u64 = 13;
 pub const SHUT_WR: u64 = 1;
 pub const SPLICE_F_MOVE: u64 = 1;
@@ -94,6 +97,7 @@ pub const EPOLLOUT: u32 = 4;
 pub const EPOLLRDHUP: u32 = 0x2000;
 pub const EPOLLET: u32 = 1 << 31;
 pub const SOCK_STREAM: u64 = 1;
+pub const SOCK_DGRAM: u64 = 2;
 pub const SOCK_SEQPACKET: u64 = 5;
 pub const SOCK_NONBLOCK: u64 = 0o4000;
 pub const SOCK_CLOEXEC: u64 = 0o2_000_000;
@@ -153,5 +157,6 @@ pub const ETXTBSY: i32 = 26;
 pub const ENOBUFS: i32 = 105;
 pub const EISCONN: i32 = 106;
 pub const ETIMEDOUT: i32 = 110;
+pub const ECONNREFUSED: i32 = 111;
 pub const EALREADY: i32 = 114;
 pub const EINPROGRESS: i32 = 115;

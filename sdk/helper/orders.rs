@@ -58,7 +58,7 @@ pub const PAYLOAD_STEP: u8 = b'2';
 /// The same of the plans of the health check.
 pub const CHECK_STEP: u8 = b'3';
 pub const CHECK_PAYLOAD_STEP: u8 = b'4';
-/// The port of the container that a listener leads to.
+/// The port of the container that a listener leads to: `80/tcp`, `53/udp`.
 pub const PORT: u8 = b'T';
 /// A file that says whether the container is paused.
 pub const FROZEN: u8 = b'Z';

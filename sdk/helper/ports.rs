@@ -30,8 +30,10 @@ pub const END: u8 = b'e';
 /// How long it may take to do so, in milliseconds; one that was stopped never does.
 const PATIENCE: u64 = 1_000;
 
-/// One that has ended sooner is not replaced, in milliseconds: it cannot go where it is to.
+/// One that has ended sooner, in milliseconds, is not replaced at once: it may be unable to go where it is to.
 const LIFE: u64 = 100;
+/// But after so many milliseconds.
+const PAUSE: u64 = 1_000;
 
 pub struct Ports {
     count: i32,
@@ -40,11 +42,13 @@ pub struct Ports {
     pid: i32,
     /// When that was begun, in milliseconds.
     began: u64,
+    /// When another one is to be begun; `u64::MAX` if there is one, or there is to be none.
+    again: u64,
 }
 
 impl Ports {
     pub fn new(orders: &Orders) -> Self {
-        Self { count: orders.each(orders::PORT).count() as i32, line: -1, pid: 0, began: 0 }
+        Self { count: orders.each(orders::PORT).count() as i32, line: -1, pid: 0, began: 0, again: u64::MAX }
     }
 
     /// The container has a process: forwards to that, from now on.
@@ -54,12 +58,12 @@ impl Ports {
             // The last one has passed on what there was.
             let _ = kernel::wait(self.pid, WNOHANG);
         }
+        self.again = kernel::uptime().wrapping_add(PAUSE);
         let Some([ours, theirs]) = socket::pair(SOCK_SEQPACKET) else { return };
         let supervisor = kernel::own_pid();
         match kernel::fork(0) {
             Ok(0) => forward(self.count, run.pid, [process, theirs], supervisor, orders),
-            Ok(pid) => (self.line, self.pid, self.began) = (ours, pid as i32, kernel::uptime()),
-            // They wait for the next process then.
+            Ok(pid) => (self.line, self.pid, self.began, self.again) = (ours, pid as i32, kernel::uptime(), u64::MAX),
             Err(_) => kernel::close(ours),
         }
         kernel::close(theirs);
@@ -70,18 +74,28 @@ impl Ports {
         self.line
     }
 
-    /// The child has ended, and the container has not: there is another one, unless that would go on for ever.
-    pub fn replace(&mut self, run: Option<Run>, process: i32, orders: &Orders) {
-        let _ = kernel::wait(self.pid, 0);
-        kernel::close(self.line);
-        self.line = -1;
-        if kernel::uptime().wrapping_sub(self.began) >= LIFE {
+    /// For how many milliseconds nothing is to be done.
+    pub fn left(&self) -> u64 {
+        if self.again == u64::MAX { u64::MAX } else { self.again.saturating_sub(kernel::uptime()) }
+    }
+
+    /// Sees to it that there is a child while the container runs; `lost` if it has ended.
+    pub fn go_on(&mut self, lost: bool, run: Option<Run>, process: i32, orders: &Orders) {
+        if lost {
+            let _ = kernel::wait(self.pid, 0);
+            kernel::close(self.line);
+            (self.line, self.pid) = (-1, 0);
+            let has_lived = kernel::uptime().wrapping_sub(self.began) >= LIFE;
+            self.again = kernel::uptime().wrapping_add(if has_lived { 0 } else { PAUSE });
+        }
+        if self.again <= kernel::uptime() {
             self.begin(run, process, orders);
         }
     }
 
     /// Its process has ended: who comes now waits for the next one.
     pub fn end(&mut self) {
+        self.again = u64::MAX;
         if self.line < 0 {
             return;
         }

@@ -1,4 +1,4 @@
-//! Sockets of TCP, epoll(7) and splice(2), as forwarding takes them.
+//! Sockets of TCP and UDP, epoll(7) and splice(2), as forwarding takes them.
 
 use crate::kernel::{address, call};
 use crate::numbers::*;
@@ -25,11 +25,11 @@ pub fn accept(listener: i32) -> Result<i32, i32> {
     unsafe { call(SYS_accept4, [listener as u64, 0, 0, SOCK_CLOEXEC | SOCK_NONBLOCK, 0, 0]) }.map(|fd| fd as i32)
 }
 
-/// A socket of this process's network that is not connected, and never waits.
-pub fn socket(family: Family) -> Result<i32, i32> {
+/// A socket of this process's network that is not connected, and never waits; a stream or datagrams.
+pub fn socket(family: Family, kind: u64) -> Result<i32, i32> {
     let domain = if family == Family::V4 { AF_INET } else { AF_INET6 };
     // SAFETY: takes no pointer.
-    unsafe { call(SYS_socket, [domain, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, 0, 0, 0]) }.map(|fd| fd as i32)
+    unsafe { call(SYS_socket, [domain, kind | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, 0, 0, 0]) }.map(|fd| fd as i32)
 }
 
 /// Connects to a port of the loopback interface, or says how far that has come: [`EINPROGRESS`] and [`EALREADY`] if an
@@ -52,6 +52,54 @@ pub fn connect(socket: i32, family: Family, port: u16) -> Result<(), i32> {
         Ok(_) | Err(EISCONN) => Ok(()),
         Err(error) => Err(error),
     }
+}
+
+/// Where a datagram comes from: struct sockaddr_in or the longer sockaddr_in6, with zeros behind it.
+#[derive(Clone, Copy, PartialEq)]
+pub struct Name {
+    pub bytes: [u8; 28],
+    length: u32,
+}
+
+/// Takes the next datagram; how long it is, and whose.
+pub fn receive_from(socket: i32, buffer: *mut u8, size: usize) -> Result<(usize, Name), i32> {
+    let mut name = Name { bytes: [0; 28], length: 28 };
+    let buffer = buffer.expose_provenance() as u64;
+    let bytes = (&raw mut name.bytes).expose_provenance() as u64;
+    let length = (&raw mut name.length).expose_provenance() as u64;
+    loop {
+        // SAFETY: the callers' buffer has this size; the kernel writes a name of at most this length, and its length.
+        match unsafe { call(SYS_recvfrom, [socket as u64, buffer, size as u64, MSG_DONTWAIT, bytes, length]) } {
+            Err(EINTR) => {}
+            received => return received.map(|received| (received as usize, name)),
+        }
+    }
+}
+
+/// Sends a datagram by a socket that is connected.
+pub fn send(socket: i32, buffer: *mut u8, length: usize) -> Result<(), i32> {
+    let arguments = [socket as u64, buffer.expose_provenance() as u64, length as u64, MSG_DONTWAIT | MSG_NOSIGNAL, 0, 0];
+    // SAFETY: the callers' buffer has at least this length.
+    unsafe { call(SYS_sendto, arguments) }.map(drop)
+}
+
+/// Sends a datagram to whoever has this name; what is not taken is lost.
+pub fn send_to(socket: i32, buffer: *mut u8, length: usize, name: &Name) {
+    let buffer = buffer.expose_provenance() as u64;
+    let arguments =
+        [socket as u64, buffer, length as u64, MSG_DONTWAIT | MSG_NOSIGNAL, address(&name.bytes), name.length.into()];
+    // SAFETY: the callers' buffer has at least this length, and so has the name.
+    let _ = unsafe { call(SYS_sendto, arguments) };
+}
+
+/// The error that waits at a socket, which is told once; 0 if there is none.
+pub fn error(socket: i32) -> i32 {
+    let (mut error, mut length) = (0_i32, 4_u32);
+    let value = (&raw mut error).expose_provenance() as u64;
+    let size = (&raw mut length).expose_provenance() as u64;
+    // SAFETY: the kernel writes four bytes, and how many they are.
+    let _ = unsafe { call(SYS_getsockopt, [socket as u64, SOL_SOCKET, SO_ERROR, value, size, 0]) };
+    error
 }
 
 /// Says that nothing more will be sent. The other end may be gone already.

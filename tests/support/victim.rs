@@ -233,6 +233,23 @@ pub fn keepers(root: &Path) -> Vec<u32> {
     pids.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).filter(holds).collect()
 }
 
+/// The process that forwards for a supervisor, once there is one.
+pub fn forwarder(keeper: u32) -> u32 {
+    let parent = format!("\nPPid:\t{keeper}\n");
+    let is_it = |pid: &u32| {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+        status.starts_with("Name:\tplywood-ports\n") && status.contains(&parent) && !status.contains("\tZ (")
+    };
+    loop {
+        let pids = fs::read_dir("/proc").into_iter().flatten().flatten();
+        let found = pids.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).find(is_it);
+        match found {
+            Some(pid) => return pid,
+            None => std::thread::yield_now(),
+        }
+    }
+}
+
 /// Kills a process.
 ///
 /// # Panics

@@ -12,7 +12,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use plywood::{Container, Engine, Layers};
+use plywood::{Container, Durability, Engine, Layers};
 
 /// Of one stream, in bytes.
 const STREAM: usize = 256 << 20;
@@ -32,6 +32,9 @@ fn main() {
     let container = Container::of(&image).cmd(["sleep", "1000"]).publish(0, 80).start(&engine).unwrap();
     serve(container.listen(80).unwrap());
     let published = container.addr(80).unwrap();
+    let kept = Kept::start();
+    serve(kept.container.listen(80).unwrap());
+    let of_kept = kept.container.addr(80).unwrap();
     let host = TcpListener::bind("127.0.0.1:0").unwrap();
     let loopback = host.local_addr().unwrap();
     serve(host);
@@ -40,6 +43,7 @@ fn main() {
         ("loopback", Box::new(move || TcpStream::connect(loopback).unwrap())),
         ("plywood, connect()", Box::new(|| container.connect(80).unwrap())),
         ("plywood, published port", Box::new(move || TcpStream::connect(published).unwrap())),
+        ("plywood, port of a kept container", Box::new(move || TcpStream::connect(of_kept).unwrap())),
     ];
     if let Some(proxy) = &proxy {
         ways.push(("docker-proxy", Box::new(|| TcpStream::connect(proxy.address).unwrap())));
@@ -60,6 +64,29 @@ fn main() {
     println!("| way | one stream, GB/s | round trip, µs | new connection with an answer, µs |\n|---|---|---|---|");
     for (number, (name, _)) in ways.iter().enumerate() {
         println!("| {name} | {:.2} | {:.1} | {:.0} |", throughput[number], round_trip[number], connection[number]);
+    }
+}
+
+/// A container whose port its supervisor forwards; nothing of it is left when this is dropped.
+struct Kept {
+    engine: Engine,
+    container: Container,
+    _directory: tempfile::TempDir,
+}
+
+impl Kept {
+    fn start() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let engine = Engine::open_with(directory.path().join("root"), Durability::Fast).unwrap();
+        let image = engine.build(&Layers::from_host(["sh", "sleep"])).unwrap();
+        let container = Container::of(&image).cmd(["sleep", "1000"]).keep().publish(0, 80).start(&engine).unwrap();
+        Self { engine, container, _directory: directory }
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        let _ = self.engine.container(self.container.name()).and_then(Container::kill_and_remove);
     }
 }
 

@@ -24,7 +24,7 @@ use super::record::Record;
 use super::store::Files;
 use crate::error::{Attempt, Error, ErrorKind, Fault, Result};
 use crate::network::{Bound, Family, Forwarded, Upstream, bind};
-use crate::spec::port::{ExposedPort, Protocol};
+use crate::spec::port::ExposedPort;
 use crate::sys::inside::socket;
 
 /// The key of the addresses in `NetworkSettings`.
@@ -119,8 +119,6 @@ enum PublishFault {
     Text { text: String, why: String },
     #[error("publish {0}: it has the network of the host")]
     HostNetwork(ExposedPort),
-    #[error("publish {0}: it is kept, and only ports of TCP are forwarded without the program that runs it")]
-    Kept(ExposedPort),
     #[error("reach port {port} of {title} from the host: it is not published")]
     Unpublished { port: ExposedPort, title: String },
     #[error("the address {0} of its published port is none")]
@@ -131,7 +129,6 @@ impl Fault for PublishFault {
     fn kind(&self) -> ErrorKind {
         match self {
             Self::Text { .. } | Self::HostNetwork(_) => ErrorKind::InvalidArgument,
-            Self::Kept(_) => ErrorKind::Unsupported,
             Self::Unpublished { .. } => ErrorKind::NotFound,
             Self::Recorded(_) => ErrorKind::Corrupt,
         }
@@ -140,7 +137,6 @@ impl Fault for PublishFault {
     fn hint(&self) -> Option<String> {
         let hint = match self {
             Self::HostNetwork(_) => "what it listens on is a port of the host already",
-            Self::Kept(_) => "do not keep it, or give it the network of the host",
             Self::Unpublished { .. } => {
                 "publish it in the definition, or use `connect`, which takes no port of the host"
             }
@@ -157,7 +153,7 @@ impl<D> Definition<D> {
     /// A number is a port of `127.0.0.1`, which nobody outside the host reaches; 0 is any that is free, and
     /// [`addr`](Container::addr) tells which. It is taken before the container starts, so that nobody else can have it, and
     /// forwarded by this program for as long as the container runs: no firewall rule, no privilege. A connection reaches the
-    /// container from `127.0.0.1` inside. The ports of a [kept](Self::keep) container outlive this program, and must be of TCP.
+    /// container from `127.0.0.1` inside. The ports of a [kept](Self::keep) container outlive this program.
     ///
     /// ```no_run
     /// # use plywood::{Container, Engine};
@@ -249,12 +245,11 @@ impl Handle {
         }
     }
 
-    /// The listeners that the supervisor of a kept container forwards, and the ports of the container.
-    pub(super) fn listeners(&self) -> Result<Vec<(OwnedFd, u16)>> {
+    /// The sockets that the supervisor of a kept container forwards, and the ports of the container.
+    pub(super) fn listeners(&self) -> Result<Vec<(OwnedFd, ExposedPort)>> {
         let ports = self.sockets.ports.lock();
-        let listener = |bound: &Bound| Ok(bound.listener()?.map(|listener| (listener, bound.port.number())));
-        let listeners = ports.bound.iter().filter_map(|bound| listener(bound).transpose());
-        listeners.collect::<io::Result<_>>().attempt(|| "hand its ports over to a supervisor")
+        let sockets = ports.bound.iter().map(|bound| Ok((bound.socket()?, bound.port)));
+        sockets.collect::<io::Result<_>>().attempt(|| "hand its ports over to a supervisor")
     }
 
     fn published(&self, port: ExposedPort) -> Result<SocketAddr> {
@@ -306,15 +301,6 @@ fn bindings(published: &[(SocketAddr, ExposedPort)]) -> BTreeMap<String, Value> 
     bindings.into_iter().map(|(port, list)| (port, Value::Array(list))).collect()
 }
 
-/// Refuses ports that nobody would forward of a container that is to outlive this program.
-pub(super) fn check_kept(files: &Files) -> Result<()> {
-    let wanted = wanted(files.host.port_bindings.as_ref())?;
-    match wanted.iter().find(|(_, port)| port.protocol() == Protocol::Udp) {
-        Some((_, port)) => Err(PublishFault::Kept(*port).into()),
-        None => Ok(()),
-    }
-}
-
 /// Reads bindings as Docker writes them: an empty address is any, an empty port is one that is free.
 fn wanted(bindings: Option<&BTreeMap<String, Value>>) -> Result<Vec<(SocketAddr, ExposedPort)>> {
     let mut found = Vec::new();
@@ -356,10 +342,14 @@ impl Upstream for Inside {
         Ok(handle.tcp_socket(&handle.first_process("reach")?)?)
     }
 
-    fn udp(&self, port: u16) -> io::Result<UdpSocket> {
+    fn udp(&self, family: Family, port: u16) -> io::Result<UdpSocket> {
+        let loopback: IpAddr = match family {
+            Family::V4 => Ipv4Addr::LOCALHOST.into(),
+            Family::V6 => Ipv6Addr::LOCALHOST.into(),
+        };
         self.within(|| {
-            let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
-            socket.connect((Ipv4Addr::LOCALHOST, port))?;
+            let socket = UdpSocket::bind((loopback, 0))?;
+            socket.connect((loopback, port))?;
             Ok(socket)
         })
     }

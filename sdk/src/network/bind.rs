@@ -109,11 +109,18 @@ pub(crate) fn bind(address: SocketAddr, port: ExposedPort) -> Result<Bound> {
 }
 
 impl Bound {
-    /// A copy of its listener, which does not block, for whoever forwards it beside this program; `None` of UDP.
-    pub(crate) fn listener(&self) -> io::Result<Option<OwnedFd>> {
-        let Socket::Tcp(listener) = &self.socket else { return Ok(None) };
-        listener.set_nonblocking(true)?;
-        Ok(Some(listener.try_clone()?.into()))
+    /// A copy of its socket, which does not block, for whoever forwards it beside this program.
+    pub(crate) fn socket(&self) -> io::Result<OwnedFd> {
+        match &self.socket {
+            Socket::Tcp(listener) => {
+                listener.set_nonblocking(true)?;
+                Ok(listener.try_clone()?.into())
+            }
+            Socket::Udp(socket) => {
+                socket.set_nonblocking(true)?;
+                Ok(socket.try_clone()?.into())
+            }
+        }
     }
 
     /// Begins to forward what comes in; ends when the result is dropped.

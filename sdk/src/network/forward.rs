@@ -13,9 +13,9 @@ use rustix::event::{EventfdFlags, Timespec, epoll, eventfd};
 use rustix::io::Errno;
 use rustix::net::{SocketFlags, accept_with};
 
-use super::Upstream;
 use super::tcp::{Link, Pipes, Progress, reset};
 use super::udp::{LARGEST, Peer, Port, SILENCE};
+use super::{Family, Upstream};
 
 /// The key of the descriptor that tells of orders.
 const ORDERS: u64 = 0;
@@ -263,13 +263,18 @@ impl State {
             }
             Entry::Peer(peer) => peer.answer(&mut self.buffer),
         };
-        if stays {
-            self.entries.insert(key, entry);
-        } else if let Entry::Peer(Peer { port, sender, .. }) = entry {
-            self.peers -= 1;
-            if let Some(Entry::Port(port)) = self.entries.get_mut(&port) {
-                port.senders.remove(&sender);
+        if let Entry::Peer(Peer { port, sender, .. }) = &entry
+            && let Some(Entry::Port(port)) = self.entries.get_mut(port)
+        {
+            // An answer shows that the sender is still of interest.
+            match port.senders.get_mut(sender) {
+                Some((_, heard)) if stays => *heard = Instant::now(),
+                _ => drop(port.senders.remove(sender)),
             }
+        }
+        match stays {
+            true => drop(self.entries.insert(key, entry)),
+            false => self.peers -= usize::from(matches!(entry, Entry::Peer(_))),
         }
     }
 
@@ -318,36 +323,42 @@ impl State {
         port.receive(&mut buffer, |sender, datagram| received.push((sender, datagram.to_vec())));
         self.buffer = buffer;
         for (sender, datagram) in received {
-            if let Some(peer) = self.peer(key, port, sender) {
-                // What is not taken is lost, as datagrams are.
-                let _ = peer.socket.send(&datagram);
-            }
+            self.pass(key, port, sender, &datagram);
         }
     }
 
-    /// The peer for a sender.
-    fn peer(&mut self, key: u64, port: &mut Port, sender: SocketAddr) -> Option<&Peer> {
-        let known = port.senders.get_mut(&sender).map(|(peer, heard)| {
+    /// What is not taken is lost, as datagrams are.
+    fn pass(&mut self, key: u64, port: &mut Port, sender: SocketAddr, datagram: &[u8]) {
+        let refused = |error: io::Error| error.kind() == io::ErrorKind::ConnectionRefused;
+        if let Some((peer, heard)) = port.senders.get_mut(&sender) {
             *heard = Instant::now();
-            *peer
-        });
-        let known = match known.filter(|peer| self.entries.contains_key(peer)) {
-            Some(peer) => peer,
-            None => {
-                if let Some((surplus, _)) = port.surplus().and_then(|sender| port.senders.remove(&sender)) {
-                    self.remove(surplus);
-                }
-                let socket = port.upstream.udp(port.number).ok()?;
-                socket.set_nonblocking(true).ok()?;
-                let peer = next_key();
-                self.insert(peer, Entry::Peer(Peer { socket, port: key, sender, answers: Arc::clone(&port.socket) }));
-                port.senders.insert(sender, (peer, Instant::now()));
-                peer
+            let peer = *peer;
+            if let Some(Entry::Peer(Peer { socket, .. })) = self.entries.get(&peer)
+                && !socket.send(datagram).is_err_and(refused)
+            {
+                return;
             }
-        };
-        match self.entries.get(&known) {
-            Some(Entry::Peer(peer)) => Some(peer),
-            _ => None,
+            // That was the answer to an earlier one; the server may be there now.
+            self.remove(peer);
+            port.senders.remove(&sender);
+        }
+        for family in [Family::V4, Family::V6] {
+            let Ok(socket) = port.upstream.udp(family, port.number) else { continue };
+            if socket.set_nonblocking(true).is_err() {
+                continue;
+            }
+            let _ = socket.send(datagram);
+            // On the loopback interface it is known at once that nobody is there.
+            if socket.take_error().ok().flatten().is_some_and(refused) {
+                continue;
+            }
+            if let Some((surplus, _)) = port.surplus().and_then(|sender| port.senders.remove(&sender)) {
+                self.remove(surplus);
+            }
+            let peer = next_key();
+            self.insert(peer, Entry::Peer(Peer { socket, port: key, sender, answers: Arc::clone(&port.socket) }));
+            port.senders.insert(sender, (peer, Instant::now()));
+            return;
         }
     }
 

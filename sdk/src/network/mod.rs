@@ -34,7 +34,7 @@ pub(crate) trait Upstream: Send + Sync {
     /// A TCP socket that is not connected.
     fn tcp(&self, family: Family) -> io::Result<OwnedFd>;
     /// A UDP socket that is connected to a port of the loopback interface.
-    fn udp(&self, port: u16) -> io::Result<UdpSocket>;
+    fn udp(&self, family: Family, port: u16) -> io::Result<UdpSocket>;
 }
 
 /// Which of the two internets.

@@ -16,6 +16,7 @@ use super::users::Users;
 use crate::error::{Attempt, Error, ErrorKind, Result};
 use crate::logs::json_file::LogConfig;
 use crate::spec::ExitStatus;
+use crate::spec::port::ExposedPort;
 use crate::sys::cgroup::Group;
 use crate::sys::clone::Child;
 use crate::sys::wait::{End, start_time};
@@ -53,8 +54,8 @@ pub(crate) struct Keeper {
     pub check: Option<Check>,
     /// What is removed at its end.
     pub removal: Option<Removal>,
-    /// Listeners of the host that do not block, and the ports of the container that they lead to.
-    pub ports: Vec<(OwnedFd, u16)>,
+    /// Sockets of the host that do not block, and the ports of the container that they lead to.
+    pub ports: Vec<(OwnedFd, ExposedPort)>,
     /// When it ends because nobody uses it.
     pub idle: Option<Idle>,
     /// Whether it is removed however it has ended, and not only when nobody has used it.
