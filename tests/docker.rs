@@ -64,7 +64,7 @@ fn write(root: &Path, driver: StorageDriver) -> Written {
     engine.create_volume("labelled", labels).unwrap();
 
     let data = engine.volume("data").unwrap();
-    let script = "echo out; echo err >&2; echo two > /file; rm /hard; mkdir /added; echo v > /data/v; exit 3";
+    let script = "echo out; echo err >&2; rm /hard; echo two > /file; mkdir /added; echo v > /data/v; exit 3";
     let mut ended = sh(&image, script).name("ended").mount(data.at("/data")).start(&engine).unwrap();
     assert_eq!(ended.wait().unwrap().code(), 3);
     ended.persist().unwrap();
@@ -118,6 +118,15 @@ fn docker_and_plywood_use_each_others_data_roots_on_btrfs() {
         require_program!(program);
     }
     use_each_others(StorageDriver::Btrfs);
+}
+
+#[test]
+fn docker_and_plywood_use_each_others_data_roots_on_fuse() {
+    require_root!();
+    for program in Dockerd::PROGRAMS.into_iter().chain(["fuse-overlayfs"]) {
+        require_program!(program);
+    }
+    use_each_others(StorageDriver::FuseOverlayfs);
 }
 
 fn use_each_others(driver: StorageDriver) {
@@ -308,7 +317,7 @@ fn docker_writes(daemons: &Dockerd, place: &Place) -> [BTreeSet<String>; 2] {
     let docker = |arguments: &[&str]| daemons.docker(&place.theirs, arguments);
     let remote = format!("{REGISTRY}/ours:1");
     docker(&["volume", "create", "--label", "by=docker", "theirs"]);
-    let script = "echo out; echo err >&2; echo changed > /file; rm /hard; echo v > /v/file; exit 5";
+    let script = "echo out; echo err >&2; rm /hard; echo changed > /file; echo v > /v/file; exit 5";
     let run = ["run", "--name", "stopped", "--volume", "theirs:/v", "--label", "k=v", &remote, "sh", "-c", script];
     assert_eq!(daemons.try_docker(&place.theirs, &run).status.code(), Some(5));
     docker(&["tag", &remote, "theirs:1"]);

@@ -38,6 +38,7 @@ impl Place {
         let home = self.root.join(match self.driver {
             StorageDriver::Vfs => "vfs/dir",
             StorageDriver::Btrfs => "btrfs/subvolumes",
+            StorageDriver::FuseOverlayfs => "fuse-overlayfs",
             _ => "overlay2",
         });
         let entries = fs::read_dir(home).unwrap().map(|entry| entry.unwrap().path());
@@ -50,6 +51,13 @@ macro_rules! on_every_driver {
     ($($behaviour:ident),* $(,)?) => {
         mod overlay2 {
             $(#[test] fn $behaviour() { support::require_root!(); super::$behaviour(&super::Place::new(plywood::StorageDriver::Overlay2)) })*
+        }
+        mod fuse_overlayfs {
+            $(#[test] fn $behaviour() {
+                support::require_root!();
+                support::require_program!("fuse-overlayfs");
+                super::$behaviour(&super::Place::new(plywood::StorageDriver::FuseOverlayfs))
+            })*
         }
         mod btrfs {
             $(#[test] fn $behaviour() {
@@ -216,7 +224,7 @@ fn images_move_between_drivers(place: &Place) {
     engine.tag(&image.id().to_string(), "moved:1").unwrap();
     let mut saved = Vec::new();
     engine.save(&["moved:1"], plywood::image::Target::writer(&mut saved)).unwrap();
-    for driver in [StorageDriver::Overlay2, StorageDriver::Vfs] {
+    for driver in [StorageDriver::Overlay2, StorageDriver::FuseOverlayfs, StorageDriver::Vfs] {
         let other = Place::new(driver);
         let engine = other.engine();
         let loaded = engine.load(Source::reader(&saved[..])).unwrap();

@@ -84,7 +84,21 @@ fn a_storage_driver_is_asked_for_and_the_doctor_tells_which_one_a_data_root_has(
     let (code, report) = said(&["--storage-driver", "overlay2", "images"]);
     assert!(code == 125 && report.contains("it was written with vfs") && report.contains("hint: "), "{report}");
     let (code, report) = said(&["--storage-driver", "zfs", "images"]);
-    assert!(code == 125 && report.contains("it has overlay2, btrfs, vfs"), "{report}");
+    assert!(code == 125 && report.contains("it has overlay2, btrfs, fuse-overlayfs, vfs"), "{report}");
+    let mut command = bench.command(&[
+        "--storage-driver",
+        "fuse-overlayfs",
+        "--root",
+        bench.path("other").to_str().unwrap(),
+        "images",
+    ]);
+    let refused = command.env("PATH", bench.path("nowhere")).output().unwrap();
+    let text = String::from_utf8(refused.stderr).unwrap();
+    assert_eq!(refused.status.code(), Some(125), "{text}");
+    assert!(
+        text.contains("there is no program fuse-overlayfs") && text.contains("Debian's package fuse-overlayfs"),
+        "{text}"
+    );
     let mut command = bench.command(&["doctor", "--root", bench.path("new").to_str().unwrap()]);
     let report = String::from_utf8(command.env("PLYWOOD_DRIVER", "vfs").output().unwrap().stdout).unwrap();
     assert!(report.contains("storage driver: vfs: PLYWOOD_DRIVER asks for it\n"), "{report}");

@@ -23,7 +23,7 @@ use super::path::{BadPath, join};
 use super::record::record;
 use super::ring::{MarkKind, Pool, channel};
 use super::sink::Sink;
-use super::whiteout::{self, is_overlay_state};
+use super::whiteout::{self, Meaning, is_overlay_state};
 use super::write::Header;
 use super::{Applied, ApplyOptions, Ownership};
 
@@ -197,6 +197,15 @@ impl<'a> Walk<'a> {
         path: &[u8],
     ) -> Result<Option<OwnedFd>> {
         let name = next.name.as_os_str();
+        match self.options.xattrs.meaning(name.as_bytes()) {
+            Meaning::Itself => {}
+            Meaning::Hides(hidden) => {
+                let (above, _) = super::path::split(path);
+                return self.hiding(sink, &join(above, hidden)).map(|()| None);
+            }
+            // That the directory is opaque is said with it.
+            Meaning::Opaque | Meaning::Ignored | Meaning::Malformed => return Ok(None),
+        }
         if name.as_bytes().starts_with(whiteout::PREFIX) {
             return Err(ArchiveFault::layer(path, "names that begin with \".wh.\" mean deleted files in an archive"));
         }
@@ -242,8 +251,15 @@ impl<'a> Walk<'a> {
     fn open_directory(&self, parent: &OwnedFd, name: &OsStr, path: &[u8]) -> Result<(OwnedFd, Metadata, Vec<Xattr>)> {
         let directory = fs::open_readable_at(parent, name, DIRECTORY).attempt(|| self.say("open", path))?;
         let metadata = fs::stat(&directory).attempt(|| self.say("stat", path))?;
-        let xattrs =
+        let mut xattrs =
             fs::list_readable_xattrs(&directory, parent, name).attempt(|| self.say("read the attributes of", path))?;
+        let spelling = self.options.xattrs;
+        if spelling.reads_names()
+            && spelling.is_opaque(&directory).attempt(|| self.say("read the attributes of", path))?
+        {
+            xattrs.retain(|(name, _)| name != spelling.opaque().as_bytes());
+            xattrs.push((spelling.opaque().into(), b"y".to_vec()));
+        }
         Ok((directory, metadata, xattrs))
     }
 

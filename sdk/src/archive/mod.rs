@@ -43,7 +43,7 @@ pub(crate) use pipe::{PipeReader, pipe};
 pub(crate) use reassemble::{reassemble, tar_size};
 pub(crate) use relay::relay;
 pub(crate) use unpack::unpack;
-pub(crate) use whiteout::{XattrKind, is_overlay_state};
+pub(crate) use whiteout::{Meaning, XattrKind, is_overlay_state};
 
 use crate::spec::DiffId;
 use crate::sys::userns;

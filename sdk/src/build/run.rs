@@ -138,7 +138,7 @@ pub(super) fn run(
                 std::fs::create_dir(work).attempt(|| format!("create {work:?}"))?;
             }
             // The layer is synced as a whole when it is published.
-            Rootfs::Overlay { lowers, upper, work: work.to_owned(), volatile: true }
+            Rootfs::stack(layers.program(), lowers, [upper, work.to_owned()], true)
         }
         None => Rootfs::Directory(upper),
     };

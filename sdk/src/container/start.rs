@@ -283,7 +283,7 @@ pub(super) fn storage(store: &Store, id: &ContainerId, files: &Files, writable: 
 fn rootfs(writable: &WritableLayer, volatile: bool) -> Rootfs {
     let upper = writable.upper.clone();
     match writable.work.clone() {
-        Some(work) => Rootfs::Overlay { lowers: writable.below.clone(), upper, work, volatile },
+        Some(work) => Rootfs::stack(writable.program.as_deref(), writable.below.clone(), [upper, work], volatile),
         None => Rootfs::Directory(upper),
     }
 }

@@ -23,7 +23,22 @@ pub(super) fn findings(root: &Path, is_root: bool, options: &EngineOptions) -> V
             return vec![finding.remedied("name another with PLYWOOD_ROOT, or give it to this user").failed(&error)];
         }
     };
-    vec![data_root(root, &trial, is_root), overlay(&trial), driver(root, options)]
+    vec![data_root(root, &trial, is_root), overlay(&trial), fuse_overlayfs(&trial), driver(root, options)]
+}
+
+/// What can stand in for overlay. Nothing is missing without it.
+fn fuse_overlayfs(trial: &Trial) -> Finding {
+    let obstacle = probe::fuse_overlayfs_obstacle(&trial.directory);
+    let finding = |what: String| Finding::ok("fuse-overlayfs", what);
+    match (obstacle, probe::fuse_overlayfs()) {
+        (None, Some(program)) => match trial.mount(Some(&program)) {
+            Ok(()) => finding(format!("{} shows layers where it is asked for", program.display())),
+            Err(error) => Finding::limited("fuse-overlayfs", "it cannot show layers on the data root's file system")
+                .remedied("use another storage driver: overlay2, btrfs or vfs")
+                .failed(&error),
+        },
+        (obstacle, _) => finding(format!("not to be had: {}", obstacle.unwrap_or_default())),
+    }
 }
 
 /// The driver that the data root has or would get.
@@ -70,7 +85,7 @@ fn overlay(trial: &Trial) -> Finding {
         true => "any number of layers",
         false => "layers by mount(2), as before Linux 6.7",
     };
-    match trial.mount() {
+    match trial.mount(None) {
         Ok(()) => Finding::ok("overlay", format!("mounted on the data root's file system, {one_by_one}")),
         Err(error) => Finding::missing("overlay", "it cannot be mounted on the data root's file system")
             .remedied("choose a data root on ext4, xfs or btrfs, not on another overlay or a network file system")
@@ -99,14 +114,15 @@ impl Trial {
         sys::fs::set_xattr(&directory, name, b"y").attempt(attempt)
     }
 
-    /// Mounts layers as a container does.
-    fn mount(&self) -> Result<()> {
+    /// Mounts layers as a container does, by this program or the kernel.
+    fn mount(&self, program: Option<&Path>) -> Result<()> {
         let make = |name: &str| {
-            let path = self.directory.join(name);
+            let by = if program.is_some() { "fuse" } else { "overlay" };
+            let path = self.directory.join(format!("{by}-{name}"));
             fs::create_dir(&path).attempt(|| format!("create {path:?}")).map(|()| path)
         };
         let (lowers, upper, work) = (vec![make("lower")?], make("upper")?, make("work")?);
-        let rootfs = Rootfs::Overlay { lowers, upper, work, volatile: false };
+        let rootfs = Rootfs::stack(program, lowers, [upper, work], false);
         runtime::mount_root(&Bundle::new(rootfs)).map(drop)
     }
 }

@@ -19,19 +19,23 @@ pub enum StorageDriver {
     Overlay2,
     /// A whole tree per layer, a snapshot of the one below; for root, on btrfs.
     Btrfs,
+    /// The directories of overlay2, laid over each other by a program; for kernels and file systems where overlay is not to
+    /// be had. Taken only where it is asked for.
+    FuseOverlayfs,
     /// A whole tree per layer, copied from the one below. It works everywhere, and takes time and space for it.
     Vfs,
 }
 
 impl StorageDriver {
     /// The best one first.
-    const ALL: [Self; 3] = [Self::Overlay2, Self::Btrfs, Self::Vfs];
+    const ALL: [Self; 4] = [Self::Overlay2, Self::Btrfs, Self::FuseOverlayfs, Self::Vfs];
 
     /// Its name in Docker, which names its directories too, such as `overlay2`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Overlay2 => "overlay2",
             Self::Btrfs => "btrfs",
+            Self::FuseOverlayfs => "fuse-overlayfs",
             Self::Vfs => "vfs",
         }
     }
@@ -48,8 +52,15 @@ impl StorageDriver {
                 "btrfs" => None,
                 other => Some(format!("the data root is on {other}")),
             },
+            Self::FuseOverlayfs => probe::fuse_overlayfs_obstacle(path),
             Self::Vfs => None,
         }
+    }
+
+    /// Why it is taken only where it is asked for, although it works.
+    fn reservation(self) -> Option<String> {
+        let why = "it is there to be asked for: a write to a hard link of the image may be lost with its container";
+        (self == Self::FuseOverlayfs).then(|| why.to_owned())
     }
 
     /// What can be done about it.
@@ -59,6 +70,7 @@ impl StorageDriver {
                 "load the kernel module with `modprobe overlay`, and have the data root on ext4, xfs or btrfs"
             }
             Self::Btrfs => "have the data root on btrfs, and run as root",
+            Self::FuseOverlayfs => "install Debian's package fuse-overlayfs, and let this user open /dev/fuse",
             Self::Vfs => return None,
         };
         Some(remedy.to_owned())
@@ -180,7 +192,7 @@ pub(crate) fn choose(path: &Path, request: &Request) -> Result<Choice> {
 fn best(path: &Path, place: &Path) -> Result<Choice> {
     let mut passed_over = Vec::new();
     for driver in StorageDriver::ALL {
-        match driver.obstacle(place) {
+        match driver.obstacle(place).or_else(|| driver.reservation()) {
             Some(why) => passed_over.push(PassedOver { driver, why }),
             None => return Ok(Choice { driver, reason: "it is the best that works here".to_owned(), passed_over }),
         }
@@ -267,10 +279,11 @@ mod tests {
         assert_eq!(choice.to_string(), "overlay2: it is the best that works here");
         probe::force_missing_overlay(true);
         let choice = choose(root.path(), &Request::default()).unwrap();
-        assert_eq!((choice.driver(), choice.passed_over().len()), (StorageDriver::Vfs, 2));
+        assert_eq!((choice.driver(), choice.passed_over().len()), (StorageDriver::Vfs, 3));
         let start =
             "vfs: it is the best that works here; not overlay2: this kernel has no overlay file system; not btrfs: ";
         assert!(choice.to_string().starts_with(start), "{choice}");
+        assert!(choice.to_string().contains("; not fuse-overlayfs: "), "{choice}");
         let error = choose(root.path(), &required(StorageDriver::Overlay2)).unwrap_err();
         probe::force_missing_overlay(false);
         assert_eq!(error.kind(), ErrorKind::Unsupported);

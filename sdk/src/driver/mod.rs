@@ -4,7 +4,7 @@
 //! copies the parent in `create` and gives one directory in `lowers`.
 
 use std::fmt::Debug;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::archive::{Form, XattrKind};
 use crate::data_root::DataRoot;
@@ -61,6 +61,11 @@ pub(crate) trait Driver: Debug + Send + Sync {
     /// directory of the files is mounted as it is.
     fn work(&self, id: &CacheId) -> Option<PathBuf>;
 
+    /// The program that lays the directories over each other, where it is not the kernel.
+    fn program(&self) -> Option<&Path> {
+        None
+    }
+
     /// The directories that, laid over each other, show `stack`; both top first.
     fn lowers(&self, stack: &[CacheId]) -> Result<Vec<PathBuf>> {
         let shown = match self.form() {
@@ -94,6 +99,7 @@ pub(crate) trait Driver: Debug + Send + Sync {
 pub(crate) fn open(root: &DataRoot) -> Result<Box<dyn Driver>> {
     Ok(match root.driver() {
         "btrfs" => Box::new(trees::Trees::open(root, trees::How::Snapshot)),
+        "fuse-overlayfs" => Box::new(overlay2::Overlay2::served(root)?),
         "vfs" => Box::new(trees::Trees::open(root, trees::How::Copy)),
         _ => Box::new(overlay2::Overlay2::open(root)?),
     })

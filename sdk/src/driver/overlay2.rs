@@ -1,7 +1,7 @@
-//! The overlay2 driver: one directory per layer, stacked by the kernel.
+//! The drivers overlay2 and fuse-overlayfs: one directory per layer, stacked by the kernel or by a program.
 //!
 //! ```text
-//! overlay2/
+//! overlay2/             or fuse-overlayfs/
 //! ├── l/<link>          → ../<cache-id>/diff
 //! └── <cache-id>/
 //!     ├── diff/         the layer's own files
@@ -24,8 +24,8 @@ use crate::archive::{Form, XattrKind};
 use crate::data_root::{DataRoot, atomic};
 use crate::error::{Attempt as _, Error, ErrorKind, Result};
 use crate::spec::id::{CacheId, random_hex64};
-use crate::sys::userns;
 use crate::sys::within::{ENTER, within};
+use crate::sys::{probe, userns};
 
 /// A page of mount options holds 128 short names of this length, each with `l/` before it: (26 + 2) * 128 ≤ 4096 - 512.
 const LINK_LENGTH: usize = 26;
@@ -37,13 +37,23 @@ const MAX_NAMES: usize = 4096;
 pub(crate) struct Overlay2 {
     root: DataRoot,
     xattrs: XattrKind,
+    /// What shows the layers in the kernel's place.
+    program: Option<PathBuf>,
 }
 
 impl Overlay2 {
     /// Opens the driver's home.
     pub(crate) fn open(root: &DataRoot) -> Result<Self> {
         atomic::create_directory(&root.links_dir(), 0o700)?;
-        Ok(Self { root: root.clone(), xattrs: xattr_kind(root)? })
+        Ok(Self { root: root.clone(), xattrs: xattr_kind(root)?, program: None })
+    }
+
+    /// The same for layers that the program `fuse-overlayfs` shows.
+    pub(crate) fn served(root: &DataRoot) -> Result<Self> {
+        // Whether there is one has been asked when the driver was chosen; if it is gone, its start says so.
+        let program = probe::fuse_overlayfs().unwrap_or_else(|| PathBuf::from("/usr/bin/fuse-overlayfs"));
+        let kernels = Self::open(root)?;
+        Ok(Self { xattrs: kernels.xattrs.or_named(), program: Some(program), ..kernels })
     }
 
     fn path(&self, id: &CacheId, name: &str) -> PathBuf {
@@ -154,6 +164,10 @@ impl Driver for Overlay2 {
 
     fn work(&self, id: &CacheId) -> Option<PathBuf> {
         Some(self.path(id, "work"))
+    }
+
+    fn program(&self) -> Option<&Path> {
+        self.program.as_deref()
     }
 
     fn names_are_sound(&self, id: &CacheId, below: &[CacheId]) -> Result<bool> {

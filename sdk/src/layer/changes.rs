@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use super::store::LayerStore;
 use super::view::{Node, NodeKind, View};
 use super::writable::WritableLayer;
-use crate::archive::XattrKind;
+use crate::archive::{Meaning, XattrKind};
 use crate::error::{Attempt as _, Result};
 use crate::sys::fs::{self, DIRECTORY, FileKind, Metadata, Time};
 use crate::sys::within::{ENTER, within};
@@ -128,6 +128,16 @@ impl Comparison<'_> {
                 }
             }
             for entry in names {
+                match self.xattrs.meaning(entry.name.as_bytes()) {
+                    Meaning::Itself => {}
+                    Meaning::Hides(hidden) => {
+                        let old = old.as_ref().map(|old| self.below.child(old, hidden)).transpose()?.flatten();
+                        old.iter()
+                            .for_each(|_| self.note(&join(&path, OsStr::from_bytes(hidden)), ChangeKind::Deleted));
+                        continue;
+                    }
+                    Meaning::Opaque | Meaning::Ignored | Meaning::Malformed => continue,
+                }
                 let new = match fs::stat_at(&directory, entry.name.as_bytes()) {
                     Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                     new => new.attempt(|| self.say("stat", &path))?,

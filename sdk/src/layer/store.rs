@@ -174,6 +174,11 @@ impl LayerStore {
         self.driver().lowers(&ids)
     }
 
+    /// The program that mounts them, where it is not the kernel.
+    pub(crate) fn program(&self) -> Option<&Path> {
+        self.driver().program()
+    }
+
     /// The tree that a layer above `parent` begins as a copy of; `None` if it begins empty.
     pub(super) fn base(&self, parent: Option<&ChainId>) -> Result<Option<PathBuf>> {
         match self.driver().form() {

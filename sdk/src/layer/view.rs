@@ -16,7 +16,7 @@ use std::sync::{Arc, OnceLock};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
-use crate::archive::{XattrKind, is_overlay_state};
+use crate::archive::{Meaning, XattrKind, is_overlay_state};
 use crate::error::{Attempt as _, ErrorKind, Fault, Result};
 use crate::sys::fs::{self, FileKind, Metadata, Time, Xattr};
 
@@ -170,17 +170,28 @@ impl View {
             let path = if node.raw_path.is_empty() { b".".as_slice() } else { &node.raw_path };
             let say = || self.stack.say("list", index, &node.raw_path);
             let directory = fs::open_readable_beneath(root, path, fs::DIRECTORY).attempt(say)?;
-            for entry in fs::read_directory(&directory).attempt(say)? {
+            for mut entry in fs::read_directory(&directory).attempt(say)? {
+                let is_hiding = match self.stack.xattrs.meaning(entry.name.as_bytes()) {
+                    Meaning::Itself => false,
+                    Meaning::Hides(hidden) => {
+                        entry.name = OsStr::from_bytes(hidden).to_owned();
+                        true
+                    }
+                    Meaning::Opaque | Meaning::Ignored | Meaning::Malformed => continue,
+                };
                 let known = children.get_mut(&entry.name);
                 if known.as_ref().is_some_and(|child| child.is_closed) {
                     continue;
                 }
                 let Some(child) = known else {
-                    let child = self.top_child(node, index, &directory, &entry.name)?;
+                    let child = match is_hiding {
+                        true => Child::HIDDEN,
+                        false => self.top_child(node, index, &directory, &entry.name)?,
+                    };
                     children.insert(entry.name, child);
                     continue;
                 };
-                if entry.kind == FileKind::Directory {
+                if entry.kind == FileKind::Directory && !is_hiding {
                     child.layers.push(index);
                     child.is_closed = self.child_is_opaque(node, index, &directory, &entry.name)?;
                 } else {
@@ -260,11 +271,17 @@ impl View {
 
     /// One step down from a directory: what the name is itself.
     pub(crate) fn child(&self, parent: &Node, name: &[u8]) -> Result<Option<Node>> {
+        if self.stack.xattrs.meaning(name) != Meaning::Itself {
+            return Ok(None);
+        }
         let path = join(&parent.raw_path, name);
         let mut found: Option<(Metadata, Vec<usize>)> = None;
         for &index in &parent.layers {
             let root = self.stack.root(index)?;
             let say = || self.stack.say("open", index, &path);
+            if self.stack.xattrs.is_hidden(root, &path).attempt(say)? {
+                break;
+            }
             let file = match fs::open_beneath(root, path.as_slice(), fs::PATH_ONLY) {
                 Ok(file) => file,
                 Err(error) if is_absent(&error) => continue,
@@ -289,7 +306,7 @@ impl View {
         let say = || self.stack.say("stat", index, &join(&parent.raw_path, name.as_bytes()));
         let metadata = fs::stat_at(directory, name.as_bytes()).attempt(say)?;
         if metadata.is_whiteout() {
-            return Ok(Child { metadata: None, layers: Vec::new(), is_closed: true });
+            return Ok(Child::HIDDEN);
         }
         let is_closed = metadata.kind != FileKind::Directory || self.child_is_opaque(parent, index, directory, name)?;
         Ok(Child { metadata: Some(metadata), layers: vec![index], is_closed })
@@ -297,9 +314,8 @@ impl View {
 
     fn child_is_opaque(&self, parent: &Node, index: usize, directory: &OwnedFd, name: &OsStr) -> Result<bool> {
         // A lookup below an opaque directory stops anyway; the question is only whether lower layers add to it.
-        let value = fs::get_xattr_at(directory, name, self.stack.xattrs.opaque())
-            .attempt(|| self.stack.say("read the attributes of", index, &join(&parent.raw_path, name.as_bytes())))?;
-        Ok(value.as_deref() == Some(b"y"))
+        let say = || self.stack.say("read the attributes of", index, &join(&parent.raw_path, name.as_bytes()));
+        self.stack.xattrs.is_opaque_at(directory, name).attempt(say)
     }
 }
 
@@ -410,6 +426,10 @@ struct Child {
     layers: Vec<usize>,
     /// Lower layers cannot add to it.
     is_closed: bool,
+}
+
+impl Child {
+    const HIDDEN: Self = Self { metadata: None, layers: Vec::new(), is_closed: true };
 }
 
 impl Stack {

@@ -42,6 +42,8 @@ pub(crate) struct WritableLayer {
     pub work: Option<PathBuf>,
     /// The directories that, laid over each other, show what was there before: the init layer and the image's layers.
     pub below: Vec<PathBuf>,
+    /// The program that lays them over each other, where it is not the kernel.
+    pub program: Option<PathBuf>,
     /// The name under the storage driver.
     pub mount_id: CacheId,
     /// The image's top layer; `None` for a container without an image.
@@ -263,6 +265,7 @@ impl LayerStore {
             upper: self.driver().files(&record.mount_id)?,
             work: self.driver().work(&record.mount_id),
             below: self.driver().lowers(&stack)?,
+            program: self.driver().program().map(Path::to_owned),
             mount_id: record.mount_id,
             parent: record.parent,
         })

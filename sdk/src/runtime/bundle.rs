@@ -1,6 +1,6 @@
 //! The input of the runtime: a root file system, what is mounted over it, and the process to start.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::cgroup::Cgroup;
@@ -115,15 +115,42 @@ pub(crate) enum Rootfs {
         /// Skips syncing; `work` cannot be mounted a second time then.
         volatile: bool,
     },
+    /// The same stack, which a program shows that runs beside the container.
+    Served {
+        /// The program: `fuse-overlayfs`.
+        program: PathBuf,
+        lowers: Vec<PathBuf>,
+        upper: PathBuf,
+        work: PathBuf,
+        volatile: bool,
+    },
     /// A directory used as it is.
     Directory(PathBuf),
 }
 
 impl Rootfs {
+    /// A stack of layers that a program shows, or the kernel.
+    pub(crate) fn stack(
+        program: Option<&Path>,
+        lowers: Vec<PathBuf>,
+        [upper, work]: [PathBuf; 2],
+        volatile: bool,
+    ) -> Self {
+        match program {
+            Some(program) => Self::Served { program: program.to_owned(), lowers, upper, work, volatile },
+            None => Self::Overlay { lowers, upper, work, volatile },
+        }
+    }
+
+    /// Whether a program shows it.
+    pub(super) fn is_served(&self) -> bool {
+        matches!(self, Self::Served { .. })
+    }
+
     /// It may be mounted again, by others.
     pub(crate) fn keep(&mut self) {
         match self {
-            Self::Overlay { volatile, .. } => *volatile = false,
+            Self::Overlay { volatile, .. } | Self::Served { volatile, .. } => *volatile = false,
             Self::Directory(_) => {}
         }
     }

@@ -25,6 +25,7 @@ mod rootfs;
 mod script;
 mod seccomp;
 mod security;
+mod serve;
 mod shared_memory;
 mod shifted;
 mod spawn;

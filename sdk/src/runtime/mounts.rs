@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use super::bundle::{Bundle, BundleMount, BundleSource, Isolation, Rootfs};
 use super::masks;
 use super::script::{Lookup, Script};
+use super::serve::{self, Beside};
 use super::shared_memory;
 use super::users::Users;
 use crate::error::{Attempt, Error, ErrorKind, Result};
@@ -79,12 +80,19 @@ pub(super) fn root(script: &mut Script, rootfs: &Rootfs, as_user: bool) -> Resul
                 false => overlay_at_once(script, lowers, upper, work, &options)?,
             }
         }
+        Rootfs::Served { .. } => return serve::mount(script, rootfs, &Beside::default()),
     };
     // overlayfs mounts read-only, without an error, when it cannot use the work directory.
-    script.step("write to the root file system").hint = Some("the work directory must be writable for this user");
+    try_writing(script, root, "the work directory must be writable for this user")?;
+    Ok(root)
+}
+
+/// Whether this user may write to the root.
+pub(super) fn try_writing(script: &mut Script, root: Register, hint: &'static str) -> Result<()> {
+    script.step("write to the root file system").hint = Some(hint);
     let here = script.text(".")?;
     script.plan.call(libc::SYS_faccessat2, &[root.into(), here.into(), libc::W_OK.into(), AT_EACCESS.into()]);
-    Ok(root)
+    Ok(())
 }
 
 fn directory(script: &mut Script, path: &Path) -> Result<Register> {

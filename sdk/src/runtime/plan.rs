@@ -9,6 +9,7 @@ use super::fault::Search;
 use super::mounts;
 use super::script::{Lookup, Script};
 use super::security;
+use super::serve;
 use super::shared_memory;
 use super::shifted::Shifted;
 use super::target::Target;
@@ -98,16 +99,25 @@ pub(super) fn start(
     group: Option<&Group>,
 ) -> Result<Prepared> {
     let mut script = Script::new();
-    hand_over_streams(&mut script, streams, users, namespaces.own)?;
+    let is_served = bundle.rootfs.is_served();
+    match is_served && !matches!(users, Users::Shifted(_)) {
+        true => serve::hand_over_streams(&mut script, streams, users)?,
+        false => hand_over_streams(&mut script, streams, users, namespaces.own)?,
+    }
     if let (Some(network), false) = (namespaces.network, matches!(users, Users::Below { .. })) {
         script.step("join a network namespace");
         script.plan.call(libc::SYS_setns, &[network.as_raw_fd().into(), namespace::NETWORK.into()]);
     }
     let shared_memory = bundle.shared_memory.as_ref().map(|shared| shared.join(&mut script)).transpose()?;
     let first_free = keep_for_helper(&mut script, handover);
+    let mut served = None;
     let shifted = match (users, shared_memory) {
         (Users::Shifted(namespace), _) => {
-            Some(Shifted::new(&mut script, bundle, namespace, first_free)?.join(&mut script, namespaces.own))
+            Some(Shifted::new(&mut script, bundle, namespace, first_free, group)?.join(&mut script, namespaces.own))
+        }
+        (_, copy) if is_served => {
+            served = Some(serve::start(&mut script, bundle, users, copy, namespaces.own, group)?);
+            None
         }
         (_, Some(copy)) => {
             script.plan.call(libc::SYS_dup3, &[copy.into(), shared_memory::MOUNT.into(), libc::O_CLOEXEC.into()]);
@@ -131,7 +141,11 @@ pub(super) fn start(
         Some(shifted) => (shifted.root, shifted.sources),
         None => {
             mounts::isolate(&mut script)?;
-            (mounts::root(&mut script, &bundle.rootfs, users.are_mapped())?, vec![None; bundle.mounts.len()])
+            let root = match served {
+                Some(root) => root,
+                None => mounts::root(&mut script, &bundle.rootfs, users.are_mapped())?,
+            };
+            (root, vec![None; bundle.mounts.len()])
         }
     };
     mounts::cover(&mut script, root)?;
@@ -289,7 +303,7 @@ pub(super) fn hand_over_streams(
 }
 
 /// Writes the maps of this child's own user namespace: who it is in there, and who outside.
-fn map_itself(script: &mut Script, maps: [(&str, u32, u32); 2]) -> Result<()> {
+pub(super) fn map_itself(script: &mut Script, maps: [(&str, u32, u32); 2]) -> Result<()> {
     script.step("map the user of the container");
     let maps = maps.map(|(name, inside, outside)| (name, format!("{inside} {outside} 1")));
     for (name, text) in [("setgroups", "deny".to_owned())].into_iter().chain(maps) {

@@ -11,6 +11,7 @@ use super::cgroup;
 use crate::error::{Attempt, Error, ErrorKind, Result};
 use crate::spec::ExitStatus;
 use crate::sys::cgroup::Group;
+use crate::sys::clone::Companion;
 use crate::sys::{background, helper, signal, wait};
 
 /// A process that was started; clones share it. It ends with the host program.
@@ -30,6 +31,8 @@ struct Shared {
     /// The name of the container's cgroup, if this is its first process, and the cgroup, if it has one yet.
     cgroup: Option<String>,
     group: Mutex<Option<Group>>,
+    /// What serves the root file system of its container.
+    companion: Mutex<Option<Companion>>,
     end: Arc<End>,
 }
 
@@ -46,6 +49,7 @@ pub(super) struct Membership {
     pub name: Option<String>,
     pub group: Option<Group>,
     pub start_time: u64,
+    pub companion: Option<Companion>,
 }
 
 impl Process {
@@ -57,10 +61,10 @@ impl Process {
         line: Option<OwnedFd>,
         membership: Membership,
     ) -> Self {
-        let Membership { name: cgroup, group, start_time } = membership;
-        let group = Mutex::new(group);
+        let Membership { name: cgroup, group, start_time, companion } = membership;
+        let (group, companion) = (Mutex::new(group), Mutex::new(companion));
         let end = Arc::default();
-        Self(Arc::new(Shared { pid, start_time, pidfd, namespaces, terminal, line, cgroup, group, end }))
+        Self(Arc::new(Shared { pid, start_time, pidfd, namespaces, terminal, line, cgroup, group, companion, end }))
     }
 
     /// Its number in the pid namespace of the host program.
@@ -146,8 +150,10 @@ impl Process {
         known.or_else(|| Group::find_freezer(self.0.cgroup.as_deref()?))
     }
 
-    /// What the kernel says at the end of a container; its cgroup goes.
+    /// What the kernel says at the end of a container; its cgroup goes, and what has served its files.
     pub(super) fn conclude(&self, status: ExitStatus) -> ExitStatus {
+        // Everything in the container has ended, so that nobody is waiting for it.
+        drop(self.0.companion.lock().unwrap_or_else(PoisonError::into_inner).take());
         let Some(name) = &self.0.cgroup else { return status };
         let group = self.0.group.lock().unwrap_or_else(PoisonError::into_inner).take();
         cgroup::conclude(group, name, status)

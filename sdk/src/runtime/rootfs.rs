@@ -7,13 +7,14 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use super::bundle::Bundle;
+use super::bundle::{Bundle, Rootfs};
 use super::plan::{FIRST_FREE, Stream, beyond_standard, close_from, hand_over_streams};
 use super::script::Script;
+use super::serve::Beside;
 use super::users::Users;
-use super::{mounts, terminal};
+use super::{mounts, serve, terminal};
 use crate::error::{Attempt, Result};
-use crate::sys::clone::{self, Gate, Options};
+use crate::sys::clone::{self, Companion, Gate, Options};
 use crate::sys::visible::Visibility;
 use crate::sys::{namespace, tty, wait};
 
@@ -22,6 +23,8 @@ use crate::sys::{namespace, tty, wait};
 pub(crate) struct MountedRoot {
     directory: OwnedFd,
     _namespace: OwnedFd,
+    /// Ends last.
+    _served_by: Option<Companion>,
 }
 
 impl MountedRoot {
@@ -49,7 +52,15 @@ pub(crate) fn mount(bundle: &Bundle) -> Result<MountedRoot> {
     let flags = libc::O_RDONLY | libc::O_CLOEXEC;
     let namespace = script.get(libc::SYS_openat, &[libc::AT_FDCWD.into(), name.into(), flags.into()]);
     mounts::isolate(&mut script)?;
-    let root = mounts::root(&mut script, &bundle.rootfs, users.are_mapped())?;
+    let root = match (&bundle.rootfs, users) {
+        (Rootfs::Served { .. }, _) => {
+            let user =
+                if matches!(users, Users::One) { (bundle.process.user.uid, bundle.process.user.gid) } else { (0, 0) };
+            let beside = Beside { user, ends_with_program: true, leaves_mounts: true, shifted: None };
+            serve::mount(&mut script, &bundle.rootfs, &beside)?
+        }
+        _ => mounts::root(&mut script, &bundle.rootfs, users.are_mapped())?,
+    };
     mounts::cover(&mut script, root)?;
     for mount in &bundle.mounts {
         mounts::mount(&mut script, root, mount, bundle, None)?;
@@ -77,7 +88,8 @@ pub(crate) fn mount(bundle: &Bundle) -> Result<MountedRoot> {
     let attempt = || "receive the root of a container";
     wait::reap(child.pidfd).attempt(attempt)?;
     let directory = tty::receive(&socket).attempt(attempt)?;
-    Ok(MountedRoot { directory, _namespace: tty::receive(&socket).attempt(attempt)? })
+    let namespace = tty::receive(&socket).attempt(attempt)?;
+    Ok(MountedRoot { directory, _namespace: namespace, _served_by: child.companion })
 }
 
 /// Creates the namespaces of a container, in a child that ends at once.

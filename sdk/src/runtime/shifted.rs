@@ -23,9 +23,11 @@ use super::mounts;
 use super::plan::{become_root, close_from, fork_into};
 use super::script::Script;
 use super::security;
+use super::serve::{self, Beside};
 use crate::error::{Attempt, Result};
+use crate::sys::cgroup::Group;
 use crate::sys::mount::{AT_RECURSIVE, ATTR_IDMAP, MOVE_MOUNT_F_EMPTY_PATH};
-use crate::sys::plan::{Argument, Plan, Register};
+use crate::sys::plan::{Plan, Register};
 use crate::sys::userns::{Namespace, Range};
 use crate::sys::{capability, namespace};
 
@@ -48,8 +50,21 @@ pub(super) struct Shifted {
 
 impl Shifted {
     /// What the first child does. All descriptors of the host program are closed before anything is mounted.
-    pub(super) fn new(script: &mut Script, bundle: &Bundle, namespace: &Namespace, first_free: u32) -> Result<Self> {
+    pub(super) fn new(
+        script: &mut Script,
+        bundle: &Bundle,
+        namespace: &Namespace,
+        first_free: u32,
+        group: Option<&Group>,
+    ) -> Result<Self> {
         let user_namespace = keep(script, namespace, first_free);
+        let served = match bundle.rootfs.is_served() {
+            true => {
+                let beside = Beside { shifted: Some(namespace), leaves_mounts: true, ..Beside::of(bundle) };
+                Some(serve::mount_beside(script, bundle, group, beside)?)
+            }
+            false => None,
+        };
         mounts::isolate(script)?;
         mounts::allow_many_files(script);
         // Before the layers are covered: a bind may show them, and no mount is mapped twice.
@@ -72,20 +87,14 @@ impl Shifted {
             script.close(source.mount);
             sources.push(Some(number));
         }
-        let layers = match &bundle.rootfs {
-            Rootfs::Overlay { lowers, upper, work, .. } => common(lowers.iter().chain([upper, work]))?,
-            Rootfs::Directory(path) => common(std::iter::once(path))?,
+        let root = match served {
+            Some(root) => root,
+            None => {
+                map_layers(script, &bundle.rootfs, user_namespace)?;
+                act_as(script, namespace)?;
+                mounts::root(script, &bundle.rootfs, false)?
+            }
         };
-        script.step(format!("map the ids of the layers in {layers:?}")).hint = Some(HINT);
-        let path = script.path(&layers)?;
-        let mapped = script.copy_tree(libc::AT_FDCWD, path, 0);
-        map_ids(script, mapped, 0, 0, user_namespace);
-        let empty = script.empty;
-        let over = [mapped.into(), empty.into(), libc::AT_FDCWD.into(), path.into(), MOVE_MOUNT_F_EMPTY_PATH.into()];
-        script.plan.call(libc::SYS_move_mount, &over);
-        script.close(mapped);
-        act_as(script, namespace)?;
-        let root = mounts::root(script, &bundle.rootfs, false)?;
         Ok(Self { root, sources, user_namespace })
     }
 
@@ -105,26 +114,51 @@ impl Shifted {
 /// namespace.
 fn keep(script: &mut Script, namespace: &Namespace, first_free: u32) -> u32 {
     script.step("keep the user namespace at hand");
-    let (user_namespace, parent) = (first_free, first_free + 1);
     // Beyond both numbers first, so that neither takes the place of the other.
-    let beyond = |fd: Argument| [fd, libc::F_DUPFD_CLOEXEC.into(), (parent + 1).into()];
-    let namespace = script.get(libc::SYS_fcntl, &beyond(namespace.fd.as_raw_fd().into()));
+    let beyond = [namespace.fd.as_raw_fd().into(), libc::F_DUPFD_CLOEXEC.into(), (first_free + 2).into()];
+    let namespace = script.get(libc::SYS_fcntl, &beyond);
+    keep_parent(script, first_free + 1);
+    script.plan.call(libc::SYS_dup3, &[namespace.into(), first_free.into(), libc::O_CLOEXEC.into()]);
+    script.plan.release(namespace);
+    close_from(script, first_free + 2);
+    first_free
+}
+
+/// Gives what tells whether the parent lives this number.
+pub(super) fn keep_parent(script: &mut Script, number: u32) {
     let program = script.plan.register();
     // A supervisor that starts the container again is no parent to be waited for.
-    let has_parent = script.attempt(libc::SYS_fcntl, &beyond(Plan::PARENT.into()), &[libc::EBADF]);
+    let beyond = [Plan::PARENT.into(), libc::F_DUPFD_CLOEXEC.into(), (number + 1).into()];
+    let has_parent = script.attempt(libc::SYS_fcntl, &beyond, &[libc::EBADF]);
     script.plan.keep(has_parent, program);
-    let moved = script.plan.call(libc::SYS_dup3, &[program.into(), parent.into(), libc::O_CLOEXEC.into()]);
+    let moved = script.plan.call(libc::SYS_dup3, &[program.into(), number.into(), libc::O_CLOEXEC.into()]);
     script.plan.keep(moved, Plan::PARENT);
     script.plan.on_failure_go_on_here(has_parent);
-    script.plan.call(libc::SYS_dup3, &[namespace.into(), user_namespace.into(), libc::O_CLOEXEC.into()]);
-    [program, namespace].into_iter().for_each(|register| script.plan.release(register));
-    close_from(script, parent + 1);
-    user_namespace
+    script.plan.release(program);
 }
 
 /// Shows the files of a mount with the ids of the user namespace behind a descriptor.
 fn map_ids(script: &mut Script, mount: Register, attributes: u64, flags: u32, user_namespace: u32) {
     script.change_mount(mount, [attributes | ATTR_IDMAP, 0], 0, user_namespace.into(), flags);
+}
+
+/// Shows the files of the layers with the ids of the user namespace, wherever they are mounted from here on.
+fn map_layers(script: &mut Script, rootfs: &Rootfs, user_namespace: u32) -> Result<()> {
+    let layers = match rootfs {
+        Rootfs::Overlay { lowers, upper, work, .. } | Rootfs::Served { lowers, upper, work, .. } => {
+            common(lowers.iter().chain([upper, work]))?
+        }
+        Rootfs::Directory(path) => common(std::iter::once(path))?,
+    };
+    script.step(format!("map the ids of the layers in {layers:?}")).hint = Some(HINT);
+    let path = script.path(&layers)?;
+    let mapped = script.copy_tree(libc::AT_FDCWD, path, 0);
+    map_ids(script, mapped, 0, 0, user_namespace);
+    let empty = script.empty;
+    let over = [mapped.into(), empty.into(), libc::AT_FDCWD.into(), path.into(), MOVE_MOUNT_F_EMPTY_PATH.into()];
+    script.plan.call(libc::SYS_move_mount, &over);
+    script.close(mapped);
+    Ok(())
 }
 
 /// Works on files as root of the container does, and with all capabilities: what overlayfs does by itself, such as making
@@ -140,7 +174,7 @@ fn act_as(script: &mut Script, namespace: &Namespace) -> Result<()> {
 }
 
 /// The directory that all of these paths lie in.
-fn common<'a>(paths: impl Iterator<Item = &'a PathBuf>) -> Result<PathBuf> {
+pub(super) fn common<'a>(paths: impl Iterator<Item = &'a PathBuf>) -> Result<PathBuf> {
     let mut common: Option<PathBuf> = None;
     for path in paths {
         let path = std::path::absolute(path).attempt(|| format!("use path {path:?}"))?;

@@ -115,6 +115,13 @@ fn start_in(
         _ => Gate::Closed,
     };
     let options = match users {
+        // The first child starts what serves the root file system; the second one has the namespaces.
+        Users::Host if bundle.rootfs.is_served() => {
+            Options { namespaces: 0, forks: true, visibility: Visibility::Hidden, cgroup, gate }
+        }
+        Users::One if bundle.rootfs.is_served() => {
+            Options { namespaces: namespace::USER, forks: true, visibility: Visibility::Kept, cgroup, gate }
+        }
         Users::Host => Options { namespaces: fresh, forks: false, visibility: Visibility::Hidden, cgroup, gate },
         // Its maps are written from outside, which wants it visible.
         Users::One => {
@@ -172,7 +179,7 @@ fn start_in(
     };
     ours.line = helped.go_on(&child, &bundle.process, held)?;
     let name = bundle.cgroup.as_ref().map(|it| it.name.clone());
-    let mut membership = Membership { name, group: group.cloned(), start_time };
+    let mut membership = Membership { name, group: group.cloned(), start_time, companion: None };
     if let Some(keeper) = hooks.kept {
         let (line, terminal) = (ours.line.take(), ours.terminal.take());
         let target = Target::own(&child, namespaces | own(namespace::CGROUP), group);
@@ -340,6 +347,7 @@ fn watch(
         Err(error)
     };
     let Ours { mut outputs, terminal, line } = ours;
+    let membership = Membership { companion: child.companion, ..membership };
     let terminal = match terminal.map(Opening::receive).transpose() {
         Ok(received) => received.map(|(master, drained)| {
             outputs.extend(drained);

@@ -12,7 +12,7 @@
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use super::layout::{
-    ANY, EXEC, EXPECT, FAIL, FORK, GATE, Header, NUMBER, OFFSET, Operation, REGISTER, REGISTERS, STORE,
+    ANY, EXEC, EXPECT, FAIL, FORK, GATE, Header, NUMBER, OFFSET, Operation, REGISTER, REGISTERS, SPAWN, STORE,
 };
 
 /// What parent and child tell each other.
@@ -29,6 +29,9 @@ pub(super) struct Control {
     pub second_alive: AtomicU32,
     /// Number of the second child, once there is one.
     pub second_pid: AtomicU32,
+    /// The same two of a process beside the children.
+    pub beside_alive: AtomicU32,
+    pub beside_pid: AtomicU32,
     /// Descriptor of the first child in the parent, written by the kernel.
     pub pidfd: AtomicU32,
 }
@@ -69,6 +72,9 @@ static BUSY_PAUSE: [u64; 2] = [0, 2_000_000];
 /// that died before it could ask for it.
 static GATE_SECONDS: [u64; 2] = [1, 0];
 static NO_TIME: [u64; 2] = [0, 0];
+
+/// More than the functions that start a process have on a stack, unoptimised, and than the interpreter takes.
+const FRAMES: u64 = 4096;
 
 /// `struct clone_args` of Linux 5.7.
 #[repr(C)]
@@ -123,6 +129,7 @@ fn step(frame: &mut Frame, control: &Control, operation: &Operation) {
     let result = match operation.call {
         GATE => return gate(control, first as u32, second),
         FORK => return fork(frame, control, operation, first),
+        SPAWN => return spawn(frame, control, operation, first),
         FAIL if is_error(first) => fail(control, operation.step, first),
         FAIL => give_up(control, frame.remembered),
         EXPECT => {
@@ -288,6 +295,34 @@ fn fork(frame: &mut Frame, control: &Control, operation: &Operation, flags: u64)
     }
     control.second_pid.store(result as u32, Ordering::Release);
     exit()
+}
+
+/// Starts a process beside this child, and goes on once that has become another program.
+fn spawn(frame: &mut Frame, control: &Control, operation: &Operation, flags: u64) {
+    let next = frame.next.wrapping_add(operation.skip_on_success as usize);
+    control.beside_alive.store(1, Ordering::Release);
+    // The stack of this child goes on below, out of the reach of what this one has there while it sleeps.
+    let here = (&raw const next).expose_provenance() as u64 & !15;
+    let args = CloneArgs {
+        flags: flags
+            | libc::CLONE_VFORK as u64
+            | (libc::CLONE_VM | libc::CLONE_PARENT | libc::CLONE_CHILD_CLEARTID) as u64,
+        child_tid: (&raw const control.beside_alive).expose_provenance() as u64,
+        stack: here.wrapping_sub(2 * FRAMES),
+        stack_size: FRAMES,
+        ..CloneArgs::default()
+    };
+    // SAFETY: frame and stack outlive the process, and this one sleeps until that uses them no more.
+    let result = unsafe { clone(&args, frame) };
+    if is_error(result) {
+        control.beside_alive.store(0, Ordering::Release);
+        fail(control, operation.step, result)
+    }
+    control.beside_pid.store(result as u32, Ordering::Release);
+    if control.failure.load(Ordering::Acquire) != 0 {
+        exit()
+    }
+    frame.next = next;
 }
 
 fn fail(control: &Control, step: u16, result: u64) -> ! {

@@ -38,6 +38,19 @@ pub(crate) struct Child {
     pub pid: u32,
     /// Readable once it has ended.
     pub pidfd: OwnedFd,
+    /// The process that its plan has started beside it.
+    pub companion: Option<Companion>,
+}
+
+/// A process beside a child: killed, and waited for, when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Companion(OwnedFd);
+
+impl Drop for Companion {
+    fn drop(&mut self) {
+        let _ = signal::send(&self.0, libc::SIGKILL);
+        let _ = wait::reap(&self.0);
+    }
 }
 
 /// Why a child did not become another program. None of it is left.
@@ -120,14 +133,16 @@ pub(crate) fn spawn(
     running.call(created)?;
     running.open_gate(2);
     running.wait();
+    running.find_companion().map_err(Failure::Clone)?;
     let failure = running.control.failure.load(Ordering::Acquire);
     if failure != 0 {
         blob.replace(running.memory.blob(blob.length()));
     }
     let child = running.child.take();
+    let companion = running.companion.take();
     drop(running);
     match (failure, child) {
-        (0, Some(child)) => Ok(child),
+        (0, Some(child)) => Ok(Child { companion, ..child }),
         (0, None) => Err(Failure::Killed),
         (failure, child) => {
             reap(child);
@@ -153,6 +168,7 @@ struct Running<'a> {
     _parent: OwnedFd,
     /// The one that runs: the first, or the second once there is one.
     child: Option<Child>,
+    companion: Option<Companion>,
 }
 
 impl<'a> Running<'a> {
@@ -174,7 +190,7 @@ impl<'a> Running<'a> {
             next: 0,
             remembered: 0,
         });
-        Ok(Self { control, frame, memory, options, _parent: parent, child: None })
+        Ok(Self { control, frame, memory, options, _parent: parent, child: None, companion: None })
     }
 
     /// Lets the spawner thread create the child.
@@ -203,7 +219,7 @@ impl<'a> Running<'a> {
         let pidfd = self.control.pidfd.load(Ordering::Acquire) as i32;
         // SAFETY: the kernel has just opened it for us, and nobody else knows it.
         let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
-        self.child = Some(Child { pid, pidfd });
+        self.child = Some(Child { pid, pidfd, companion: None });
         Ok(())
     }
 
@@ -229,7 +245,7 @@ impl<'a> Running<'a> {
         let second = self.control.second_pid.load(Ordering::Acquire);
         if second != 0 {
             // Nobody has waited for it yet, so its number is still its own.
-            self.child = Some(Child { pid: second, pidfd: wait::open(second)? });
+            self.child = Some(Child { pid: second, pidfd: wait::open(second)?, companion: None });
         }
         Ok(())
     }
@@ -237,7 +253,18 @@ impl<'a> Running<'a> {
     /// Waits until no child uses our memory.
     fn wait(&self) {
         wait_for(&self.control.alive);
+        wait_for(&self.control.beside_alive);
         wait_for(&self.control.second_alive);
+    }
+
+    /// Turns to the process beside the children, if they have left one. Once nobody uses our memory.
+    fn find_companion(&mut self) -> io::Result<()> {
+        let pid = self.control.beside_pid.swap(0, Ordering::AcqRel);
+        if pid != 0 {
+            // Nobody has waited for it yet, so its number is still its own.
+            self.companion = Some(Companion(wait::open(pid)?));
+        }
+        Ok(())
     }
 }
 
@@ -262,6 +289,8 @@ impl Drop for Running<'_> {
         }
         self.wait();
         reap(self.child.take());
+        // It would end by itself, and be nobody's.
+        let _ = self.find_companion();
     }
 }
 

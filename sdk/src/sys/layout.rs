@@ -65,6 +65,9 @@ pub(super) const EXEC: u32 = 0x8000_0001;
 pub(super) const FORK: u32 = 0x8000_0002;
 /// Ends with the negative errno of a register, or with what [`EXEC`] remembered if it is not one.
 pub(super) const FAIL: u32 = 0x8000_0003;
+/// Starts a process beside this child, with these clone flags: it walks the next operations, to the exec that ends them.
+/// The child goes on behind them (`skip_on_success`) once that has become another program.
+pub(super) const SPAWN: u32 = 0x8000_0006;
 /// Fails with an errno unless a byte has a value: `(address, value, errno)`.
 pub(super) const EXPECT: u32 = 0x8000_0004;
 /// Stores a register: `(address, value)`.

@@ -18,7 +18,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use super::layout::{
-    EXEC, EXPECT, FAIL, FORK, GATE, Header, MAGIC, NO_REGISTER, NUMBER, OFFSET, Operation, PARENT, REGISTER, STORE,
+    EXEC, EXPECT, FAIL, FORK, GATE, Header, MAGIC, NO_REGISTER, NUMBER, OFFSET, Operation, PARENT, REGISTER, SPAWN,
+    STORE,
 };
 
 mod structure;
@@ -188,6 +189,13 @@ impl Plan {
     pub(crate) fn fork(&mut self, clone_flags: u64) {
         self.push(FORK, &[clone_flags.into()]);
         self.children += 1;
+    }
+
+    /// Starts a process beside this child, a child of the parent too, with these clone flags: it walks what is added until
+    /// [`on_success_go_on_here`](Self::on_success_go_on_here), which must end in an exec. Of the registers it may change
+    /// none that is in use.
+    pub(crate) fn spawn(&mut self, clone_flags: u64) -> Label {
+        self.push(SPAWN, &[clone_flags.into()])
     }
 
     /// Ends with the error of `register`, or the one that [`exec`](Self::exec) remembered.

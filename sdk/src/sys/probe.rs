@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use super::capability;
 
+mod fuse;
 mod host;
 mod overlay;
 
@@ -14,6 +15,7 @@ pub(crate) use host::{
     setting, surroundings,
 };
 
+pub(crate) use fuse::{fuse_overlayfs, fuse_overlayfs_obstacle};
 pub(crate) use overlay::overlay_obstacle;
 
 const CAP_SYS_ADMIN: u32 = 21;

@@ -75,3 +75,21 @@ fn a_file_named_like_a_whiteout_cannot_be_archived() {
     assert_eq!(error.kind(), crate::ErrorKind::Unsupported);
     assert!(error.to_string().contains(".wh.trap"), "{error}");
 }
+
+#[test]
+fn in_a_layer_of_fuse_overlayfs_names_mean_what_they_mean_in_an_archive() {
+    let layer = Layer::empty();
+    for path in [".wh.gone", "d/.wh..wh..opq", "d/.wh..opq", "d/new", "e/.wh.x", ".wh..wh.plnk/1"] {
+        let path = layer.diff().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, "").unwrap();
+    }
+    let mut archive = Vec::new();
+    let options = ApplyOptions { xattrs: options().xattrs.or_named(), ..options() };
+    let size = digest_layer(&layer.diff(), None, &mut Vec::new(), Some(&mut archive), &options).unwrap().size;
+    let again = imported(&archive);
+    assert!(is_whiteout(&again, "gone") && is_whiteout(&again, "e/x"));
+    assert!(is_opaque(&again, "d") && !is_opaque(&again, "e"));
+    assert_eq!(again.names(), ["d", "d/.opq", "d/new", "e", "e/x", "gone"]);
+    assert_eq!(size, 0);
+}

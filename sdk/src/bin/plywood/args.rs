@@ -21,7 +21,7 @@ pub struct Arguments {
     #[arg(long, global = true, value_name = "DIR")]
     pub root: Option<PathBuf>,
 
-    /// The storage driver: overlay2, btrfs or vfs; default: the data root's, for a new one the best that works
+    /// The storage driver: overlay2, btrfs, fuse-overlayfs or vfs; default: the data root's, for a new one the best that works
     #[arg(long, global = true, value_name = "DRIVER", value_parser = driver)]
     pub storage_driver: Option<StorageDriver>,
 

@@ -58,6 +58,24 @@ impl Layers {
     }
 }
 
+#[test]
+fn what_archives_say_counts_for_fuse_overlayfs_alone() {
+    let layers = Layers::new();
+    layers.put(1, "etc/.wh.a", "").put(1, "etc/c", "top").put(1, ".wh..wh.plnk", "");
+    layers.put(2, "etc/a", "a").put(2, "etc/b/x", "x").put(2, "d/.wh..wh..opq", "").put(2, "d/new", "new");
+    layers.put(3, "etc/.wh.b", "").put(3, "etc/a", "older").put(4, "etc/b/y", "y").put(4, "d/old", "old");
+    let view = View::new((1..=4).map(|layer| layers.path(layer)).collect(), XattrKind::UserOrNamed);
+    assert_eq!(names(&view, "/etc"), ["b", "c"]);
+    assert_eq!(names(&view, "/etc/b"), ["x"], "what is below the one that hides it does not come back");
+    assert_eq!(names(&view, "/d"), ["new"]);
+    assert_eq!(names(&view, "/"), ["d", "etc"]);
+    assert_eq!((text(&view, "/etc/a"), text(&view, "/d/old"), text(&view, "/d/new")), (None, None, Some("new".into())));
+    assert!(text(&view, "/etc/.wh.a").is_none());
+    let kernels = layers.view(4);
+    assert_eq!(text(&kernels, "/etc/a").as_deref(), Some("a"));
+    assert_eq!(names(&kernels, "/etc"), [".wh.a", ".wh.b", "a", "b", "c"]);
+}
+
 fn names(view: &View, path: &str) -> Vec<String> {
     let node = view.resolve(path).unwrap().unwrap();
     view.read_dir(&node).unwrap().into_iter().map(|node| node.path.rsplit('/').next().unwrap().to_owned()).collect()

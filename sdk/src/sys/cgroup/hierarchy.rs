@@ -163,6 +163,25 @@ fn unescape(text: &str) -> PathBuf {
     std::ffi::OsString::from_vec(bytes).into()
 }
 
+/// The cgroups of this process, in every hierarchy.
+pub(crate) fn own() -> Vec<PathBuf> {
+    let (Ok(text), Ok(hierarchies)) = (fs::read_to_string("/proc/self/cgroup"), hierarchies()) else {
+        return Vec::new();
+    };
+    let of = |hierarchy: &Hierarchy| {
+        let is_its = |names: &str| match hierarchy.controllers.first() {
+            None => names.is_empty(),
+            Some(controller) => names.split(',').any(|name| name == controller),
+        };
+        let path = text.lines().find_map(|line| {
+            let (names, path) = line.split_once(':')?.1.split_once(':')?;
+            is_its(names).then_some(path)
+        });
+        below(path?, &hierarchy.root).map(|path| hierarchy.mount.join(path))
+    };
+    hierarchies.unified.iter().chain(&hierarchies.legacy).filter_map(of).collect()
+}
+
 /// The cgroups of this process in the unified hierarchy that belong to this user, innermost first.
 pub(super) fn delegated(unified: &Hierarchy) -> Vec<PathBuf> {
     let Ok(text) = fs::read_to_string("/proc/self/cgroup") else { return Vec::new() };
@@ -177,7 +196,11 @@ pub(super) fn delegated(unified: &Hierarchy) -> Vec<PathBuf> {
 
 /// The path of the unified cgroup in `/proc/<pid>/cgroup`, below what is mounted.
 fn own_unified<'a>(text: &'a str, root: &str) -> Option<&'a str> {
-    let path = text.lines().find_map(|line| line.strip_prefix("0::"))?;
+    below(text.lines().find_map(|line| line.strip_prefix("0::"))?, root)
+}
+
+/// A path of `/proc/<pid>/cgroup` below what is mounted.
+fn below<'a>(path: &'a str, root: &str) -> Option<&'a str> {
     let path = path.strip_prefix(root.trim_end_matches('/'))?;
     path.strip_prefix('/').or(path.is_empty().then_some("")).filter(|path| !path.split('/').any(|part| part == ".."))
 }

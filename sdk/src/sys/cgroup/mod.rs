@@ -30,7 +30,7 @@ mod path;
 
 pub(crate) use adopt::{Usage, usage};
 pub(crate) use group::{Group, Refused, write};
-pub(crate) use hierarchy::{Kind, Version, kind};
+pub(crate) use hierarchy::{Kind, Version, kind, own};
 pub(crate) use path::{Made, remove_directories};
 
 /// The cgroup that holds those of all containers.
