@@ -9,13 +9,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use lapin::options::{BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions};
+use lapin::types::FieldTable;
+use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
+use mysql::Conn;
+use mysql::prelude::Queryable as _;
 use plywood::container::{Definition, Ready};
 use plywood::prune::{Kind, Options as Prune};
 use plywood::testing::{Generic, MariaDb, Module, Nginx, Postgres, RabbitMq, Redis, Service, Template};
 use plywood::{Container, Durability, Engine, ErrorKind};
 use postgres::{Client, NoTls};
-use support::amqp::Amqp;
-use support::{engine, require_program, sh, victim};
+use support::{engine, sh, victim};
 
 /// Returns from the test, saying what the host lacks, without this package.
 macro_rules! from_host {
@@ -49,36 +53,65 @@ fn postgresql_answers_a_client() {
     assert!(db.stop(Duration::from_secs(30)).unwrap().success(), "a fast shutdown is a clean one");
 }
 
+fn connect(db: &Service<MariaDb>) -> Conn {
+    Conn::new(db.url().as_str()).unwrap()
+}
+
 #[test]
 fn mariadb_answers_a_client() {
     let module = from_host!(MariaDb);
-    require_program!("mariadb");
     let engine = engine();
     let template = Template::new("users", module.setting("max-connections", "77"), |db| {
-        ask(
-            db,
-            "CREATE DATABASE app; CREATE TABLE app.users (name text); INSERT INTO app.users VALUES ('ada'), ('grace')",
-        );
-        Ok::<(), std::io::Error>(())
+        let mut client = Conn::new(db.url().as_str())?;
+        client.query_drop("CREATE DATABASE app")?;
+        client.query_drop("CREATE TABLE app.users (id int PRIMARY KEY, name text)")?;
+        client.exec_batch("INSERT INTO app.users VALUES (?, ?)", [(1, "ada"), (2, "grace")])
     });
     let (first, second) = (template.fork(&engine).unwrap(), template.fork(&engine).unwrap());
-    assert_eq!(ask(&first, "DELETE FROM app.users WHERE name = 'ada'; SELECT name FROM app.users"), "grace\n");
-    assert_eq!(ask(&second, "SELECT count(*), @@max_connections FROM app.users"), "2\t77\n");
+    let mut client = connect(&first);
+    client.exec_drop("DELETE FROM app.users WHERE name = ?", ("ada",)).unwrap();
+    assert_eq!(client.affected_rows(), 1);
+    let left: Vec<(i32, String)> = client.query("SELECT id, name FROM app.users").unwrap();
+    assert_eq!(left, [(2, "grace".to_owned())]);
+    let seen: Option<(u32, u32)> =
+        connect(&second).query_first("SELECT count(*), @@max_connections FROM app.users").unwrap();
+    assert_eq!(seen, Some((2, 77)));
+    drop(client);
     assert!(first.stop(Duration::from_secs(60)).unwrap().success(), "a signal to end is a clean shutdown");
     assert!(first.container().logs().read().unwrap().any(|line| line.text.contains("Shutdown complete")));
 }
 
-/// What MariaDB's own client is told.
-fn ask(db: &Service<MariaDb>, query: &str) -> String {
-    let mut client = std::process::Command::new("mariadb");
-    client.arg("--no-defaults").arg("--socket").arg(db.socket()).args([
-        "--user=root",
-        "--skip-column-names",
-        "--execute",
-    ]);
-    let output = client.arg(query).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
+/// Does something on a channel to a broker that confirms what it is sent, and leaves.
+fn with_channel<T>(
+    broker: &Service<RabbitMq>,
+    work: impl AsyncFnOnce(&Channel) -> lapin::Result<T>,
+) -> lapin::Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let connection = Connection::connect(&broker.url(), ConnectionProperties::default()).await?;
+        let channel = connection.create_channel().await?;
+        channel.confirm_select(ConfirmSelectOptions::default()).await?;
+        let done = work(&channel).await?;
+        connection.close(200, "OK".into()).await?;
+        Ok(done)
+    })
+}
+
+/// Sends a message that outlives the server, and waits until the server has it.
+async fn publish(channel: &Channel, body: &[u8]) -> lapin::Result<()> {
+    let properties = BasicProperties::default().with_delivery_mode(2);
+    let sent = channel.basic_publish("".into(), "jobs".into(), BasicPublishOptions::default(), body, properties);
+    assert!(sent.await?.await?.is_ack());
+    Ok(())
+}
+
+/// Takes out of the queue what is in it.
+async fn take_all(channel: &Channel) -> lapin::Result<Vec<String>> {
+    let mut found = Vec::new();
+    while let Some(message) = channel.basic_get("jobs".into(), BasicGetOptions { no_ack: true }).await? {
+        found.push(String::from_utf8_lossy(&message.data).into_owned());
+    }
+    Ok(found)
 }
 
 #[test]
@@ -86,19 +119,19 @@ fn rabbitmq_answers_a_client() {
     let module = from_host!(RabbitMq);
     let engine = engine();
     let template = Template::new("jobs", module.published(), |broker| {
-        let mut client = Amqp::open(broker.container().connect(5672)?)?;
-        client.declare("jobs")?;
-        client.publish("jobs", b"first")?;
-        Ok::<(), Box<dyn std::error::Error + Send + Sync>>(())
+        with_channel(broker, async |channel| {
+            let durable = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
+            channel.queue_declare("jobs".into(), durable, FieldTable::default()).await?;
+            publish(channel, b"first").await
+        })
     });
     let (one, other) = (template.fork(&engine).unwrap(), template.fork(&engine).unwrap());
-    let mut client = Amqp::open(one.container().connect(5672).unwrap()).unwrap();
-    client.publish("jobs", b"second").unwrap();
-    let taken = [(); 3].map(|()| client.take("jobs").unwrap());
-    assert_eq!(taken, [Some(b"first".to_vec()), Some(b"second".to_vec()), None]);
-    let address = other.url().strip_prefix("amqp://guest:guest@").unwrap().strip_suffix("/%2f").unwrap().to_owned();
-    let mut client = Amqp::open(std::net::TcpStream::connect(address).unwrap()).unwrap();
-    assert_eq!([(); 2].map(|()| client.take("jobs").unwrap()), [Some(b"first".to_vec()), None]);
+    let taken = with_channel(&one, async |channel| {
+        publish(channel, b"second").await?;
+        take_all(channel).await
+    });
+    assert_eq!(taken.unwrap(), ["first", "second"]);
+    assert_eq!(with_channel(&other, take_all).unwrap(), ["first"]);
     assert!(one.stop(Duration::from_secs(60)).unwrap().success(), "a signal to end is a clean shutdown");
 }
 

@@ -7,7 +7,6 @@ use std::path::PathBuf;
 use plywood::container::{Definition, Output};
 use plywood::{Base, Container, Engine, Image, Layers};
 
-pub mod amqp;
 mod disk;
 pub mod dockerd;
 pub mod left;
