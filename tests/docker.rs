@@ -11,7 +11,7 @@ use plywood::container::State;
 use plywood::image::{HealthCheck, Source};
 use plywood::{Base, Container, Engine, EngineOptions, ErrorKind, Image, Layers, Mount, StorageDriver};
 use support::dockerd::{Dockerd, REGISTRY};
-use support::{LoopDisk, PROGRAMS, require_program, require_root, run, sh};
+use support::{LoopDisk, PROGRAMS, require_fuse_overlayfs, require_program, require_root, run, sh};
 
 /// How long a container may take.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -123,7 +123,8 @@ fn docker_and_plywood_use_each_others_data_roots_on_btrfs() {
 #[test]
 fn docker_and_plywood_use_each_others_data_roots_on_fuse() {
     require_root!();
-    for program in Dockerd::PROGRAMS.into_iter().chain(["fuse-overlayfs"]) {
+    require_fuse_overlayfs!();
+    for program in Dockerd::PROGRAMS {
         require_program!(program);
     }
     use_each_others(StorageDriver::FuseOverlayfs);

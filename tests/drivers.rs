@@ -55,7 +55,7 @@ macro_rules! on_every_driver {
         mod fuse_overlayfs {
             $(#[test] fn $behaviour() {
                 support::require_root!();
-                support::require_program!("fuse-overlayfs");
+                support::require_fuse_overlayfs!();
                 super::$behaviour(&super::Place::new(plywood::StorageDriver::FuseOverlayfs))
             })*
         }

@@ -8,7 +8,7 @@ use std::path::Path;
 use plywood::{Base, Container, Durability, Engine, EngineOptions, Layers, StorageDriver};
 use support::place::Place;
 use support::victim::{self, Victim};
-use support::{PROGRAMS, base, require_program, require_root, sh};
+use support::{PROGRAMS, base, require_fuse_overlayfs, require_root, sh};
 
 const UNTIL_TOLD: &str = "echo ready; while :; do sleep 60; done";
 
@@ -49,7 +49,7 @@ fn start(engine: &Engine) -> Container {
 #[test]
 fn nothing_is_left_of_a_container_and_the_host_sees_nothing_of_it() {
     require_root!();
-    require_program!("fuse-overlayfs");
+    require_fuse_overlayfs!();
     let place = Place::new();
     let engine = open(place.0.path());
     let container = start(&engine);
@@ -83,7 +83,7 @@ fn nothing_is_left_of_a_container_and_the_host_sees_nothing_of_it() {
 #[test]
 fn a_killed_program_leaves_no_server_and_no_mount() {
     require_root!();
-    require_program!("fuse-overlayfs");
+    require_fuse_overlayfs!();
     if let Some(directory) = victim::directory() {
         let engine = open(&directory);
         let container = start(&engine);
@@ -102,7 +102,7 @@ fn a_killed_program_leaves_no_server_and_no_mount() {
 #[test]
 fn a_user_namespace_sees_its_own_ids_and_the_files_keep_the_hosts() {
     require_root!();
-    require_program!("fuse-overlayfs");
+    require_fuse_overlayfs!();
     let place = Place::new();
     let engine = open(place.0.path());
     let programs: Vec<_> = PROGRAMS.into_iter().chain(["chown"]).collect();
@@ -121,7 +121,7 @@ fn a_user_namespace_sees_its_own_ids_and_the_files_keep_the_hosts() {
 #[test]
 fn each_start_and_each_look_at_what_is_stopped_has_a_server_of_its_own() {
     require_root!();
-    require_program!("fuse-overlayfs");
+    require_fuse_overlayfs!();
     let place = Place::new();
     let engine = open(place.0.path());
     let image = engine.build(&base()).unwrap();

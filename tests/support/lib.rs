@@ -84,6 +84,17 @@ macro_rules! require_program {
     };
 }
 
+/// Returns from the test, saying what the host lacks, unless `fuse-overlayfs` can show files.
+#[macro_export]
+macro_rules! require_fuse_overlayfs {
+    () => {
+        $crate::require_program!("fuse-overlayfs");
+        if !std::path::Path::new("/dev/fuse").exists() {
+            return $crate::skip("/dev/fuse");
+        }
+    };
+}
+
 /// Whether files in containers can belong to several users: for root, and where this user has subordinate ids.
 ///
 /// # Panics
