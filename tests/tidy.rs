@@ -11,8 +11,8 @@ use support::workspace;
 /// Modules of the SDK in the order in which to read them, each with those it may use. The book draws this table.
 const MAY_USE: &[(&str, &str)] = &[
     ("error", ""),
-    ("spec", "error"),
     ("sys", ""),
+    ("spec", "error sys"),
     ("logs", "error spec sys"),
     ("runtime", "error spec sys logs"),
     ("data_root", "error spec sys"),

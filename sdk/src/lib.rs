@@ -71,8 +71,8 @@ extern crate self as plywood;
 
 // The order in which to read the code: ground first, then the two pillars, then what joins them.
 mod error;
-pub mod spec;
 mod sys;
+pub mod spec;
 mod logs;
 mod runtime;
 mod data_root;

@@ -7,10 +7,14 @@
 
 use std::{fmt, io};
 
-use sha2::{Digest as _, Sha256, Sha512};
+#[cfg(not(unoptimised))]
+use sha2::Sha256;
+use sha2::{Digest as _, Sha512};
 
 use super::{Invalid, text_value};
 use crate::error::Result;
+#[cfg(unoptimised)]
+use crate::sys::sha256::Sha256;
 
 /// Digits of a short ID, as Docker prints it.
 const SHORT: usize = 12;

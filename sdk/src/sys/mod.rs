@@ -24,6 +24,8 @@ pub(crate) mod proc;
 pub(crate) mod reactor;
 pub(crate) mod reaper;
 pub(crate) mod seccomp;
+#[cfg(unoptimised)]
+pub(crate) mod sha256;
 pub(crate) mod shared;
 pub(crate) mod signal;
 pub(crate) mod tty;
