@@ -97,9 +97,10 @@ impl Images {
     /// All images, the newest first. Broken ones are passed over, as by Docker, and said so in the log.
     pub(crate) fn list(&self) -> Result<Vec<Image>> {
         let tags = self.tags.read()?;
+        let mut references = tags.by_image();
         let mut images = Vec::new();
         for id in self.store.list()? {
-            match self.read(&id, |_| Ok(tags.of(&id))) {
+            match self.read(&id, |_| Ok(references.remove(&id).unwrap_or_default())) {
                 Ok(image) => images.extend(image),
                 Err(error) => tracing::warn!("image {} is passed over: {error}", id.short()),
             }

@@ -9,7 +9,7 @@
 //! them, and there is no line end. The file is read, changed and replaced by rename under the images lock, so that
 //! threads and processes that tag at the same time lose nothing. A reader needs no lock.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -160,6 +160,13 @@ impl Repositories {
     /// The references of an image, sorted; unreadable ones are passed over.
     pub(crate) fn of(&self, id: &ImageId) -> Vec<Reference> {
         self.iter().filter(|(_, other)| *other == id).map(|(reference, _)| reference).collect()
+    }
+
+    /// The same of every image that has any.
+    pub(super) fn by_image(&self) -> HashMap<&ImageId, Vec<Reference>> {
+        let mut references: HashMap<_, Vec<_>> = HashMap::new();
+        self.iter().for_each(|(reference, id)| references.entry(id).or_default().push(reference));
+        references
     }
 
     /// The references of a repository, sorted.
