@@ -27,7 +27,7 @@ pub fn layer(bytes: &[u8]) {
         limits: Limits::default().uncompressed(ByteSize::mib(16)),
     };
     let mut tar_split = Vec::new();
-    let Ok(applied) = import_layer(&mut &bytes[..], &diff, &mut tar_split, &options) else { return };
+    let Ok(applied) = import_layer(&mut &bytes[..], &diff, &mut tar_split, &options, &|| ()) else { return };
     assert_eq!(applied.diff_id.to_string(), Digest::of(bytes).to_string());
     let mut again = Vec::new();
     reassemble(&mut &tar_split[..], &diff, &mut again).expect("it is made again");

@@ -11,6 +11,7 @@ use crate::sys::userns;
 
 use super::entry::{Entries, Entry, Kind};
 use super::fault::{ArchiveFault, text};
+use super::import::OnPiece;
 use super::path::{clean, split};
 use super::ring::{MarkKind, Tape};
 use super::saved::Saved;
@@ -18,8 +19,8 @@ use super::tree::Tree;
 use super::whiteout::{self, Meaning};
 use super::{ApplyOptions, Ownership, whiteout::is_in_aufs_state};
 
-/// How much of an archive passes before the free space is looked at again.
-const SPACE_CHECK: u64 = 32 << 20;
+/// How much of an archive passes before the free space is looked at again, and the caller told.
+pub(super) const PIECE: u64 = 32 << 20;
 
 /// What the extracting thread knows in the end.
 pub(super) struct Extracted {
@@ -29,14 +30,17 @@ pub(super) struct Extracted {
 }
 
 /// Extracts the archive on `tape` into `diff`.
-pub(super) fn extract(mut tape: Tape, diff: &Path, options: &ApplyOptions) -> Result<Extracted> {
+pub(super) fn extract(mut tape: Tape, diff: &Path, options: &ApplyOptions, on_piece: OnPiece<'_>) -> Result<Extracted> {
     let mut tree = Tree::new(diff, options)?;
     let mut entries = Entries::new(&options.limits);
     let mut extraction = Extraction { options, path: Vec::new(), target: Vec::new(), holes: 0 };
     let mut next_check = 0;
     while entries.next(&mut tape)? {
         if tape.position() >= next_check {
-            next_check = tape.position() + SPACE_CHECK;
+            if next_check > 0 {
+                on_piece();
+            }
+            next_check = tape.position() + PIECE;
             if tree.free_space()? < options.limits.free_space {
                 return Err(ArchiveFault::NoSpace(options.limits.free_space).into());
             }

@@ -10,6 +10,7 @@ use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
+use std::sync::mpsc::SyncSender;
 use std::thread;
 
 use crate::error::{Attempt as _, Result};
@@ -18,10 +19,10 @@ use crate::sys::fs::{self, DIRECTORY, DirEntry, FileKind, Metadata, READ, Time, 
 use super::base::Base;
 use super::entry::{Kind, padding};
 use super::fault::{ArchiveFault, text};
-use super::import::{join as join_thread, spawn};
+use super::import::{OnPiece, extract_from, join as join_thread, spawn};
 use super::path::{BadPath, join};
 use super::record::record;
-use super::ring::{MarkKind, Pool, channel};
+use super::ring::{Block, MarkKind, Pool, channel};
 use super::sink::Sink;
 use super::whiteout::{self, Meaning, is_overlay_state};
 use super::write::Header;
@@ -61,6 +62,29 @@ pub(crate) fn digest_layer(
         tar_split.write_all(&recorded.output).attempt(|| "write tar-split")?;
         Ok(Applied { diff_id: recorded.diff_id, size, entries })
     })
+}
+
+/// Copies the layer in the directory `from` into the empty directory `diff`: what [`digest_layer`] writes of the one,
+/// [`import_layer`](super::import_layer) makes of it in the other.
+///
+/// # Errors
+/// Those of both.
+pub(crate) fn copy_layer(
+    from: &Path,
+    base: Option<&Path>,
+    diff: &Path,
+    tar_split: &mut dyn Write,
+    options: &ApplyOptions,
+    on_piece: OnPiece<'_>,
+) -> Result<Applied> {
+    let root = fs::open_directory(from).attempt(|| format!("open {from:?}"))?;
+    let base = base.map(|base| Base::new(base, &root, options.xattrs)).transpose()?;
+    let fill = |pool: Pool, next: SyncSender<Block>, spool: &mut dyn Write| {
+        let mut sink = Sink::new(pool, next, None, spool);
+        Walk::new(&root, base.as_ref(), from, options).run(&mut sink)?;
+        sink.finish().map(drop)
+    };
+    extract_from(fill, diff, tar_split, options, on_piece)
 }
 
 struct Walk<'a> {

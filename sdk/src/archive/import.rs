@@ -1,4 +1,4 @@
-//! The import of a layer: three threads and the spool between them.
+//! What becomes a layer's directory: three threads and the spool between them.
 
 use std::io::{Read, Seek as _, SeekFrom, Write};
 use std::path::Path;
@@ -7,7 +7,7 @@ use std::thread::{self, ScopedJoinHandle};
 
 use tempfile::SpooledTempFile;
 
-use crate::error::{Attempt as _, Error, Result};
+use crate::error::{Attempt as _, Error, ErrorKind, Result};
 use crate::sys::fs;
 use crate::sys::within::{ENTER, within};
 
@@ -25,6 +25,7 @@ const STACK: usize = 256 << 10;
 /// Extracts the uncompressed archive `tar` into the empty directory `diff` and writes its `tar-split.json.gz`.
 ///
 /// Reads `tar` to its end, whatever follows the end marker. On failure the directory holds what was extracted so far.
+/// `on_piece` is called each time that some [`PIECE`](super::apply::PIECE) more has passed.
 ///
 /// # Errors
 /// [`Corrupt`](crate::ErrorKind::Corrupt) for a malformed, incomplete or escaping archive,
@@ -35,25 +36,48 @@ pub(crate) fn import_layer(
     diff: &Path,
     tar_split: &mut dyn Write,
     options: &ApplyOptions,
+    on_piece: OnPiece<'_>,
+) -> Result<Applied> {
+    let fill = |mut pool: Pool, next: SyncSender<Block>, spool: &mut dyn Write| {
+        let mut use_output = |output: &[u8]| spool.write_all(output).attempt(|| "write tar-split");
+        feed(tar, &mut pool, &next, &mut use_output)?;
+        // So that the extracting thread sees the end.
+        drop(next);
+        pool.drain(&mut use_output)
+    };
+    extract_from(fill, diff, tar_split, options, on_piece)
+}
+
+/// Called by the extracting thread.
+pub(crate) type OnPiece<'a> = &'a (dyn Fn() + Sync);
+
+/// Extracts the archive that `fill` puts into blocks; it is given the place for the tar-split that comes back with them.
+pub(super) fn extract_from(
+    fill: impl FnOnce(Pool, SyncSender<Block>, &mut dyn Write) -> Result<()>,
+    diff: &Path,
+    tar_split: &mut dyn Write,
+    options: &ApplyOptions,
+    on_piece: OnPiece<'_>,
 ) -> Result<Applied> {
     let beside = diff.parent().unwrap_or(diff);
     // Opened now: the layer may forbid its owner to enter it.
     let root = within(|| fs::open_directory(diff)).attempt(|| ENTER)?.attempt(|| format!("open {diff:?}"))?;
     let mut spool = SpooledTempFile::new_in(SPOOL, beside);
     let (applied, saved) = thread::scope(|scope| {
-        let (to_extract, from_reader) = channel();
+        let (to_extract, from_filler) = channel();
         let (to_record, from_extract) = channel();
-        let (to_reader, from_record) = channel();
-        let tape = Tape::new(from_reader, to_record, options.limits.uncompressed);
-        let extracting = spawn(scope, "extract", move || within(|| extract(tape, diff, options)).attempt(|| ENTER)?)?;
-        let recording = spawn(scope, "record", move || record(from_extract, to_reader))?;
-        let mut use_output = |output: &[u8]| spool.write_all(output).attempt(|| "write tar-split");
-        let mut pool = Pool::new(from_record);
-        let fed = feed_and_drain(tar, &mut pool, to_extract, &mut use_output);
-        let fed = fed.and_then(|()| pool.drain(&mut use_output));
-        // The reader's error comes first: the others only saw the archive end.
+        let (to_filler, from_record) = channel();
+        let tape = Tape::new(from_filler, to_record, options.limits.uncompressed);
+        let extracting =
+            spawn(scope, "extract", move || within(|| extract(tape, diff, options, on_piece)).attempt(|| ENTER)?)?;
+        let recording = spawn(scope, "record", move || record(from_extract, to_filler))?;
+        let filled = fill(Pool::new(from_record), to_extract, &mut spool);
         let (extracted, recorded) = (join(extracting), join(recording));
-        fed?;
+        // Of an archive that ends early the extracting thread only sees that, and the filler knows why. Whatever else stops
+        // that thread stops the filler, who does not know why.
+        if extracted.as_ref().err().is_none_or(|error| error.kind() == ErrorKind::Corrupt) {
+            filled?;
+        }
         let (extracted, recorded) = (extracted?, recorded?);
         spool.write_all(&recorded.output).attempt(|| "write tar-split")?;
         let applied = Applied { diff_id: recorded.diff_id, size: extracted.size, entries: extracted.entries };
@@ -67,16 +91,6 @@ pub(crate) fn import_layer(
         }
     }
     Ok(applied)
-}
-
-/// Takes the sender, so that the extracting thread sees the end.
-fn feed_and_drain(
-    tar: &mut dyn Read,
-    pool: &mut Pool,
-    next: SyncSender<Block>,
-    use_output: &mut dyn FnMut(&[u8]) -> Result<()>,
-) -> Result<()> {
-    feed(tar, pool, &next, use_output)
 }
 
 /// Starts a thread of ours.

@@ -34,9 +34,9 @@ mod whiteout;
 mod write;
 
 pub(crate) use compress::{LONGEST_MAGIC, decompress, is_compressed};
-pub(crate) use diff::digest_layer;
+pub(crate) use diff::{copy_layer, digest_layer};
 pub(crate) use gather::pack_tree;
-pub(crate) use import::import_layer;
+pub(crate) use import::{OnPiece, import_layer};
 pub use limits::Limits;
 pub(crate) use pack::{Member, Packer};
 pub(crate) use pipe::{PipeReader, pipe};

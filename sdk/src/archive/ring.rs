@@ -1,8 +1,9 @@
 //! A few large buffers that go round: filled, worked on, recorded, filled again.
 //!
 //! ```text
-//!   import   caller: read, inflate ──▶ extract ──▶ record: digest, tar-split ──▶ caller …
-//!   archive  caller: walk, read files ─────────▶ record: digest, tar-split ──▶ caller …
+//!   import   caller: read, inflate ────▶ extract ──▶ record: digest, tar-split ──▶ caller …
+//!   copy     caller: walk, read files ─▶ extract ──▶ record: digest, tar-split ──▶ caller …
+//!   archive  caller: walk, read files ─────────────▶ record: digest, tar-split ──▶ caller …
 //! ```
 //!
 //! There are [`RING`] blocks and every channel holds that many, so that no stage ever waits for room: it waits for work.
@@ -67,10 +68,14 @@ impl Block {
         self.marks.iter().map(|mark| (mark.at, &self.names[mark.name.clone()], mark.kind))
     }
 
-    pub(super) fn reset(&mut self) {
-        self.filled = 0;
+    fn unmark(&mut self) {
         self.marks.clear();
         self.names.clear();
+    }
+
+    pub(super) fn reset(&mut self) {
+        self.filled = 0;
+        self.unmark();
         self.output.clear();
     }
 }
@@ -158,7 +163,9 @@ impl Tape {
             if let Some(block) = self.current.take() {
                 self.pass_on(block)?;
             }
-            let Ok(block) = self.full.recv() else { return Ok(&[]) };
+            let Ok(mut block) = self.full.recv() else { return Ok(&[]) };
+            // Who has written the archive has marked it as well.
+            block.unmark();
             self.read += block.filled as u64;
             self.current = Some(block);
             self.at = 0;

@@ -1,4 +1,4 @@
-//! Where an archive is written: into blocks that go to the recorder, and to a writer on the way.
+//! Where an archive is written: into blocks that go to the next thread, and to a writer on the way.
 
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
@@ -15,7 +15,7 @@ use super::ring::{Block, MarkKind, Pool};
 pub(super) struct Sink<'o, 't> {
     current: Option<Block>,
     pool: Pool,
-    recorder: SyncSender<Block>,
+    next: SyncSender<Block>,
     out: Option<&'o mut (dyn Write + 'o)>,
     tar_split: &'t mut (dyn Write + 't),
 }
@@ -23,11 +23,11 @@ pub(super) struct Sink<'o, 't> {
 impl<'o, 't> Sink<'o, 't> {
     pub(super) fn new(
         pool: Pool,
-        recorder: SyncSender<Block>,
+        next: SyncSender<Block>,
         out: Option<&'o mut (dyn Write + 'o)>,
         tar_split: &'t mut (dyn Write + 't),
     ) -> Self {
-        Self { current: None, pool, recorder, out, tar_split }
+        Self { current: None, pool, next, out, tar_split }
     }
 
     /// Appends bytes.
@@ -70,7 +70,7 @@ impl<'o, 't> Sink<'o, 't> {
     /// Hands over what is left, waits for the recorder and gives the writer of tar-split back.
     pub(super) fn finish(mut self) -> Result<&'t mut (dyn Write + 't)> {
         self.hand_over()?;
-        drop(self.recorder);
+        drop(self.next);
         let tar_split = self.tar_split;
         self.pool.drain(&mut |output| tar_split.write_all(output).attempt(|| "write tar-split"))?;
         Ok(tar_split)
@@ -94,6 +94,6 @@ impl<'o, 't> Sink<'o, 't> {
         if let Some(out) = &mut self.out {
             out.write_all(&block.data[..block.filled]).attempt(|| "write archive")?;
         }
-        self.recorder.send(block).map_err(|_| ArchiveFault::Stopped.into())
+        self.next.send(block).map_err(|_| ArchiveFault::Stopped.into())
     }
 }

@@ -75,7 +75,7 @@ impl Unpacker<'_> {
         }
         let staged = self.layers.stage(None)?;
         let mut tar = archive::decompress(tree.open(entry)?, &self.options.limits)?;
-        let imported = archive::import_layer(&mut tar, staged.diff(), &mut std::io::sink(), &self.options);
+        let imported = archive::import_layer(&mut tar, staged.diff(), &mut std::io::sink(), &self.options, &|| ());
         imported.map_err(|error| {
             Error::new(error.kind(), format!("unpack {:?} of {}", entry.path, tree.title())).with_source(error)
         })?;

@@ -5,6 +5,7 @@
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::sync_channel;
 use std::thread;
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use super::staged::{Imported, StagedLayer};
 use super::store::LayerStore;
 use super::writable::WritableLayer;
 use super::{Layer, metadata};
-use crate::archive::{self, Applied, ApplyOptions, Form, Limits};
+use crate::archive::{self, Applied, ApplyOptions, Form, Limits, OnPiece};
 use crate::data_root::{Durability, atomic};
 use crate::error::{Attempt as _, ErrorKind, Fault, Result};
 use crate::spec::digest::{ChainId, DiffId, Digester};
@@ -53,8 +54,9 @@ impl LayerStore {
             None => None,
         };
         let staged = self.stage(parent)?;
-        let applied =
-            self.with_tar_split(&staged, |tar_split| archive::import_layer(tar, staged.diff(), tar_split, options))?;
+        let applied = self.written(&staged, |tar_split, on_piece| {
+            archive::import_layer(tar, staged.diff(), tar_split, options, on_piece)
+        })?;
         match expected {
             Some(expected) if *expected != applied.diff_id => {
                 Err(Mismatch::Digest { expected: expected.clone(), found: applied.diff_id }.into())
@@ -114,23 +116,11 @@ impl LayerStore {
             return Ok(None);
         }
         let options = self.apply_options(Limits::default());
-        let (mut archive, mut tar) = archive::pipe();
-        thread::scope(|scope| {
-            let name = thread::Builder::new().name("plywood-archive".into());
-            let writing = name.spawn_scoped(scope, || {
-                archive::digest_layer(&layer.upper, layer.base(), &mut io::sink(), Some(&mut archive), &options)?;
-                archive.finish().attempt(|| "hand over the archive of a layer")
-            });
-            let writing = writing.attempt(|| "start a thread for the layer")?;
-            let imported = self.import(layer.parent.as_ref(), &mut tar, None, &options);
-            drop(tar);
-            // Of an archive that ends early the importer only sees that, and the writer knows why.
-            let is_cut = imported.as_ref().is_err_and(|error| error.kind() == ErrorKind::Corrupt);
-            match writing.join() {
-                Ok(Err(error)) if is_cut => Err(error),
-                _ => imported.map(Some),
-            }
-        })
+        let staged = self.stage(layer.parent.as_ref())?;
+        let applied = self.written(&staged, |tar_split, on_piece| {
+            archive::copy_layer(&layer.upper, layer.base(), staged.diff(), tar_split, &options, on_piece)
+        })?;
+        self.publish(staged, applied).map(Some)
     }
 
     /// Whether the container has not changed anything.
@@ -143,6 +133,32 @@ impl LayerStore {
                 Ok(sys::fs::read_directory(&upper).attempt(attempt)?.is_empty())
             }
         }
+    }
+
+    /// Makes the files and the tar-split of a layer; what is there already goes to the disk while the rest is made.
+    fn written(
+        &self,
+        staged: &StagedLayer,
+        make: impl FnOnce(&mut dyn Write, OnPiece<'_>) -> Result<Applied>,
+    ) -> Result<Applied> {
+        if self.root().durability() == Durability::Fast {
+            return self.with_tar_split(staged, |tar_split| make(tar_split, &|| ()));
+        }
+        thread::scope(|scope| {
+            // Pieces that come while the disk is busy are written together.
+            let (wake, woken) = sync_channel(1);
+            let writing = thread::Builder::new().name("plywood-sync".into());
+            let writing =
+                writing.spawn_scoped(scope, || woken.into_iter().try_for_each(|()| self.sync(&staged.cache_id)));
+            let on_piece = || {
+                let _ = wake.try_send(());
+            };
+            let applied = self.with_tar_split(staged, |tar_split| make(tar_split, &on_piece));
+            drop(wake);
+            // An error of the disk is told once.
+            writing.map_or(Ok(Ok(())), thread::ScopedJoinHandle::join).unwrap_or(Ok(()))?;
+            applied
+        })
     }
 
     fn with_tar_split(

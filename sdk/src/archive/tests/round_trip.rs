@@ -138,6 +138,23 @@ fn a_small_change_gives_another_digest_and_the_order_on_disk_does_not() {
 }
 
 #[test]
+fn a_copy_is_the_same_layer_and_what_ends_it_is_told() {
+    // More than is on its way at once.
+    let tar = Tar::default().directory("d/", 0o750).file("d/f", &"x".repeat(3 << 20)).hard_link("g", "d/f").end();
+    let layer = imported(&tar);
+    let digested = |layer: &Layer| digest_layer(&layer.diff(), None, &mut std::io::sink(), None, &options()).unwrap();
+    let copy = |options: &ApplyOptions| {
+        let copy = Layer::empty();
+        copy_layer(&layer.diff(), None, &copy.diff(), &mut Vec::new(), options, &|| ()).map(|copied| (copied, copy))
+    };
+    let (copied, to) = copy(&options()).unwrap();
+    assert_eq!(copied, digested(&layer));
+    assert_eq!(copied, digested(&to));
+    let without_space = ApplyOptions { limits: Limits::default().free_space(u64::MAX.into()), ..options() };
+    assert_eq!(copy(&without_space).map(drop).unwrap_err().kind(), ErrorKind::Unavailable);
+}
+
+#[test]
 fn a_writer_that_fails_ends_the_work_with_its_error() {
     struct Full;
     impl std::io::Write for Full {
@@ -154,7 +171,7 @@ fn a_writer_that_fails_ends_the_work_with_its_error() {
     let error = digest_layer(&layer.diff(), None, &mut Full, None, &options()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable);
     let tar = Tar::default().entry(header("f", Kind::File), b"").end();
-    let error = import_layer(&mut &tar[..], &Layer::empty().diff(), &mut Full, &options()).unwrap_err();
+    let error = import_layer(&mut &tar[..], &Layer::empty().diff(), &mut Full, &options(), &|| ()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable);
     struct Broken;
     impl std::io::Read for Broken {
@@ -162,7 +179,7 @@ fn a_writer_that_fails_ends_the_work_with_its_error() {
             Err(std::io::ErrorKind::TimedOut.into())
         }
     }
-    let error = import_layer(&mut Broken, &Layer::empty().diff(), &mut Vec::new(), &options()).unwrap_err();
+    let error = import_layer(&mut Broken, &Layer::empty().diff(), &mut Vec::new(), &options(), &|| ()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Timeout);
     let _ = Header { ..header("f", Kind::File) };
 }

@@ -142,7 +142,7 @@ impl Layer {
 
     pub(super) fn import(&mut self, tar: &[u8], options: &ApplyOptions) -> Result<Applied> {
         self.split.clear();
-        let applied = import_layer(&mut &tar[..], &self.diff(), &mut self.split, options)?;
+        let applied = import_layer(&mut &tar[..], &self.diff(), &mut self.split, options, &|| ())?;
         self.applied = Some(applied.clone());
         Ok(applied)
     }
