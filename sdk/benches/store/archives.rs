@@ -75,9 +75,14 @@ pub fn many(path: &Path, images: usize, layers: usize) {
     write(path, &(0..images).map(image).collect::<Vec<_>>());
 }
 
-/// A shell script that makes so many small files, without a process for each.
-pub fn small_files_script(count: usize) -> String {
-    format!("mkdir /files && cd /files && seq {} | split -l 10 -a 5 -", count * 10)
+/// A shell script that makes 20,000 small files in a directory, without a process for each.
+pub fn small_files_script(directory: &Path) -> String {
+    format!("mkdir {0}/files && cd {0}/files && seq 200000 | split -l 10 -a 5 -", directory.display())
+}
+
+/// One that makes a file of 200 MB.
+pub fn large_file_script(directory: &Path) -> String {
+    format!("dd if=/dev/urandom of={}/big bs=1000000 count=200 2>/dev/null", directory.display())
 }
 
 /// An image: its name, and the digest and bytes of each layer.

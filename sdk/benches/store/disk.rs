@@ -43,9 +43,12 @@ impl Drop for Disk {
     }
 }
 
-/// Removes trees, so that the disk has room for the next ones.
-pub fn empty<const N: usize>(trees: [&PathBuf; N]) {
-    trees.into_iter().for_each(|tree| std::fs::remove_dir_all(tree).unwrap());
+/// Removes files and trees, so that the disk has room for the next ones, and no work left.
+pub fn empty<'a>(trees: impl IntoIterator<Item = &'a PathBuf>) {
+    for tree in trees {
+        let removed = if tree.is_dir() { std::fs::remove_dir_all(tree) } else { std::fs::remove_file(tree) };
+        removed.unwrap();
+    }
     run("sync", [""; 0]);
 }
 

@@ -3,7 +3,11 @@
 //! `cargo bench -p plywood --features zstd --bench store`, as root. Everything lies on a loop file system of its own, fresh for each
 //! table, in a mount namespace that ends with this program. Candidates take turns, and what counts are the ratios of medians.
 //! `PLYWOOD_BENCH_ROUNDS` is how often each is measured (default 5), `PLYWOOD_BENCH_DIR` where the file systems lie. The stores
-//! are `Durability::Full`, as those of users are. `cargo bench --profile dev` shows the build that a user's manifest gives.
+//! are `Durability::Full`, as those of users are, unless a row says `Fast`; beside what is on the disk when it returns stands
+//! what syncs as well. `processor` is the time of both in user and kernel, without that of the disk and of daemons.
+//! For the build that a user's manifest gives, without the lines of this workspace: `cargo bench --profile dev
+//! --config 'profile.dev.package.sha2.opt-level=0' --config 'profile.dev.package.zlib-rs.opt-level=0' --config
+//! 'profile.dev.package.flate2.opt-level=0' --config 'profile.dev.package.tar.opt-level=0' -p plywood --bench store -- loads`.
 //! Arguments choose among the tables: `cargo bench -p plywood --bench store -- commits stacks`.
 #![allow(missing_docs, unsafe_code, missing_debug_implementations, clippy::print_stdout, clippy::unwrap_used)]
 
@@ -64,74 +68,74 @@ fn loads(rounds: usize) {
     for (form, archive) in &image.archives {
         let mut next = counter();
         let mut fresh = |kind: &str| disk.path().join(format!("{kind}-{form}-{}", next()));
-        let mut table = Table::default();
-        let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+        let again = engine(&disk.path().join(format!("again-{form}")));
+        let _ = again.load(archive).unwrap();
         let docker = peers::Docker::start(disk.path());
-        for _ in 0..=rounds {
-            let root = fresh("plywood");
-            let opened = engine(&root);
-            ours.push(timed(|| opened.load(archive).unwrap()));
-            drop(opened);
-            let target = fresh("tar");
-            std::fs::create_dir(&target).unwrap();
-            theirs.push(timed(|| peers::extract(&image.layer(form), &target)));
-            disk::empty([&root, &target]);
-        }
-        let again = disk.path().join(format!("again-{form}"));
-        let opened = engine(&again);
-        let _ = opened.load(archive).unwrap();
-        let already: Vec<_> = (0..=rounds).map(|_| timed(|| opened.load(archive).unwrap())).collect();
-        let imported: Vec<_> = (0..=rounds)
-            .map(|_| {
-                let root = fresh("import");
-                let opened = engine(&root);
-                let time = timed(|| opened.import(image.layer(form)).unwrap());
-                drop(opened);
-                disk::empty([&root]);
-                time
-            })
-            .collect();
-        table.row("load", &ours);
+        let mut table = Table::default();
         table.rate(image.bytes);
-        table.row("tar -x", &theirs);
-        table.row("import of its files", &imported);
-        table.row("load, already there", &already);
-        if let Some(docker) = docker {
-            let loads: Option<Vec<_>> = (0..=rounds.min(2)).map(|_| docker.load(archive)).collect();
-            loads.iter().for_each(|loads| table.row("docker load", loads));
+        for _ in 0..=rounds {
+            let roots = ["plywood", "fast", "import"].map(&mut fresh);
+            let [full, fast, import] = roots.each_ref().map(|root| {
+                let durability = if root == &roots[1] { Durability::Fast } else { Durability::Full };
+                Engine::open_with(root, durability).unwrap()
+            });
+            let targets = ["tar", "tar-sync"].map(&mut fresh);
+            targets.iter().for_each(|target| std::fs::create_dir(target).unwrap());
+            let layer = image.layer(form);
+            table.add("load", timed(|| full.load(archive).unwrap()));
+            table.add("tar -x, then sync", timed(|| peers::extract_durably(&layer, &targets[1])));
+            table.add("load, Fast", timed(|| fast.load(archive).unwrap()));
+            table.add("tar -x", timed(|| peers::extract(&layer, &targets[0])));
+            // Nothing of the others is left to write.
+            peers::sync(disk.path());
+            table.add("import of its files", timed(|| import.import(&*layer).unwrap()));
+            table.add("load, already there", timed(|| again.load(archive).unwrap()));
+            if let Some(cost) = docker.as_ref().and_then(|docker| docker.load(archive)) {
+                table.add("docker load", cost);
+            }
+            drop((full, fast, import));
+            disk::empty(roots.iter().chain(&targets));
         }
         table.print(form);
     }
 }
 
 fn commits(rounds: usize) {
-    for (title, script) in [
-        ("one file of 200 MB", "dd if=/dev/urandom of=/big bs=1000000 count=200 2>/dev/null".to_owned()),
-        ("20,000 small files", archives::small_files_script(20_000)),
-    ] {
+    type Script = fn(&Path) -> String;
+    let scripts: [(_, Script); 2] =
+        [("one file of 200 MB", archives::large_file_script), ("20,000 small files", archives::small_files_script)];
+    for (title, script) in scripts {
         let disk = Disk::new();
         let engine = engine(&disk.path().join("root"));
         let image = programs(&engine);
+        let in_container = script(Path::new("/"));
         let made = |engine: &Engine| {
-            let container = Container::of(&image).cmd(["sh", "-c", &script]).start(engine).unwrap();
+            let container = Container::of(&image).cmd(["sh", "-c", &in_container]).start(engine).unwrap();
             assert!(container.wait().unwrap().success());
             container
         };
-        let (mut commits, mut moves, mut snapshots) = (Vec::new(), Vec::new(), Vec::new());
+        let (bare, copy) = (disk.path().join("bare"), disk.path().join("copy"));
+        let bare_made = || {
+            std::fs::create_dir(&bare).unwrap();
+            disk::run("sh", ["-c", &script(&bare)]);
+        };
+        let mut table = Table::default();
         for _ in 0..=rounds {
             let container = made(&engine);
-            commits.push(timed(|| container.commit().run().unwrap()));
+            table.add("commit, files moved", timed(|| container.into_commit().run().unwrap()));
+            bare_made();
+            table.add("sync of the same files", timed(|| peers::sync(&bare)));
+            disk::empty([&bare]);
+            let container = made(&engine);
+            table.add("commit, files copied", timed(|| container.commit().run().unwrap()));
             drop(container);
+            bare_made();
+            table.add("cp -a of the same, then sync", timed(|| peers::copy_durably(&bare, &copy)));
+            disk::empty([&bare, &copy]);
             let container = made(&engine);
-            moves.push(timed(|| container.into_commit().run().unwrap()));
-            let container = made(&engine);
-            snapshots.push(timed(|| container.snapshot().unwrap()));
+            table.add("snapshot, without a digest", timed(|| container.snapshot().unwrap()));
             engine.prune().unwrap();
         }
-        let mut table = Table::default();
-        table.row("commit, files moved", &moves);
-        table.row("commit, files copied", &commits);
-        table.row("snapshot, without a digest", &snapshots);
         table.print(&format!("commit of {title}"));
     }
 }
@@ -142,15 +146,20 @@ fn exports(rounds: usize) {
     let engine = engine(&disk.path().join("root"));
     let loaded = engine.load(archive.archive("tar")).unwrap();
     let container = Container::of(loaded[0].image()).cmd(["/none"]).create(&engine).unwrap();
-    let (saved, exported) = (disk.path().join("saved.tar"), disk.path().join("exported.tar"));
-    let save: Vec<_> = (0..=rounds).map(|_| timed(|| engine.save(&["bench:1"], &saved).unwrap())).collect();
-    let export: Vec<_> =
-        (0..=rounds).map(|_| timed(|| container.export(std::fs::File::create(&exported).unwrap()).unwrap())).collect();
-    let copy: Vec<_> = (0..=rounds).map(|_| timed(|| std::fs::copy(archive.archive("tar"), &saved).unwrap())).collect();
+    let [saved, exported, copied, packed] =
+        ["saved", "exported", "copied", "packed"].map(|name| disk.path().join(name));
+    let tree = disk.path().join("tree");
+    std::fs::create_dir(&tree).unwrap();
+    peers::extract_durably(&archive.layer("tar"), &tree);
     let mut table = Table::default();
-    table.row("save", &save);
-    table.row("export of a container", &export);
-    table.row("copy of the archive", &copy);
+    for _ in 0..=rounds {
+        table.add("save", timed(|| engine.save(&["bench:1"], &saved).unwrap()));
+        table.add("copy of the archive, then sync", timed(|| peers::copy_durably(archive.archive("tar"), &copied)));
+        let export = || container.export(std::fs::File::create(&exported).unwrap()).unwrap();
+        table.add("export of a container", timed(export));
+        table.add("tar -c of the same files", timed(|| peers::pack(&tree, &packed)));
+        disk::empty([&saved, &exported, &copied, &packed]);
+    }
     table.print("save and export of the same image");
 }
 
@@ -165,15 +174,11 @@ fn stacks(rounds: usize) {
         images.push(engine.load(&archive).unwrap().remove(0).image().clone());
     }
     let create = |image: &Image| timed(|| Container::of(image).cmd(["/none"]).create(&engine).unwrap());
-    let mut times = vec![Vec::new(); images.len()];
-    for _ in 0..=rounds * 20 {
-        for (image, times) in images.iter().zip(&mut times) {
-            times.push(create(image));
-        }
-    }
     let mut table = Table::default();
-    table.row("of 120 layers", &times[1]);
-    table.row("of 3 layers", &times[0]);
+    for _ in 0..=rounds * 20 {
+        table.add("of 120 layers", create(&images[1]));
+        table.add("of 3 layers", create(&images[0]));
+    }
     table.print("creation and removal of a container");
 }
 
@@ -197,9 +202,9 @@ fn crowd(rounds: usize) {
     let once = resident();
     (0..10).for_each(|_| drop((opened.images().unwrap(), opened.containers().unwrap())));
     let mut table = Table::default();
-    table.row("open", &open);
-    table.row("list of the images", &images);
-    table.row("list of the containers", &containers);
+    [("open", open), ("list of the images", images), ("list of the containers", containers)]
+        .into_iter()
+        .for_each(|(name, costs)| costs.into_iter().for_each(|cost| table.add(name, cost)));
     table.print(&format!("a data root with {IMAGES} images, {} layers, {CONTAINERS} containers", IMAGES * LAYERS_EACH));
     println!("  resident memory: {before} KiB before, {once} after a list of each, {} after ten more\n", resident());
 }
@@ -217,17 +222,27 @@ fn resident() -> u64 {
     line.trim().trim_end_matches(" kB").parse().unwrap()
 }
 
+/// What one run took.
+#[derive(Clone, Copy)]
+struct Cost {
+    wall: Duration,
+    /// User and system time of this program and of those it has waited for; `None` if a daemon did the work.
+    processor: Option<Duration>,
+}
+
 /// Measurements of one thing in several ways; the first row is ours.
 #[derive(Default)]
 struct Table {
-    rows: Vec<(String, Duration)>,
+    rows: Vec<(&'static str, Vec<Cost>)>,
     bytes: Option<u64>,
 }
 
 impl Table {
-    /// The first measurement warms caches and counts for nothing.
-    fn row(&mut self, name: &str, times: &[Duration]) {
-        self.rows.push((name.to_owned(), median(&times[1..])));
+    fn add(&mut self, name: &'static str, cost: Cost) {
+        match self.rows.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, costs)) => costs.push(cost),
+            None => self.rows.push((name, vec![cost])),
+        }
     }
 
     /// How much the first row moves.
@@ -235,29 +250,50 @@ impl Table {
         self.bytes = Some(bytes);
     }
 
+    /// The first measurement of each row warms caches and counts for nothing.
     fn print(self, title: &str) {
         println!("{title}");
-        let ours = self.rows[0].1.as_secs_f64();
-        for (number, (name, time)) in self.rows.iter().enumerate() {
+        let wall = |costs: &[Cost]| median(costs[1..].iter().map(|cost| cost.wall));
+        let ours = wall(&self.rows[0].1).as_secs_f64();
+        for (number, (name, costs)) in self.rows.iter().enumerate() {
             let rate = self.bytes.filter(|_| number == 0);
             let rate = rate.map(|bytes| format!("  {:.0} MB/s", bytes as f64 / 1e6 / ours)).unwrap_or_default();
-            let seconds = time.as_secs_f64();
-            println!("  {name:30} {:9.2} ms  ratio {:6.2}{rate}", seconds * 1e3, ours / seconds);
+            let seconds = wall(costs).as_secs_f64();
+            let processor: Option<Vec<_>> = costs[1..].iter().map(|cost| cost.processor).collect();
+            let processor = processor.map_or_else(
+                || " ".repeat(24),
+                |times| format!("  processor {:9.2} ms", median(times.into_iter()).as_secs_f64() * 1e3),
+            );
+            println!("  {name:30} {:9.2} ms{processor}  ratio {:6.2}{rate}", seconds * 1e3, ours / seconds);
         }
         println!();
     }
 }
 
-fn timed<T>(run: impl FnOnce() -> T) -> Duration {
-    let begin = Instant::now();
+fn timed<T>(run: impl FnOnce() -> T) -> Cost {
+    let (begin, before) = (Instant::now(), processor());
     let made = run();
-    let time = begin.elapsed();
+    let cost = Cost { wall: begin.elapsed(), processor: Some(processor() - before) };
     drop(made);
-    time
+    cost
 }
 
-fn median(times: &[Duration]) -> Duration {
-    let mut sorted = times.to_vec();
+/// User and system time of this program and of the children it has waited for.
+fn processor() -> Duration {
+    let times = [libc::RUSAGE_SELF, libc::RUSAGE_CHILDREN].map(|whose| {
+        let mut usage = std::mem::MaybeUninit::<libc::rusage>::zeroed();
+        // SAFETY: the kernel writes no more than this structure.
+        assert_eq!(unsafe { libc::getrusage(whose, usage.as_mut_ptr()) }, 0);
+        // SAFETY: it was written, and is numbers only.
+        let usage = unsafe { usage.assume_init() };
+        [usage.ru_utime, usage.ru_stime]
+    });
+    let seconds = |time: &libc::timeval| Duration::new(time.tv_sec as u64, time.tv_usec as u32 * 1000);
+    times.as_flattened().iter().map(seconds).sum()
+}
+
+fn median(times: impl Iterator<Item = Duration>) -> Duration {
+    let mut sorted: Vec<_> = times.collect();
     sorted.sort_unstable();
     sorted[sorted.len() / 2]
 }
