@@ -90,7 +90,7 @@ pub fn run() -> ! {
     keeper.serve();
     keeper.idle.end();
     keeper.ports.close();
-    cgroup::remove(|letter, remove| orders.each(letter).for_each(|path| remove(path.as_ptr().expose_provenance() as u64)));
+    cgroup::remove(groups(&orders));
     keeper.report.restarting = false;
     keeper.report.write(DIRECTORY, &orders);
     let _ = kernel::unlink(DIRECTORY, SOCKET.as_ptr().expose_provenance() as u64, 0);
@@ -230,6 +230,7 @@ impl Keeper<'_> {
 
     /// Takes down how the process has ended.
     fn conclude(&mut self) {
+        cgroup::kill(groups(self.orders));
         self.ports.end();
         let killed = out_of_memory(self.orders);
         let started = self.report.run.and_then(|run| run.started);
@@ -286,6 +287,11 @@ impl Keeper<'_> {
         }
         self.report.write(DIRECTORY, self.orders);
     }
+}
+
+/// Calls with the cgroups of the container, by their letters.
+fn groups(orders: &Orders) -> impl Fn(u8, &mut dyn FnMut(u64)) {
+    |letter, work| orders.each(letter).for_each(|path| work(path.as_ptr().expose_provenance() as u64))
 }
 
 /// How the payload ended; as if killed, if the init was, and could not tell.

@@ -292,3 +292,19 @@ fn a_shell_of_the_host_enters_a_container_that_has_one_program_and_nothing_else(
     seat.wait_for("<1>\r\n/dev/pts/0");
     assert_eq!(seat.end(), 5);
 }
+
+#[test]
+fn a_container_is_among_the_processes_of_another_one_that_stays() {
+    require_busybox!();
+    let bench = Bench::with_image();
+    bench.ok(&["run", "-d", "--name", "web", "box:1", "sleep", "1000"]);
+    let arguments = ["run", "--rm", "--pid", "container:web", "box:1", "cat", "/proc/1/comm"];
+    if rustix::process::geteuid().is_root() {
+        assert_eq!(bench.ok(&arguments), "plywood-init\n");
+    } else {
+        let (code, message) = bench.fails(&arguments);
+        assert!(code == 125 && message.contains("user namespace"), "{message}");
+    }
+    let (code, message) = bench.fails(&["run", "--rm", "--pid", "other", "box:1", "true"]);
+    assert!(code == 125 && message.contains("unknown namespace \"other\""), "{message}");
+}

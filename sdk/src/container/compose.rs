@@ -58,6 +58,8 @@ enum ComposeFault {
     RestartNetwork,
     #[error("start it again when it has ended: its supervisor cannot join the shared memory of another one")]
     RestartIpc,
+    #[error("start it again when it has ended: its supervisor cannot join the processes of another one")]
+    RestartPids,
     #[error("set {0}: the container has the network of others")]
     SharedParameter(String),
     #[error("set its {0}: it has that of the host")]
@@ -83,6 +85,7 @@ impl Fault for ComposeFault {
             | Self::KeptNetwork
             | Self::RestartNetwork
             | Self::RestartIpc
+            | Self::RestartPids
             | Self::DeviceRules(_) => ErrorKind::Unsupported,
             _ => ErrorKind::InvalidArgument,
         }
@@ -131,6 +134,9 @@ pub(super) fn compose<D>(
     check_network(settings)?;
     if settings.ipc_namespace.is_of_container() && settings.restart != RestartPolicy::No {
         return Err(ComposeFault::RestartIpc.into());
+    }
+    if settings.pid_namespace.is_of_container() && settings.restart != RestartPolicy::No {
+        return Err(ComposeFault::RestartPids.into());
     }
     settings.resources.check(settings.mistake.as_deref())?;
     let mut mounts = Mounts::default();
@@ -198,6 +204,7 @@ pub(super) fn compose<D>(
         network_mode: settings.network.docker_name(),
         cgroupns_mode: settings.cgroup_namespace.to_string(),
         ipc_mode: settings.ipc_namespace.docker_name(),
+        pid_mode: settings.pid_namespace.docker_name(),
         // Docker has no other word than this one.
         uts_mode: Some(settings.uts_namespace.to_string()).filter(|mode| mode == "host").unwrap_or_default(),
         userns_mode: settings

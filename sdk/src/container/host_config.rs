@@ -25,6 +25,8 @@ pub(crate) struct HostConfig {
     pub(crate) auto_remove: bool,
     pub(crate) cgroupns_mode: String,
     pub(crate) ipc_mode: String,
+    /// `host`, `container:<id>`, or empty for one of its own.
+    pub(crate) pid_mode: String,
     /// `host`, or empty for one of its own.
     #[serde(rename = "UTSMode")]
     pub(crate) uts_mode: String,
@@ -115,6 +117,7 @@ impl Default for HostConfig {
             auto_remove: false,
             cgroupns_mode: "private".to_owned(),
             ipc_mode: "private".to_owned(),
+            pid_mode: String::new(),
             uts_mode: String::new(),
             userns_mode: String::new(),
             init: None,

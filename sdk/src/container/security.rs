@@ -209,8 +209,12 @@ fn is_host(mode: &str) -> bool {
 
 /// Which namespaces of the host it has, of those that it has for itself by default.
 pub(super) fn host_namespaces(host: &HostConfig) -> u64 {
-    let modes =
-        [(&host.ipc_mode, namespace::IPC), (&host.uts_mode, namespace::UTS), (&host.cgroupns_mode, namespace::CGROUP)];
+    let modes = [
+        (&host.pid_mode, namespace::PID),
+        (&host.ipc_mode, namespace::IPC),
+        (&host.uts_mode, namespace::UTS),
+        (&host.cgroupns_mode, namespace::CGROUP),
+    ];
     modes.into_iter().filter(|(mode, _)| is_host(mode)).fold(0, |bits, (_, bit)| bits | bit)
 }
 

@@ -229,6 +229,7 @@ impl Handle {
         let mut bundle = bundle(self.store(), self.id(), files, writable)?;
         self.join_network(files, &mut bundle)?;
         self.join_ipc(files, &mut bundle)?;
+        self.join_pids(files, &mut bundle)?;
         let created = doomed.map(|doomed| -> runtime::Hook<'_> {
             Box::new(|_, pidfd| {
                 doomed.tell(pidfd);

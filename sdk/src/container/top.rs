@@ -8,8 +8,10 @@ use std::time::Duration;
 
 use super::create::attempted;
 use super::handle::Handle;
+use super::pause::recorded;
 use crate::error::{Attempt, ErrorKind, Fault, Result};
 use crate::spec::time::Timestamp;
+use crate::sys::cgroup::Group;
 
 /// A process of a container, at the moment it was looked at.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,8 +56,11 @@ impl Handle {
     }
 
     fn try_top(&self) -> Result<Vec<ProcessInfo>> {
-        let run = self.files()?.record.and_then(|record| record.run).filter(|run| run.is_alive()).ok_or(NotRunning)?;
-        let found = processes(run.pid);
+        let files = self.files()?;
+        let group = crate::runtime::cgroup::find(self.id().as_str(), &recorded(&files));
+        let shares = !files.host.pid_mode.is_empty();
+        let run = files.record.and_then(|record| record.run).filter(|run| run.is_alive()).ok_or(NotRunning)?;
+        let found = processes(run.pid, group.filter(|_| shares));
         // What was found under its number is about another process once it has ended.
         if !run.is_alive() {
             return Err(NotRunning.into());
@@ -73,8 +78,8 @@ struct Stat {
     started: u64,
 }
 
-/// The processes in the pid namespace of this one, and in those below it.
-fn processes(first: u32) -> io::Result<Vec<ProcessInfo>> {
+/// The processes in the pid namespace of this one, and in those below it; those of the cgroup, if others are in there too.
+fn processes(first: u32, group: Option<Group>) -> io::Result<Vec<ProcessInfo>> {
     let namespace = fs::read_link(format!("/proc/{first}/ns/pid"))?;
     let map = fs::read_to_string(format!("/proc/{first}/uid_map"))?;
     let depth = numbers(&fs::read_to_string(format!("/proc/{first}/status"))?, "NSpid:").len();
@@ -90,6 +95,9 @@ fn processes(first: u32) -> io::Result<Vec<ProcessInfo>> {
             inside.push(pid);
         }
         all.insert(pid, stat);
+    }
+    if let Some(group) = group {
+        inside = group.all_processes()?;
     }
     // Children that have a namespace of their own again.
     let mut at = 0;

@@ -1,5 +1,6 @@
 //! The input of the runtime: a root file system, what is mounted over it, and the process to start.
 
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -8,6 +9,7 @@ use super::seccomp::SeccompProfile;
 use super::shared_memory::SharedMemory;
 use crate::spec::container_path::ContainerPath;
 use crate::sys::capability::CapabilitySet;
+use crate::sys::namespace;
 use crate::sys::shared::SharedNetwork;
 use crate::sys::userns::Namespace;
 
@@ -40,8 +42,10 @@ pub(crate) struct Bundle {
     /// Of root's containers: the user namespace they are in. The layers and binds are shown to it with its ids, and what
     /// is written comes to belong to whom it belongs inside.
     pub user_namespace: Option<Arc<Namespace>>,
-    /// Which of the IPC, UTS and cgroup namespaces are the host's, as `CLONE_NEW*` bits.
+    /// Which of the pid, IPC, UTS and cgroup namespaces are the host's, as `CLONE_NEW*` bits.
     pub host_namespaces: u64,
+    /// The pid namespace that it joins instead of having one of its own; both containers have the host's users.
+    pub pids: Option<Arc<OwnedFd>>,
     /// How it differs from the default isolation.
     pub isolation: Isolation,
     /// Puts the helper in front of the process as process 1: it passes signals on and reaps orphans.
@@ -66,10 +70,18 @@ impl Bundle {
             privileged: false,
             user_namespace: None,
             host_namespaces: 0,
+            pids: None,
             isolation: Isolation::default(),
             init: true,
             cgroup: None,
         }
+    }
+}
+
+impl Bundle {
+    /// Whether the kernel does not end its processes with the first one: they are in a pid namespace of others.
+    pub(super) fn shares_pids(&self) -> bool {
+        self.pids.is_some() || self.host_namespaces & namespace::PID != 0
     }
 }
 

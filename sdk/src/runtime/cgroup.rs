@@ -3,7 +3,8 @@
 //! With version 2 every container has one where this program may make one: the process is born in it. With version 1 a
 //! group costs a move per controller, so there is one only where a limit or statistics ask for it; a container that is
 //! paused is moved into one then. One whose root may make device nodes, or may use a device in some ways only, has one
-//! with either version, and rules for devices in it, or does not start.
+//! with either version, and rules for devices in it, or does not start. One without a pid namespace of its own has one that
+//! can kill: nothing else ends all of its processes, whatever becomes of the first.
 
 use std::fs;
 use std::io;
@@ -41,6 +42,8 @@ const DEVICES: [(u32, Option<u32>); 9] = [
     (136, None),
 ];
 
+const END_ALL: &str = "let no process outlive a container that shares the processes of others";
+
 const RESTRICT_DEVICES: &str = "keep the devices of the host away";
 
 /// Whether only rules for devices keep it from the host's: its root may make nodes that lead to them, or one that it has
@@ -60,7 +63,8 @@ pub(super) fn create(bundle: &Bundle) -> Result<Option<Group>> {
     let Some(cgroup) = &bundle.cgroup else { return Ok(None) };
     let needed = cgroup.limits.controllers();
     let wanted: Vec<_> = needed.iter().map(|(controller, _)| *controller).collect();
-    let is_asked_for = !needed.is_empty() || cgroup.statistics || needs_device_rules(bundle);
+    let shares_pids = bundle.shares_pids();
+    let is_asked_for = !needed.is_empty() || cgroup.statistics || needs_device_rules(bundle) || shares_pids;
     let kind = cgroup::kind().map_err(|error| Error::os("look for cgroups", error));
     if !is_asked_for && kind.as_ref().ok() != Some(&Kind::Unified) {
         return Ok(None);
@@ -69,6 +73,7 @@ pub(super) fn create(bundle: &Bundle) -> Result<Option<Group>> {
         let limit = needed.iter().find(|(known, _)| *known == controller || controller.is_empty());
         match limit {
             Some((_, attempt)) => attempt.clone(),
+            None if shares_pids => END_ALL.to_owned(),
             None if needs_device_rules(bundle) => RESTRICT_DEVICES.to_owned(),
             None => "keep statistics".to_owned(),
         }
@@ -96,6 +101,11 @@ pub(super) fn discard(group: &Group, error: Error) -> Error {
 }
 
 fn prepare(group: &Group, bundle: &Bundle, limits: &Limits) -> Result<()> {
+    if bundle.shares_pids() && !group.can_kill() {
+        let why = "that takes a cgroup of version 2 that can kill its processes, and this host has none";
+        let error = Error::new(ErrorKind::Unsupported, format_args!("{END_ALL}: {why}"));
+        return Err(error.with_hint("mount -t cgroup2, with Linux 5.14 or later; or leave it its own pid namespace"));
+    }
     apply(group, limits, |setting| setting.controller != "memory")?;
     // Who may use all devices of the host, and who may not make device nodes that lead to any, need no rules.
     if bundle.privileged || privilege() == Privilege::User {
@@ -213,12 +223,12 @@ pub(super) fn join_early(group: &Group, pid: u32) -> Result<()> {
     group.join_legacy(pid, chosen).map_err(explain_join)
 }
 
-/// Moves it into the one that limits memory, once it shares no memory with this program any more.
-pub(super) fn join_late(group: &Group, pid: u32) -> Result<()> {
+/// Moves it into the one that limits memory, once it shares no memory with this program any more; false if the container has
+/// ended.
+pub(super) fn join_late(group: &Group, pid: u32) -> Result<bool> {
     match group.join_all(pid) {
-        // The container has ended: so has it, or is about to.
-        Err(Refused::Os { error, .. }) if is_gone(&error) => Ok(()),
-        joined => joined.map_err(explain_join),
+        Err(Refused::Os { error, .. }) if is_gone(&error) => Ok(false),
+        joined => joined.map(|()| true).map_err(explain_join),
     }
 }
 

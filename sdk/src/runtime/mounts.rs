@@ -202,7 +202,16 @@ fn text(path: &Path) -> Result<&str> {
 /// Mounts `/proc`, `/sys` and `/dev`; the register is the root of `/dev`.
 pub(super) fn defaults(script: &mut Script, root: Register, bundle: &Bundle, users: Users<'_>) -> Result<Register> {
     script.step("mount /proc").hint = Some(PROC_HINT);
-    let proc = script.file_system("proc", &[], CLOSED)?;
+    let proc = match bundle.host_namespaces & namespace::PID != 0 && users.are_mapped() {
+        // The kernel shows the host's processes in a new one to those only who have power over that namespace.
+        true => {
+            let path = script.text("/proc")?;
+            let proc = script.copy_tree(libc::AT_FDCWD, path, AT_RECURSIVE);
+            script.set_attributes(proc, CLOSED, AT_RECURSIVE);
+            proc
+        }
+        false => script.file_system("proc", &[], CLOSED)?,
+    };
     attach_default(script, root, "proc", proc)?;
     if users.own_network(bundle) {
         network_settings(script, proc, bundle, users)?;

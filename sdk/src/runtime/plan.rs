@@ -1,6 +1,6 @@
 //! From a bundle to the operations of the child, in their order.
 
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use super::bundle::{Bundle, NetworkMode, ProcessSpec};
 use super::cgroup_mounts;
@@ -100,9 +100,10 @@ pub(super) fn start(
 ) -> Result<Prepared> {
     let mut script = Script::new();
     let is_served = bundle.rootfs.is_served();
+    let pids = bundle.pids.as_ref().map(AsFd::as_fd);
     match is_served && !matches!(users, Users::Shifted(_)) {
         true => serve::hand_over_streams(&mut script, streams, users)?,
-        false => hand_over_streams(&mut script, streams, users, namespaces.own)?,
+        false => hand_over_streams(&mut script, streams, users, namespaces.own, pids)?,
     }
     if let (Some(network), false) = (namespaces.network, matches!(users, Users::Below { .. })) {
         script.step("join a network namespace");
@@ -166,6 +167,10 @@ pub(super) fn start(
     null_streams(&mut script, streams, null);
     if let Some(peer) = peer {
         terminal::take(&mut script, peer);
+    }
+    if bundle.init && bundle.shares_pids() {
+        script.step("take care of orphans");
+        script.plan.call(libc::SYS_prctl, &[libc::PR_SET_CHILD_SUBREAPER.into(), 1.into()]);
     }
     let spec = &bundle.process;
     script.step(format!("create the working directory {:?} of the container", spec.cwd));
@@ -276,9 +281,16 @@ pub(super) fn hand_over_streams(
     streams: &[Stream; 3],
     users: Users<'_>,
     namespaces: u64,
+    pids: Option<BorrowedFd<'_>>,
 ) -> Result<()> {
     begin(script);
     script.plan.gate();
+    if let Some(pids) = pids {
+        script.step("join the processes of another container").hint = Some("that one has to run");
+        script.plan.call(libc::SYS_setns, &[pids.as_raw_fd().into(), namespace::PID.into()]);
+        script.plan.fork(namespaces);
+        begin(script);
+    }
     if let Users::Many(namespace) = users {
         script.step("join the user namespace of this user");
         script.plan.call(libc::SYS_setns, &[namespace.as_raw_fd().into(), namespace::USER.into()]);

@@ -45,7 +45,7 @@ pub(crate) fn mount(bundle: &Bundle) -> Result<MountedRoot> {
     let (socket, theirs) = tty::channel().attempt(|| "create a socket for a root directory")?;
     let streams = [Stream::Fd(beyond_standard(theirs)?), Stream::Null, Stream::Null];
     let mut script = Script::new();
-    hand_over_streams(&mut script, &streams, users, namespace::MOUNT)?;
+    hand_over_streams(&mut script, &streams, users, namespace::MOUNT, None)?;
     close_from(&mut script, FIRST_FREE);
     script.step("open the mount namespace");
     let name = script.text("/proc/self/ns/mnt")?;

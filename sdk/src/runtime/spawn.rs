@@ -79,6 +79,12 @@ fn start_in(
     hooks: Hooks<'_>,
     on_exit: OnExit,
 ) -> Result<Process> {
+    // What serves the layers would have to be told from its processes at its end.
+    if bundle.shares_pids() && bundle.rootfs.is_served() {
+        let message = "share the processes of others: its layers are shown by fuse-overlayfs";
+        let error = Error::new(ErrorKind::Unsupported, message);
+        return Err(error.with_hint("use a data root with the driver overlay2, btrfs or vfs (--storage-driver)"));
+    }
     let users = Users::of(bundle);
     let supervisor = Supervisor::get()?;
     let Wired { streams, mut ours } = wire(stdio)?;
@@ -89,7 +95,7 @@ fn start_in(
     let helped = Helped::new(if bundle.init { Role::Init } else { Role::Trampoline }, &bundle.process)?;
     let handover = helped.line.handover().attempt(|| HAND_OVER)?;
     let own = |bits: u64| bits & !bundle.host_namespaces;
-    let mut namespaces = namespace::MOUNT | namespace::PID | own(namespace::IPC | namespace::UTS);
+    let mut namespaces = namespace::MOUNT | own(namespace::PID | namespace::IPC | namespace::UTS);
     if bundle.network != NetworkMode::Host {
         namespaces |= namespace::NETWORK;
     }
@@ -104,6 +110,9 @@ fn start_in(
     let mut fresh = if joined.is_some() { namespaces & !namespace::NETWORK } else { namespaces };
     if bundle.shared_memory.is_some() {
         fresh &= !namespace::IPC;
+    }
+    if bundle.pids.is_some() {
+        fresh &= !namespace::PID;
     }
     let all = Namespaces { own: fresh, network: joined };
     let mut prepared = plan::start(bundle, &streams, wish, users, all, handover, group)?;
@@ -121,6 +130,10 @@ fn start_in(
         }
         Users::One if bundle.rootfs.is_served() => {
             Options { namespaces: namespace::USER, forks: true, visibility: Visibility::Kept, cgroup, gate }
+        }
+        // The one that joins a pid namespace is not in it; its children are.
+        Users::Host if bundle.pids.is_some() => {
+            Options { namespaces: 0, forks: true, visibility: Visibility::Hidden, cgroup, gate }
         }
         Users::Host => Options { namespaces: fresh, forks: false, visibility: Visibility::Hidden, cgroup, gate },
         // Its maps are written from outside, which wants it visible.
@@ -284,6 +297,10 @@ fn join(
     tools: Option<&Tools>,
     on_exit: OnExit,
 ) -> Result<Process> {
+    // Where the container has no pid namespace of its own, nothing but its cgroup ends a process with it.
+    if target.group().is_none() && target.namespaces() & namespace::PID == 0 {
+        return Err(ended(target));
+    }
     let supervisor = Supervisor::get()?;
     let Wired { streams, ours } = wire(stdio)?;
     let child = join_with(target, spec, streams, ours.wish(spec), tools)?;
@@ -323,7 +340,10 @@ pub(super) fn join_with(
         failure => refused.take().unwrap_or_else(|| prepared.error(failure)),
     })?;
     drop(streams);
-    let held = |pid| limited.map_or(Ok(()), |group| cgroup::join_late(group, pid));
+    let held = |pid| match limited.map_or(Ok(true), |group| cgroup::join_late(group, pid))? {
+        true => Ok(()),
+        false => Err(ended(target)),
+    };
     helped.go_on(&child, spec, held)?;
     Ok(child)
 }

@@ -125,7 +125,7 @@ pub(crate) fn read(group: Option<&Group>, init: u32, own_network: bool) -> Resul
         let file = if version == Version::V1 { v1 } else { v2 };
         Some((version, fs::read_to_string(home.join(file)).unwrap_or_default()))
     };
-    let in_proc = || usage(init).attempt(|| format!("look at the processes of process {init}"));
+    let in_proc = || usage(init, group).attempt(|| format!("look at the processes of process {init}"));
     let pids = match text("pids", "pids.current", "pids.current") {
         Some((_, current)) => {
             let (_, limit) = text("pids", "pids.max", "pids.max").unwrap_or((Version::V2, String::new()));

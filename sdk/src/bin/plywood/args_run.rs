@@ -101,7 +101,7 @@ pub struct Definition {
     /// `private`, `none`, `host`, or that of another one: `container:NAME`
     #[arg(long, visible_alias = "net", default_value = "private")]
     pub network: String,
-    /// Forward a port of the host, 127.0.0.1 unless told otherwise, to one of the container; udp not with --detach
+    /// Forward a port of the host, 127.0.0.1 unless told otherwise, to one of the container
     #[arg(short, long, value_name = "[[IP:]HOST:]PORT[/udp]")]
     pub publish: Vec<String>,
     /// Make the root filesystem read-only
@@ -148,10 +148,6 @@ pub struct Definition {
     pub words: Vec<String>,
 }
 
-/// Why no container has the processes of the host or of another one.
-const OWN_PROCESSES: &str = "by its own pid namespace the kernel ends all processes of a container with its first one, whatever \
-                             they do; `plywood top` and `plywood enter` look into that of another one";
-
 /// Docker's flags that this version does not have; each says so.
 #[derive(Debug, Args)]
 pub struct Later {
@@ -161,8 +157,6 @@ pub struct Later {
     pull: Option<String>,
     #[arg(long, hide = true)]
     platform: Option<String>,
-    #[arg(long, hide = true)]
-    pid: Option<String>,
 }
 
 impl Later {
@@ -172,7 +166,6 @@ impl Later {
             (self.publish_all, "--publish-all", "name the ports: --publish PORT"),
             (self.pull.as_deref().is_some_and(|policy| policy == "always"), "--pull always", ""),
             (self.platform.is_some(), "--platform", "load the image for this platform"),
-            (self.pid.as_deref().is_some_and(|mode| mode != "private"), "--pid", OWN_PROCESSES),
         ];
         flags.into_iter().find(|(given, ..)| *given).map(|(_, flag, instead)| (flag, instead))
     }

@@ -25,6 +25,9 @@ pub struct Security {
     /// `container:NAME`
     #[arg(long, value_name = "MODE")]
     pub ipc: Option<String>,
+    /// Among whose processes its own are: private, host, or those of another one: `container:NAME`
+    #[arg(long, value_name = "MODE")]
+    pub pid: Option<String>,
     /// Whose host name it has: private or host
     #[arg(long, value_name = "MODE")]
     uts: Option<String>,

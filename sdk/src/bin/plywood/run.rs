@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use plywood::container::{Attachment, Definition, IpcMode, NetworkMode, Publish, RestartPolicy, Signal, Stdio};
+use plywood::container::{
+    Attachment, Definition, IpcMode, NamespaceMode, NetworkMode, Publish, RestartPolicy, Signal, Stdio,
+};
 use plywood::{ByteSize, Container, Engine, ErrorKind, ExitStatus};
 
 use crate::args_run::{self, Create, Later, Run, Start};
@@ -154,7 +156,7 @@ impl Keys {
     /// Starts a container that can be left by these keys; nothing if it cannot, and nobody has asked for that.
     fn start<D>(&self, container: &mut Container<D>) -> plywood::Result<Option<Attachment>> {
         match container.start_attached() {
-            // One without an init, or with a port of UDP, ends with this program.
+            // One without an init ends with this program.
             Err(error) if error.kind() == ErrorKind::InvalidArgument && !self.are_wanted => Ok(None),
             attachment => attachment.map(Some),
         }
@@ -217,6 +219,12 @@ fn definition(flags: &args_run::Definition, session: &Session) -> Outcome<Defini
         definition = match mode.strip_prefix("container:") {
             Some(name) => definition.ipc_namespace(&session.engine()?.container(name)?),
             None => definition.ipc_namespace(mode.parse::<IpcMode>()?),
+        };
+    }
+    if let Some(mode) = &flags.security.pid {
+        definition = match mode.strip_prefix("container:") {
+            Some(name) => definition.pid_namespace(&session.engine()?.container(name)?),
+            None => definition.pid_namespace(mode.parse::<NamespaceMode>()?),
         };
     }
     definition = definition.init(flags.init && !flags.no_init);

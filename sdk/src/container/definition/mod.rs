@@ -16,6 +16,7 @@ use super::environment::Variable;
 use super::ipc::IpcSetting;
 use super::namespaces::{NamespaceMode, UserNamespace};
 use super::network::{NetworkChoice, NetworkSetting};
+use super::pids::PidSetting;
 use super::ready::Condition;
 use super::resources::Resources;
 use super::restart::RestartPolicy;
@@ -87,6 +88,7 @@ pub(crate) struct Settings {
     /// `None` is what the engine says.
     pub(crate) user_namespace: Option<UserNamespace>,
     pub(crate) ipc_namespace: IpcSetting,
+    pub(crate) pid_namespace: PidSetting,
     pub(crate) uts_namespace: NamespaceMode,
     pub(crate) cgroup_namespace: NamespaceMode,
     pub(crate) labels: BTreeMap<String, String>,

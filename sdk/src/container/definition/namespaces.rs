@@ -3,6 +3,7 @@
 use super::Definition;
 use crate::container::ipc::IpcChoice;
 use crate::container::namespaces::{NamespaceMode, UserNamespace};
+use crate::container::pids::PidChoice;
 
 impl<D> Definition<D> {
     /// Whose users it has. Default: what the engine [says](crate::Engine::user_namespace), the host's for root.
@@ -50,6 +51,37 @@ impl<D> Definition<D> {
     #[doc(alias = "--ipc")]
     pub fn ipc_namespace(mut self, choice: impl Into<IpcChoice>) -> Self {
         self.settings.ipc_namespace = choice.into().0;
+        self
+    }
+
+    /// Among whose processes its own are. Default: among none; its first process is process 1 there, and when that ends the
+    /// kernel ends all the others.
+    ///
+    /// **Dangerous** with [`NamespaceMode::Host`]: it sees the command lines of all processes of the host, and root in it
+    /// signals them all, plywood's own included: [`pid_namespaces(7)`](https://man7.org/linux/man-pages/man7/pid_namespaces.7.html).
+    /// In a user namespace it can signal those only that belong to its users.
+    ///
+    /// With another container, which must run when this one starts, each sees and signals the processes of the other, and
+    /// this one ends with it. Both must have the host's users: for an ordinary user it is an error of `start`. With a restart
+    /// policy it is one of `create`.
+    ///
+    /// Since no process 1 takes its processes along, a container that is not among its own is in a cgroup of version 2, whose
+    /// processes the kernel kills at its end: it takes Linux 5.14 and, as an ordinary user, a cgroup that was handed to the
+    /// user. Without, it is an error of `start`. A [privileged](Self::privileged) one can leave that cgroup, and the
+    /// container, for good.
+    ///
+    /// ```no_run
+    /// # use plywood::{Container, Engine, container::NamespaceMode};
+    /// # fn main() -> plywood::Result<()> {
+    /// # let engine = Engine::open_default()?;
+    /// let monitor = Container::of("monitor:1").pid_namespace(NamespaceMode::Host).start(&engine)?;
+    /// let web = Container::of("nginx:1").start(&engine)?;
+    /// let debugger = Container::of("gdb:1").pid_namespace(&web).start(&engine)?;
+    /// # Ok(()) }
+    /// ```
+    #[doc(alias = "--pid")]
+    pub fn pid_namespace(mut self, choice: impl Into<PidChoice>) -> Self {
+        self.settings.pid_namespace = choice.into().0;
         self
     }
 

@@ -70,12 +70,22 @@ fn members(processes: &[Process]) -> Vec<u32> {
     members
 }
 
+/// The processes of the container whose first process is `init`: all of its pid namespace, or of the cgroup if it shares that
+/// namespace with others.
+fn processes(init: u32, group: Option<&Group>) -> io::Result<Vec<u32>> {
+    let status = fs::read_to_string(format!("/proc/{init}/status"))?;
+    let number = status.lines().find_map(|line| line.strip_prefix("NSpid:")?.split_ascii_whitespace().last());
+    match group {
+        Some(group) if number != Some("1") => group.all_processes(),
+        _ => Ok(members(&list(&fs::read_link(format!("/proc/{init}/ns/pid"))?)?)),
+    }
+}
+
 /// How many processes there are in the container whose first process is `init`, and what they have used of the CPUs, in
 /// clock ticks: as a program, and in the kernel on its behalf.
-pub(crate) fn usage(init: u32) -> io::Result<Usage> {
-    let namespace = fs::read_link(format!("/proc/{init}/ns/pid"))?;
+pub(crate) fn usage(init: u32, group: Option<&Group>) -> io::Result<Usage> {
     let mut usage = Usage::default();
-    for pid in members(&list(&namespace)?) {
+    for pid in processes(init, group)? {
         let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else { continue };
         let Some((_, rest)) = stat.rsplit_once(')') else { continue };
         let fields: Vec<u64> = rest.split_ascii_whitespace().map(|field| field.parse().unwrap_or(0)).collect();

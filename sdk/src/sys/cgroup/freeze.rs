@@ -81,6 +81,12 @@ impl Group {
         }
     }
 
+    /// Whether the kernel kills all of its processes at once, those too that are born meanwhile: since Linux 5.14, with
+    /// version 2.
+    pub(crate) fn can_kill(&self) -> bool {
+        self.unified.as_ref().is_some_and(|path| path.join("cgroup.kill").exists())
+    }
+
     /// Kills all of its processes, frozen or not.
     pub(super) fn kill(&self) -> io::Result<()> {
         if let Some(unified) = &self.unified {
