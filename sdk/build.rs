@@ -9,8 +9,8 @@ use std::{env, fs, io};
 const SOURCES: [&str; 4] = ["helper", "src/sys/child.rs", "src/sys/layout.rs", "src/logs/piece.rs"];
 
 /// Nothing of a C library, no position independence (it is linked to one address and needs no loader), and sections
-/// that are not used go.
-const OPTIONS: [&str; 12] = [
+/// that are not used go. Its few writable bytes share one page, which each of its processes has for itself.
+const OPTIONS: [&str; 13] = [
     "--edition=2024",
     "--crate-type=bin",
     "--crate-name=plywood_helper",
@@ -20,6 +20,7 @@ const OPTIONS: [&str; 12] = [
     "-Cstrip=symbols",
     "-Coverflow-checks=off",
     "-Crelocation-model=static",
+    "-Crelro-level=off",
     "-Ctarget-feature=+crt-static",
     "-Cforce-unwind-tables=no",
     "-Cembed-bitcode=no",
