@@ -10,11 +10,12 @@ const SOURCES: [&str; 4] = ["helper", "src/sys/child.rs", "src/sys/layout.rs", "
 
 /// Nothing of a C library, no position independence (it is linked to one address and needs no loader), and sections
 /// that are not used go. Its few writable bytes share one page, which each of its processes has for itself.
-const OPTIONS: [&str; 13] = [
+const OPTIONS: [&str; 14] = [
     "--edition=2024",
     "--crate-type=bin",
     "--crate-name=plywood_helper",
     "-Copt-level=s",
+    "-Ccodegen-units=1",
     "-Cpanic=abort",
     "-Cdebuginfo=0",
     "-Cstrip=symbols",

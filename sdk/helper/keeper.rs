@@ -150,6 +150,7 @@ impl Keeper<'_> {
         self.ports.begin(self.report.run, self.process, self.orders);
         self.health.iter_mut().for_each(Health::begin);
         self.is_cancelled |= self.clients.begin(self.input());
+        self.answer();
         loop {
             let (listener, [a, b, c, d, e, f, g, h]) = self.clients.files();
             let busy = if self.has_terminal() { self.clients.busy() } else { [false; MOST] };
@@ -171,9 +172,7 @@ impl Keeper<'_> {
                 }
             }
             self.hear(comes, heard);
-            if !self.report.restarting {
-                self.clients.answer();
-            }
+            self.answer();
             if ended {
                 break;
             }
@@ -197,6 +196,13 @@ impl Keeper<'_> {
 
     fn hear(&mut self, comes: bool, heard: [bool; MOST]) {
         self.is_cancelled |= self.clients.hear(comes, heard, self.input());
+    }
+
+    /// Answers those who want an end, once nothing is to be started again.
+    fn answer(&mut self) {
+        if !self.report.restarting {
+            self.clients.answer();
+        }
     }
 
     fn has_terminal(&self) -> bool {
