@@ -12,6 +12,8 @@ const PASSES: u32 = 4;
 /// Where trees go before they are deleted.
 pub struct Trash {
     directory: i32,
+    /// How many trees were deleted of those that were moved here, and how many were moved.
+    deleted: u32,
     count: u32,
 }
 
@@ -20,7 +22,7 @@ type Name = [u8; 26];
 
 impl Trash {
     pub fn new() -> Self {
-        Self { directory: -1, count: 0 }
+        Self { directory: -1, deleted: 0, count: 0 }
     }
 
     /// Uses the trash of another store, and empties the one so far.
@@ -43,9 +45,14 @@ impl Trash {
         }
     }
 
-    /// Deletes what was moved here, and what a removal of the killed program has left here. Whoever deletes a tree holds a
-    /// lock on it: those of others stay.
+    /// Deletes what was moved here, whoever has locked it where it was: a child of the killed program may still have the
+    /// descriptor. Then what a removal of that program has left here. Whoever deletes a tree holds a lock on it: those of
+    /// others stay.
     pub fn empty(&mut self) {
+        while self.deleted != self.count {
+            remove(self.directory, kernel::address(&name_of(self.deleted)));
+            self.deleted = self.deleted.wrapping_add(1);
+        }
         for _ in 0..PASSES {
             let mut found = false;
             any_entry(self.directory, |name| {
