@@ -13,6 +13,7 @@ use super::environment::{self, Command};
 use super::files::hostname_of_host;
 use super::health;
 use super::host_config::{DeviceMapping, HostConfig, tmpfs_options};
+use super::ipc::IpcMode;
 use super::namespaces::{NamespaceMode, UserNamespace};
 use super::network::NetworkMode;
 use super::publish;
@@ -203,10 +204,9 @@ pub(super) fn compose<D>(
         binds: Some(mounts.binds).filter(|binds| !binds.is_empty()),
         network_mode: settings.network.docker_name(),
         cgroupns_mode: settings.cgroup_namespace.to_string(),
-        ipc_mode: settings.ipc_namespace.docker_name(),
-        pid_mode: settings.pid_namespace.docker_name(),
-        // Docker has no other word than this one.
-        uts_mode: Some(settings.uts_namespace.to_string()).filter(|mode| mode == "host").unwrap_or_default(),
+        ipc_mode: settings.ipc_namespace.docker_name(IpcMode::to_string),
+        pid_mode: settings.pid_namespace.docker_name(NamespaceMode::docker_name),
+        uts_mode: settings.uts_namespace.docker_name(),
         userns_mode: settings
             .user_namespace
             .filter(|it| *it == UserNamespace::Host)

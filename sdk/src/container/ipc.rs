@@ -4,7 +4,6 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use super::Container;
 use super::handle::{Handle, HandleFault};
 use super::network::CONTAINER;
 use super::store::Files;
@@ -53,49 +52,6 @@ impl FromStr for IpcMode {
                 format_args!("unknown IPC namespace {text:?} (there are private, shareable, none and host)"),
             )),
         }
-    }
-}
-
-/// What [`Definition::ipc_namespace`](super::Definition::ipc_namespace) takes: an [`IpcMode`], or another container, whose
-/// shared memory it has then.
-#[derive(Debug, Clone)]
-pub struct IpcChoice(pub(super) IpcSetting);
-
-impl From<IpcMode> for IpcChoice {
-    fn from(mode: IpcMode) -> Self {
-        Self(IpcSetting::Mode(mode))
-    }
-}
-
-impl<D> From<&Container<D>> for IpcChoice {
-    fn from(container: &Container<D>) -> Self {
-        Self(IpcSetting::Container(container.id().clone()))
-    }
-}
-
-/// What a definition says of it.
-#[derive(Debug, Clone)]
-pub(crate) enum IpcSetting {
-    Mode(IpcMode),
-    Container(ContainerId),
-}
-
-impl Default for IpcSetting {
-    fn default() -> Self {
-        Self::Mode(IpcMode::default())
-    }
-}
-
-impl IpcSetting {
-    pub(super) fn docker_name(&self) -> String {
-        match self {
-            Self::Mode(mode) => mode.to_string(),
-            Self::Container(container) => format!("{CONTAINER}{container}"),
-        }
-    }
-
-    pub(super) fn is_of_container(&self) -> bool {
-        matches!(self, Self::Container(_))
     }
 }
 
@@ -174,7 +130,5 @@ mod tests {
             assert_eq!(mode.to_string().parse::<IpcMode>().unwrap(), mode);
         }
         assert_eq!("sysv".parse::<IpcMode>().unwrap_err().kind(), ErrorKind::InvalidArgument);
-        let id = ContainerId::random().unwrap();
-        assert_eq!(IpcSetting::Container(id.clone()).docker_name(), format!("container:{id}"));
     }
 }

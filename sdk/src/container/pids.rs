@@ -3,59 +3,13 @@
 use std::fs::File;
 use std::sync::Arc;
 
-use super::Container;
 use super::handle::{Handle, HandleFault};
-use super::namespaces::NamespaceMode;
 use super::network::CONTAINER;
 use super::store::Files;
 use crate::error::{Attempt, ErrorKind, Fault, Result};
 use crate::runtime::Bundle;
 use crate::spec::id::ContainerId;
 use crate::sys::{helper, namespace};
-
-/// What [`Definition::pid_namespace`](super::Definition::pid_namespace) takes: a [`NamespaceMode`], or another container,
-/// whose processes it is among then.
-#[derive(Debug, Clone)]
-pub struct PidChoice(pub(super) PidSetting);
-
-impl From<NamespaceMode> for PidChoice {
-    fn from(mode: NamespaceMode) -> Self {
-        Self(PidSetting::Mode(mode))
-    }
-}
-
-impl<D> From<&Container<D>> for PidChoice {
-    fn from(container: &Container<D>) -> Self {
-        Self(PidSetting::Container(container.id().clone()))
-    }
-}
-
-/// What a definition says of it.
-#[derive(Debug, Clone)]
-pub(crate) enum PidSetting {
-    Mode(NamespaceMode),
-    Container(ContainerId),
-}
-
-impl Default for PidSetting {
-    fn default() -> Self {
-        Self::Mode(NamespaceMode::Private)
-    }
-}
-
-impl PidSetting {
-    pub(super) fn docker_name(&self) -> String {
-        match self {
-            Self::Mode(NamespaceMode::Private) => String::new(),
-            Self::Mode(mode) => mode.to_string(),
-            Self::Container(container) => format!("{CONTAINER}{container}"),
-        }
-    }
-
-    pub(super) fn is_of_container(&self) -> bool {
-        matches!(self, Self::Container(_))
-    }
-}
 
 #[derive(Debug, thiserror::Error)]
 enum PidFault {

@@ -13,10 +13,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::environment::Variable;
-use super::ipc::IpcSetting;
-use super::namespaces::{NamespaceMode, UserNamespace};
+use super::ipc::IpcMode;
+use super::namespaces::{NamespaceChoice, NamespaceMode, UserNamespace};
 use super::network::{NetworkChoice, NetworkSetting};
-use super::pids::PidSetting;
 use super::ready::Condition;
 use super::resources::Resources;
 use super::restart::RestartPolicy;
@@ -87,8 +86,8 @@ pub(crate) struct Settings {
     pub(crate) security: Security,
     /// `None` is what the engine says.
     pub(crate) user_namespace: Option<UserNamespace>,
-    pub(crate) ipc_namespace: IpcSetting,
-    pub(crate) pid_namespace: PidSetting,
+    pub(crate) ipc_namespace: NamespaceChoice<IpcMode>,
+    pub(crate) pid_namespace: NamespaceChoice<NamespaceMode>,
     pub(crate) uts_namespace: NamespaceMode,
     pub(crate) cgroup_namespace: NamespaceMode,
     pub(crate) labels: BTreeMap<String, String>,

@@ -1,9 +1,8 @@
 //! What a container shares with the host, and what it has for itself.
 
 use super::Definition;
-use crate::container::ipc::IpcChoice;
-use crate::container::namespaces::{NamespaceMode, UserNamespace};
-use crate::container::pids::PidChoice;
+use crate::container::ipc::IpcMode;
+use crate::container::namespaces::{NamespaceChoice, NamespaceMode, UserNamespace};
 
 impl<D> Definition<D> {
     /// Whose users it has. Default: what the engine [says](crate::Engine::user_namespace), the host's for root.
@@ -49,8 +48,8 @@ impl<D> Definition<D> {
     /// # Ok(()) }
     /// ```
     #[doc(alias = "--ipc")]
-    pub fn ipc_namespace(mut self, choice: impl Into<IpcChoice>) -> Self {
-        self.settings.ipc_namespace = choice.into().0;
+    pub fn ipc_namespace(mut self, choice: impl Into<NamespaceChoice<IpcMode>>) -> Self {
+        self.settings.ipc_namespace = choice.into();
         self
     }
 
@@ -80,8 +79,8 @@ impl<D> Definition<D> {
     /// # Ok(()) }
     /// ```
     #[doc(alias = "--pid")]
-    pub fn pid_namespace(mut self, choice: impl Into<PidChoice>) -> Self {
-        self.settings.pid_namespace = choice.into().0;
+    pub fn pid_namespace(mut self, choice: impl Into<NamespaceChoice<NamespaceMode>>) -> Self {
+        self.settings.pid_namespace = choice.into();
         self
     }
 
