@@ -5,7 +5,6 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
-use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
@@ -324,9 +323,7 @@ fn a_failing_program_is_told_with_its_last_words_and_leaves_the_steps_before() {
 fn a_failing_program_leaves_an_image_on_request() {
     const NAME: &str = "a_failing_program_leaves_an_image_on_request";
     if victim::directory().is_none() {
-        let mut program = Command::new(std::env::current_exe().unwrap());
-        program.env("PLYWOOD_ON_FAIL", "keep");
-        return victim::alone_by(program, NAME, &victim::Directory::new());
+        return victim::alone_with(NAME, "PLYWOOD_ON_FAIL", "keep");
     }
     let engine = engine();
     let failing = base().env("WORD", "x").run("echo $WORD > /left; exit 3").run("true");

@@ -7,7 +7,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::process::Command;
 
 use plywood::container::State;
 use plywood::prune::{Kind, Options, Report};
@@ -288,9 +287,7 @@ fn a_guard_is_dropped_by_a_panic() {
 fn guards_leave_their_containers_where_somebody_looks_for_what_went_wrong() {
     const NAME: &str = "guards_leave_their_containers_where_somebody_looks_for_what_went_wrong";
     if victim::directory().is_none() {
-        let mut program = Command::new(std::env::current_exe().unwrap());
-        program.env("PLYWOOD_KEEP", "1");
-        return victim::alone_by(program, NAME, &victim::Directory::new());
+        return victim::alone_with(NAME, "PLYWOOD_KEEP", "1");
     }
     let engine = engine();
     let image = image(&engine);

@@ -42,6 +42,16 @@ pub fn alone(name: &str) {
     alone_by(Command::new(program), name, &Directory::new());
 }
 
+/// As [`alone`], with this in its environment.
+///
+/// # Panics
+/// With what that program wrote, if it fails.
+pub fn alone_with(name: &str, variable: &str, value: &str) {
+    let mut command = Command::new(env::current_exe().unwrap_or_else(|error| panic!("{error}")));
+    command.env(variable, value);
+    alone_by(command, name, &Directory::new());
+}
+
 /// As [`alone`], by a command that takes the program's arguments, with this directory.
 ///
 /// # Panics
