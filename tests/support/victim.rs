@@ -233,31 +233,41 @@ impl Default for Moments {
 }
 
 /// The supervisors of the containers in a data root: they hold its log.
+///
+/// What a supervisor has just forked is called as it is, and holds what it holds, until it says what it is.
 pub fn keepers(root: &Path) -> Vec<u32> {
     let holds = |pid: &u32| {
         let log = fs::read_link(format!("/proc/{pid}/fd/7"));
-        let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-        name == "plywood-keeper\n" && log.is_ok_and(|log| log.starts_with(root))
+        named(*pid, "plywood-keeper") && log.is_ok_and(|log| log.starts_with(root))
     };
-    let pids = fs::read_dir("/proc").into_iter().flatten().flatten();
-    pids.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).filter(holds).collect()
+    let holders: Vec<u32> = processes().filter(holds).collect();
+    let forked = |pid: &u32| holders.iter().any(|holder| is_child(*pid, *holder));
+    holders.iter().copied().filter(|pid| !forked(pid)).collect()
 }
 
 /// The process that forwards for a supervisor, once there is one.
 pub fn forwarder(keeper: u32) -> u32 {
-    let parent = format!("\nPPid:\t{keeper}\n");
-    let is_it = |pid: &u32| {
-        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-        status.starts_with("Name:\tplywood-ports\n") && status.contains(&parent) && !status.contains("\tZ (")
-    };
     loop {
-        let pids = fs::read_dir("/proc").into_iter().flatten().flatten();
-        let found = pids.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).find(is_it);
-        match found {
+        match processes().find(|pid| named(*pid, "plywood-ports") && is_child(*pid, keeper)) {
             Some(pid) => return pid,
             None => std::thread::yield_now(),
         }
     }
+}
+
+fn processes() -> impl Iterator<Item = u32> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+}
+
+fn named(pid: u32, name: &str) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|comm| comm.trim_end() == name)
+}
+
+/// Whether the process runs, and is a child of `parent`.
+fn is_child(pid: u32, parent: u32) -> bool {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    status.contains(&format!("\nPPid:\t{parent}\n")) && !status.contains("\tZ (")
 }
 
 /// Kills a process.
