@@ -1,10 +1,12 @@
 //! Guards: what dropping does, and what becomes of the containers of dead programs.
 
+use std::fs::File;
 use std::process::{Command, Stdio as HostStdio};
 use std::time::{Duration, Instant};
 
 use super::support::{engine, image, leftovers, require_containers};
 use crate::container::State;
+use crate::data_root::journal;
 use crate::{Container, Engine, ErrorKind};
 
 #[test]
@@ -134,6 +136,7 @@ fn containers_of_a_killed_program_are_gone_or_have_exited() {
     assert!(lines.map_while(Result::ok).any(|line| line.ends_with("ready")));
     let pids: Vec<_> =
         ["guard", "stays"].map(|name| engine.container(name).unwrap().inspect().unwrap().pid().unwrap()).to_vec();
+    let entry = engine.store().root().entry_path(&journal::owner(engine.container("guard").unwrap().id()));
     victim.kill().unwrap();
     victim.wait().unwrap();
     // Even before anybody has opened the store anew, nothing is believed to run.
@@ -154,6 +157,10 @@ fn containers_of_a_killed_program_are_gone_or_have_exited() {
         assert!(stat.is_empty() || stat.contains(") Z "), "{stat}");
     }
     stays.remove().unwrap();
+    // The reaper holds the guard's entry until it removes it, last of all.
+    if let Ok(entry) = File::open(entry) {
+        entry.lock().unwrap();
+    }
     assert_eq!(leftovers(&engine), Vec::<String>::new());
 }
 
