@@ -170,6 +170,8 @@ fn it_is_abandoned_though_a_child_of_some_thread_holds_the_locks_of_its_supervis
     let place = Place::new();
     let (engine, image) = place.engine();
     let container = sh(&image, SERVE).name("served").keep().start(&engine).unwrap();
+    // It has taken the socket over: what has come from the container it has written after that.
+    assert_eq!(container.logs().follow().read().unwrap().next().unwrap().text, "ready");
     let pid = container.inspect().unwrap().pid().unwrap();
     let [keeper] = keepers(&place.root())[..] else { panic!("there is one supervisor") };
     let process = Pid::from_raw(keeper.cast_signed()).unwrap();
