@@ -65,6 +65,14 @@ fn source_directory() -> Option<PathBuf> {
     source::local_file(Span::call_site())?.canonicalize().ok()?.parent().map(Path::to_owned)
 }
 
+/// The names in a directory, in order; none where it cannot be read.
+pub(crate) fn names(directory: &Path) -> Vec<String> {
+    let Ok(entries) = std::fs::read_dir(directory) else { return Vec::new() };
+    let mut names: Vec<String> = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect();
+    names.sort_unstable();
+    names
+}
+
 /// A path of the package as an expression; nothing where the package is not known.
 pub(crate) fn expression(path: &str) -> Option<TokenStream> {
     if path.starts_with('/') {
@@ -94,11 +102,7 @@ impl Files for PackageFiles {
     }
 
     fn names(&self, directory: &str) -> Vec<String> {
-        let entries = std::fs::read_dir(self.root.join(directory)).into_iter().flatten();
-        let mut names: Vec<String> =
-            entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect();
-        names.sort_unstable();
-        names
+        names(&self.root.join(directory))
     }
 
     fn ignore(&self) -> &Ignore {

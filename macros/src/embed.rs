@@ -77,11 +77,11 @@ fn matches(files: &PackageFiles, pattern: &str) -> Vec<String> {
     }
     let mut found = vec![String::new()];
     for part in pattern.split('/') {
-        let below = |directory: &String| {
-            let names = files.names(directory).into_iter().filter(|name| glob::matches(part, name));
-            names.map(|name| join(directory, &name)).collect::<Vec<_>>()
-        };
-        found = found.iter().flat_map(below).filter(|path| !files.ignore().is_ignored(path)).collect();
+        for directory in std::mem::take(&mut found) {
+            let names = files.names(&directory).into_iter().filter(|name| glob::matches(part, name));
+            let paths = names.map(|name| join(&directory, &name));
+            found.extend(paths.filter(|path| !files.ignore().is_ignored(path)));
+        }
     }
     found
 }

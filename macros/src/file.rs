@@ -57,7 +57,7 @@ pub(crate) fn read(definition: &mut Definition) {
         let message = format!("{}\n{excerpt}", finding.message);
         definition.findings.push(Finding { message, place: file.place, range: None, ..finding });
     }
-    definition.instructions = read.instructions.clone();
+    definition.instructions = read.instructions;
     definition.conditions = vec![TokenStream::new(); definition.instructions.len()];
     names(definition, &file);
 }
@@ -123,18 +123,18 @@ pub(crate) fn stage_names(instructions: &[Instruction], span: proc_macro2::Span)
 
 /// What makes the compiler run again when a file changes.
 pub(crate) fn rebuild(files: &[PathBuf]) -> TokenStream {
-    let bytes = files.iter().filter_map(|path| path.to_str()).map(|path| {
-        quote!(
+    let mut out = TokenStream::new();
+    for path in files.iter().filter_map(|path| path.to_str()) {
+        out.extend(quote!(
             const _: &[::core::primitive::u8] = ::core::include_bytes!(#path);
-        )
-    });
-    bytes.collect()
+        ));
+    }
+    out
 }
 
 /// The name in the directory that is most like the file's.
 fn nearest(path: &Path) -> Option<String> {
     let wanted = path.file_name()?.to_str()?;
-    let names = std::fs::read_dir(path.parent()?).ok()?.flatten();
-    let names: Vec<String> = names.filter_map(|entry| entry.file_name().into_string().ok()).collect();
+    let names = context::names(path.parent()?);
     suggest::nearest(wanted, names.iter().map(String::as_str)).map(str::to_owned)
 }

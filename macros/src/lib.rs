@@ -18,6 +18,8 @@ mod test;
 #[cfg(test)]
 mod tests;
 
+use plywood_syntax::checks;
+
 /// Declares an image.
 ///
 /// It is a Dockerfile with three changes: values are in quotes, `=>` stands before a destination, and `;` ends an
@@ -116,11 +118,13 @@ fn layers_tokens(input: proc_macro2::TokenStream) -> proc_macro2::TokenStream {
     let files = context::PackageFiles::open(definition.context.as_deref(), None);
     report::check(&mut definition, files.as_ref());
     embed::read(&mut definition, files.as_ref());
+    checks::in_order(&mut definition.findings);
     expand::definition(&definition)
 }
 
 fn dockerfile_tokens(input: proc_macro2::TokenStream) -> proc_macro2::TokenStream {
     let mut definition = parse::definition(input, true);
     file::read(&mut definition);
+    checks::in_order(&mut definition.findings);
     expand::definition(&definition)
 }

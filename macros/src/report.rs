@@ -50,15 +50,16 @@ pub(crate) fn wanted(found: Vec<Finding>, levels: &[(String, Level)], allowed: &
     shown.collect()
 }
 
-/// What the compiler shows for each finding, from the first line to the last, as items or as statements.
+/// What the compiler shows for each finding, as items or as statements.
 pub(crate) fn messages(findings: &[Finding], sources: &Sources) -> TokenStream {
-    let message = |finding: &Finding| match finding.severity {
-        Severity::Error => compile_error(finding, sources),
-        Severity::Warning => warning(finding, sources),
-    };
-    let mut in_order: Vec<&Finding> = findings.iter().collect();
-    in_order.sort_by_key(|finding| finding.place);
-    in_order.into_iter().flat_map(message).collect()
+    let mut out = TokenStream::new();
+    for finding in findings {
+        out.extend(match finding.severity {
+            Severity::Error => compile_error(finding, sources),
+            Severity::Warning => warning(finding, sources),
+        });
+    }
+    out
 }
 
 /// The use of a deprecated constant with the check's name: how a macro warns on a stable compiler.

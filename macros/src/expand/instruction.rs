@@ -43,13 +43,14 @@ impl Expander<'_> {
             Body::Copy(transfer) | Body::Add(transfer) => call("instruction", self.transfer(instruction, transfer)),
             Body::HealthCheck(command) => call("health_check", self.health_check(instruction, command.as_ref())),
             Body::OnBuild(inner) => call("on_build", self.instruction(inner)),
-            Body::Arg(args) => args
-                .iter()
-                .flat_map(|(name, default)| {
+            Body::Arg(args) => {
+                let mut out = TokenStream::new();
+                for (name, default) in args {
                     let (method, arguments) = self.arg(name, default.as_ref());
-                    call(method, arguments)
-                })
-                .collect(),
+                    out.extend(call(method, arguments));
+                }
+                out
+            }
             _ => {
                 let (name, arguments) = self.simple(instruction);
                 call(name, arguments)
@@ -293,7 +294,7 @@ impl Expander<'_> {
                     }
                 }
             };
-            out.extend(method(self.span(name), &name.value.replace('-', "_"), argument));
+            out.extend(method(self.span(name), &name.value.replace("-", "_"), argument));
         }
         out
     }

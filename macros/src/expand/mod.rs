@@ -13,7 +13,10 @@ use crate::{context, file, report};
 
 pub(crate) fn definition(definition: &Definition) -> TokenStream {
     // An editor takes the first token that stands where the cursor is.
-    let mut messages: TokenStream = definition.unknown.iter().map(completion).collect();
+    let mut messages = TokenStream::new();
+    for word in &definition.unknown {
+        messages.extend(completion(word));
+    }
     messages.extend(report::messages(&definition.findings, &definition.sources));
     messages.extend(file::rebuild(&definition.rebuild_for));
     let failed = definition.findings.iter().any(|finding| finding.severity == Severity::Error);

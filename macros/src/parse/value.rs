@@ -102,7 +102,7 @@ impl Parser {
             text.push_str(&token.to_string());
             cursor.next();
         }
-        let quoted = format!("\"{}\"", text.replace('"', "\\\""));
+        let quoted = format!("\"{}\"", text.replace("\"", "\\\""));
         let help = if OF_ONE_VALUE.contains(&keyword) { format!("{keyword} {quoted};") } else { quoted };
         let place = self.sources.span(cursor.extent_from(span));
         let finding = plywood_syntax::finding::Finding::error("unquoted", place, "this value needs quotes");
@@ -157,7 +157,7 @@ impl Parser {
                     break;
                 }
                 let form = if words == 1 && tokens.clone().into_iter().count() == 1 { Form::Bare } else { Form::Path };
-                let value = if form == Form::Bare { unraw(&word) } else { tokens.to_string().replace(' ', "") };
+                let value = if form == Form::Bare { unraw(&word) } else { tokens.to_string().replace(" ", "") };
                 let place = self.sources.add(cursor.extent_from(first), tokens, None);
                 return Some(Text { value, form, place });
             }

@@ -57,7 +57,7 @@ impl Text {
 }
 
 /// One instruction.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Instruction {
     /// Where its keyword stands.
     pub place: Place,
@@ -68,7 +68,7 @@ pub struct Instruction {
 }
 
 /// A flag of an instruction, such as `--from=build`.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Flag {
     /// Its name, without the dashes.
     pub name: Text,
@@ -77,7 +77,7 @@ pub struct Flag {
 }
 
 /// The value of a flag.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub enum FlagValue {
     /// None was given.
     None,
@@ -88,7 +88,7 @@ pub enum FlagValue {
 }
 
 /// A command in one of its two forms.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub enum Command {
     /// Scripts, joined with `&&` where there are several.
     Shell(Vec<Text>),
@@ -97,7 +97,7 @@ pub enum Command {
 }
 
 /// What `COPY` and `ADD` move.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Transfer {
     /// The sources.
     pub sources: Vec<Text>,
@@ -108,7 +108,7 @@ pub struct Transfer {
 }
 
 /// The content of a file, given in place.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Inline {
     /// The content.
     pub text: Text,
@@ -119,7 +119,7 @@ pub struct Inline {
 }
 
 /// A value and the Rust name that was given to it.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Named {
     /// The value.
     pub text: Text,
@@ -128,7 +128,7 @@ pub struct Named {
 }
 
 /// What an instruction says.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub enum Body {
     /// `FROM`: an image (quoted), a stage, `scratch` or a type (bare or path), or a base value (expression).
     From(Named),

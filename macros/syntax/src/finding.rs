@@ -5,7 +5,7 @@ use std::ops::Range;
 /// Where something was written: a number that only the caller of a check understands.
 ///
 /// The macro keeps a table of spans, the Dockerfile reader of byte offsets, the builder of calls.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Place(pub u32);
 
 /// Whether a finding stops the build.
@@ -41,13 +41,6 @@ impl Problem {
     pub fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
         self
-    }
-}
-
-impl From<crate::reference::Problem> for Problem {
-    fn from(problem: crate::reference::Problem) -> Self {
-        let crate::reference::Problem { name, message, help, range } = problem;
-        Self { name, message, help, range }
     }
 }
 

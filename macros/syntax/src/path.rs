@@ -5,8 +5,8 @@
 /// A relative path is read from `directory`. `..` does not lead above the root.
 pub fn resolve(directory: &str, path: &str) -> String {
     let mut parts: Vec<&str> = Vec::new();
-    let relative = !path.starts_with('/');
-    for part in relative.then(|| directory.split('/')).into_iter().flatten().chain(path.split('/')) {
+    let from = if path.starts_with('/') { "" } else { directory };
+    for part in from.split('/').chain(path.split('/')) {
         match part {
             "" | "." => {}
             ".." => {

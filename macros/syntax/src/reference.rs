@@ -11,7 +11,7 @@
 //! The first component is a domain when it has a `.` or a `:` or is `localhost`. Domain and path together have at most
 //! 255 characters. This is the grammar of `github.com/distribution/reference`, without its exceptions for upper case.
 
-use std::ops::Range;
+use crate::finding::Problem;
 
 /// Most characters of a domain and path together.
 pub const NAME_MAX: usize = 255;
@@ -31,30 +31,6 @@ pub struct Parts<'a> {
     pub digest: Option<&'a str>,
 }
 
-/// What is wrong with a text, and where.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problem {
-    /// The name of the check.
-    pub name: &'static str,
-    /// One clause.
-    pub message: String,
-    /// What to write instead, where that is known.
-    pub help: Option<String>,
-    /// The wrong bytes of the text.
-    pub range: Range<usize>,
-}
-
-impl Problem {
-    fn new(name: &'static str, range: Range<usize>, message: impl Into<String>) -> Self {
-        Self { name, message: message.into(), help: None, range }
-    }
-
-    fn help(mut self, help: impl Into<String>) -> Self {
-        self.help = Some(help.into());
-        self
-    }
-}
-
 /// Takes a reference apart.
 ///
 /// # Errors
@@ -62,16 +38,16 @@ impl Problem {
 pub fn parse(text: &str) -> Result<Parts<'_>, Problem> {
     let whole = 0..text.len();
     if text.is_empty() {
-        return Err(Problem::new("reference_empty", whole, "the image reference is empty"));
+        return Err(Problem::new("reference_empty", "the image reference is empty", whole));
     }
     if let Some(at) = text.find("://") {
         let (scheme, rest) = text.split_at(at + 3);
         let message = format!("an image reference has no `{scheme}`");
-        return Err(Problem::new("reference_scheme", 0..at + 3, message).help(rest));
+        return Err(Problem::new("reference_scheme", message, 0..at + 3).help(rest));
     }
     if let Some((at, space)) = text.char_indices().find(|(_, char)| char.is_whitespace()) {
         let message = format!("image reference `{text}` has a space in it");
-        return Err(Problem::new("reference_space", at..at + space.len_utf8(), message));
+        return Err(Problem::new("reference_space", message, at..at + space.len_utf8()));
     }
 
     let (named, digest) = match text.split_once('@') {
@@ -95,14 +71,14 @@ pub fn parse(text: &str) -> Result<Parts<'_>, Problem> {
     check_repository(text, name, repository)?;
     if name.len() > NAME_MAX {
         let message = format!("an image name has at most {NAME_MAX} characters, this one has {}", name.len());
-        return Err(Problem::new("name_long", 0..name.len(), message));
+        return Err(Problem::new("name_long", message, 0..name.len()));
     }
     if let Some(tag) = tag {
         check_tag(tag, name.len() + 1)?;
     }
     if let Some(digest) = digest {
         let start = named.len() + 1;
-        parse_digest(digest).map_err(|message| Problem::new("bad_digest", start..text.len(), message))?;
+        parse_digest(digest).map_err(|message| Problem::new("bad_digest", message, start..text.len()))?;
     }
     Ok(Parts { registry, repository, tag, digest })
 }
@@ -138,7 +114,7 @@ pub fn is_domain(first: &str) -> bool {
 }
 
 fn check_registry(registry: &str) -> Result<(), Problem> {
-    let wrong = |message: String| Err(Problem::new("reference_domain", 0..registry.len(), message));
+    let wrong = |message: String| Err(Problem::new("reference_domain", message, 0..registry.len()));
     // `[::1]:5000`: the port follows the bracket.
     let (host, port) = match registry.rfind(']') {
         Some(end) => (&registry[..=end], registry[end + 1..].strip_prefix(':')),
@@ -174,13 +150,13 @@ fn check_registry(registry: &str) -> Result<(), Problem> {
 fn check_repository(text: &str, name: &str, repository: &str) -> Result<(), Problem> {
     let start = name.len() - repository.len();
     if repository.is_empty() {
-        return Err(Problem::new("reference_empty", start..start.max(name.len()), "the image name is empty"));
+        return Err(Problem::new("reference_empty", "the image name is empty", start..start.max(name.len())));
     }
     if repository.bytes().any(|byte| byte.is_ascii_uppercase()) {
         let (domain, rest) = text.split_at(start);
         let corrected = format!("{domain}{}{}", repository.to_ascii_lowercase(), &rest[repository.len()..]);
         let message = format!("image names are lower case: `{corrected}`");
-        return Err(Problem::new("reference_case", start..name.len(), message).help(corrected));
+        return Err(Problem::new("reference_case", message, start..name.len()).help(corrected));
     }
     let mut at = start;
     for component in repository.split('/') {
@@ -190,7 +166,7 @@ fn check_repository(text: &str, name: &str, repository: &str) -> Result<(), Prob
     let is_id = repository.len() == 64 && repository.bytes().all(|byte| byte.is_ascii_hexdigit());
     if start == 0 && is_id {
         let message = "64 hexadecimal digits name an image by its ID, not by a reference";
-        return Err(Problem::new("reference_id", start..name.len(), message));
+        return Err(Problem::new("reference_id", message, start..name.len()));
     }
     Ok(())
 }
@@ -198,7 +174,7 @@ fn check_repository(text: &str, name: &str, repository: &str) -> Result<(), Prob
 fn check_component(component: &str, at: usize) -> Result<(), Problem> {
     let range = at..at + component.len();
     if component.is_empty() {
-        return Err(Problem::new("reference_separator", range, "`//` cannot be in an image name"));
+        return Err(Problem::new("reference_separator", "`//` cannot be in an image name", range));
     }
     let is_separator = |char: char| matches!(char, '.' | '_' | '-');
     if let Some((offset, wrong)) =
@@ -206,17 +182,17 @@ fn check_component(component: &str, at: usize) -> Result<(), Problem> {
     {
         let start = at + offset;
         let message = format!("`{wrong}` cannot be in an image name");
-        return Err(Problem::new("reference_char", start..start + wrong.len_utf8(), message));
+        return Err(Problem::new("reference_char", message, start..start + wrong.len_utf8()));
     }
     if component.starts_with(is_separator) || component.ends_with(is_separator) {
         let message = format!("`{component}` cannot begin or end with a separator");
-        return Err(Problem::new("reference_separator", range, message));
+        return Err(Problem::new("reference_separator", message, range));
     }
     for separator in component.split(|char: char| char.is_ascii_alphanumeric()).filter(|run| !run.is_empty()) {
         let is_valid = matches!(separator, "." | "_" | "__") || separator.bytes().all(|byte| byte == b'-');
         if !is_valid {
             let message = format!("`{separator}` cannot be in an image name");
-            return Err(Problem::new("reference_separator", range, message));
+            return Err(Problem::new("reference_separator", message, range));
         }
     }
     Ok(())
@@ -225,20 +201,20 @@ fn check_component(component: &str, at: usize) -> Result<(), Problem> {
 fn check_tag(tag: &str, at: usize) -> Result<(), Problem> {
     let range = at..at + tag.len();
     if tag.is_empty() {
-        return Err(Problem::new("empty_tag", range, "the tag after `:` is empty"));
+        return Err(Problem::new("empty_tag", "the tag after `:` is empty", range));
     }
     let is_valid = |char: char| char.is_ascii_alphanumeric() || matches!(char, '_' | '.' | '-');
     if let Some((offset, wrong)) = tag.char_indices().find(|(_, char)| !is_valid(*char)) {
         let start = at + offset;
         let message = format!("`{wrong}` cannot be in a tag");
-        return Err(Problem::new("reference_char", start..start + wrong.len_utf8(), message));
+        return Err(Problem::new("reference_char", message, start..start + wrong.len_utf8()));
     }
     if tag.starts_with(['.', '-']) {
-        return Err(Problem::new("reference_char", range, format!("`{}` cannot begin a tag", &tag[..1])));
+        return Err(Problem::new("reference_char", format!("`{}` cannot begin a tag", &tag[..1]), range));
     }
     if tag.len() > TAG_MAX {
         let message = format!("a tag has at most {TAG_MAX} characters, this one has {}", tag.len());
-        return Err(Problem::new("tag_long", range, message));
+        return Err(Problem::new("tag_long", message, range));
     }
     Ok(())
 }

@@ -28,7 +28,9 @@ impl<'a> Arguments<'a> {
         // A misspelt name, which is a mistake already, reads the one that was probably meant.
         let find = |wanted| scope.iter().rfind(|(known, _)| *known == wanted);
         let meant = || suggest::nearest(name, scope.iter().map(|(known, _)| *known)).and_then(find);
-        find(name).or_else(meant).into_iter().for_each(|(_, index)| self.0[*index].1 = true);
+        if let Some((_, index)) = find(name).or_else(meant) {
+            self.0[*index].1 = true;
+        }
     }
 
     fn read_in(&mut self, text: &Text, scope: &Scope<'a>) {
@@ -37,14 +39,17 @@ impl<'a> Arguments<'a> {
             Ok(uses) => uses.into_iter().for_each(|found| self.read(found.name, scope)),
             // A value that is a mistake already reads what it names.
             Err(_) => {
-                let named = scope.iter().filter(|(name, _)| value.contains(name));
-                named.for_each(|(_, index)| self.0[*index].1 = true);
+                for (name, index) in scope {
+                    self.0[*index].1 |= value.contains(name);
+                }
             }
         }
     }
 
     fn read_all(&mut self, scope: &Scope<'a>) {
-        scope.iter().for_each(|(_, index)| self.0[*index].1 = true);
+        for (_, index) in scope {
+            self.0[*index].1 = true;
+        }
     }
 }
 
@@ -60,7 +65,9 @@ impl<'a> Checker<'a> {
                     stages.push((name, scope));
                 }
                 arguments.read_in(text, &global);
-                instruction.flag_text("platform").into_iter().for_each(|text| arguments.read_in(text, &global));
+                if let Some(platform) = instruction.flag_text("platform") {
+                    arguments.read_in(platform, &global);
+                }
                 let parent = stages.iter().rfind(|(name, _)| *name == text.value);
                 let parent = parent.filter(|_| self.origin(text) == Origin::Stage);
                 let scope = parent.map(|(_, scope)| scope.clone()).unwrap_or_default();
@@ -104,11 +111,14 @@ fn in_scope<'a>(
         Body::Run(_) | Body::OnBuild(_) => arguments.read_all(scope),
         body => {
             // `--from` takes no variables, which is a mistake of its own.
-            let texts = texts(instruction, body).into_iter().chain(instruction.flag_text("from"));
-            texts.for_each(|text| arguments.read_in(text, scope));
+            let mut texts = texts(instruction, body);
+            texts.extend(instruction.flag_text("from"));
             if let Body::Copy(transfer) | Body::Add(transfer) = body {
                 let expanded = transfer.inline.iter().filter(|inline| inline.expands);
-                expanded.for_each(|inline| arguments.read_in(&inline.text, scope));
+                texts.extend(expanded.map(|inline| &inline.text));
+            }
+            for text in texts {
+                arguments.read_in(text, scope);
             }
         }
     }

@@ -67,7 +67,7 @@ pub fn check(instructions: &[Instruction], around: &Surroundings<'_>) -> Vec<Fin
 }
 
 /// Sorts findings by their places.
-pub(crate) fn in_order(findings: &mut [Finding]) {
+pub fn in_order(findings: &mut [Finding]) {
     findings.sort_by_key(|finding| (finding.place, finding.range.as_ref().map(|range| range.start)));
 }
 
@@ -95,8 +95,8 @@ impl<'a> Checker<'a> {
         self.findings.push(finding);
     }
 
-    fn problem(&mut self, problem: impl Into<Problem>, text: &Text) {
-        self.report(Finding::of(problem.into(), text.place));
+    fn problem(&mut self, problem: Problem, text: &Text) {
+        self.report(Finding::of(problem, text.place));
     }
 
     /// ` on line 14`, or nothing where lines are not known.

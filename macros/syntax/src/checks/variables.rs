@@ -270,7 +270,7 @@ fn near(name: &str, scope: &Scope<'_>) -> Option<String> {
 /// The values of an instruction in which variables are expanded.
 pub(super) fn texts<'a>(instruction: &'a Instruction, body: &'a Body) -> Vec<&'a Text> {
     let mut texts: Vec<&Text> = match body {
-        Body::Label(pairs) => pairs.iter().flat_map(|(key, value)| [key, value]).collect(),
+        Body::Label(pairs) => pairs.iter().map(|(key, _)| key).chain(pairs.iter().map(|(_, value)| value)).collect(),
         Body::Copy(transfer) | Body::Add(transfer) => transfer.sources.iter().chain([&transfer.destination]).collect(),
         Body::Workdir(text) | Body::User(text) | Body::StopSignal(text) => vec![text],
         Body::Expose(named) | Body::Volume(named) => named.iter().map(|named| &named.text).collect(),

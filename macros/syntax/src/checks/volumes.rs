@@ -1,6 +1,5 @@
 //! What is written below a volume after its `VOLUME`.
 
-use std::collections::BTreeMap;
 use std::ops::Range;
 
 use super::Checker;
@@ -25,7 +24,7 @@ struct Stage<'a> {
 impl<'a> Checker<'a> {
     pub(super) fn volumes(&mut self) {
         let mut shells = Shells::default();
-        let mut stages: BTreeMap<&str, Stage<'a>> = BTreeMap::new();
+        let mut stages: Vec<(&str, Stage<'a>)> = Vec::new();
         let (mut name, mut stage) = (None, Stage::default());
         for instruction in self.instructions {
             let shell = shells.at(instruction);
@@ -34,7 +33,10 @@ impl<'a> Checker<'a> {
                     stages.extend(name.map(|name| (name, std::mem::take(&mut stage))));
                     name = next.as_ref().map(|name| name.value.as_str());
                     stage = match self.origin(base) {
-                        Origin::Stage => stages.get(base.value.as_str()).cloned().unwrap_or_default(),
+                        Origin::Stage => {
+                            let parent = stages.iter().rfind(|(name, _)| *name == base.value);
+                            parent.map(|(_, stage)| stage.clone()).unwrap_or_default()
+                        }
                         Origin::Scratch => Stage { directory: Some("/".to_owned()), ..Stage::default() },
                         _ => Stage::default(),
                     };
@@ -99,35 +101,33 @@ fn run<'s, 'v>(
             return None;
         }
         let moves = has(&["cd", "pushd", "popd"]);
-        let of_commands = facts.commands.iter().flat_map(|words| {
+        let mut written: Vec<&Range<usize>> = facts.outputs.iter().collect();
+        for words in &facts.commands {
             let program = program(words);
             let operands = words.get(1..).unwrap_or_default();
             let has = |flag: &str| operands.iter().any(|word| at(word).starts_with(flag));
             let files = operands.iter().filter(|word| !at(word).starts_with('-')).count();
             match operands {
                 // `touch -r file` reads one.
-                _ if program == "touch" && has("-") => &[],
-                _ if WRITE_EACH.contains(&program) => operands,
+                _ if program == "touch" && has("-") => {}
+                _ if WRITE_EACH.contains(&program) => written.extend(operands),
                 // `cp -t directory` names the directory first.
                 [.., last] if WRITE_LAST.contains(&program) && files > 1 && !has("-t") && !has("--t") => {
-                    std::slice::from_ref(last)
+                    written.push(last);
                 }
-                _ => &[],
+                _ => {}
             }
-        });
-        let mut paths: Vec<_> = of_commands.chain(&facts.outputs).collect();
-        paths.sort_by_key(|range| range.start);
-        for range in paths {
+        }
+        let volume = |range: &Range<usize>| {
             let path = at(range).trim_matches('"');
             let is_literal = path.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/._-+".contains(&byte));
             // What `..` leads to, what comes after `cd`, and what is a file system of the `RUN` itself, is not told.
             let is_known = is_literal && !path.contains("..") && (path.starts_with('/') || !moves);
-            let Some(path) = stage.resolve(path).filter(|path| is_known && !is_mounted(instruction, path)) else {
-                continue;
-            };
-            let volume = stage.holding(&path).filter(|volume| !is_in(&path, volume));
-            found = found.or(volume.map(|volume| (script, range.clone(), volume)));
-        }
+            let path = stage.resolve(path).filter(|path| is_known && !is_mounted(instruction, path))?;
+            stage.holding(&path).filter(|volume| !is_in(&path, volume))
+        };
+        let in_volumes = written.into_iter().filter_map(|range| Some((script, range.clone(), volume(range)?)));
+        found = found.or(in_volumes.min_by_key(|(_, range, _)| range.start));
     }
     found
 }

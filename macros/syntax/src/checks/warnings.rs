@@ -311,6 +311,6 @@ fn is_time(text: &str) -> bool {
     let shape = |c: char| if c.is_ascii_digit() { '0' } else { c };
     let head: String = text.chars().take(19).map(shape).collect();
     let rest = text.get(19..).unwrap_or_default().trim_start_matches(|c: char| c == '.' || c.is_ascii_digit());
-    head.replace('t', "T") == "0000-00-00T00:00:00"
+    head.replace("t", "T") == "0000-00-00T00:00:00"
         && (rest.eq_ignore_ascii_case("z") || rest.len() == 6 && rest.starts_with(['+', '-']))
 }

@@ -448,5 +448,5 @@ pub(super) fn for_dockerfiles(finding: Finding) -> Finding {
 /// An example of `layers!`, as a Dockerfile has it.
 fn in_a_dockerfile(example: &str) -> String {
     let example = example.trim_end_matches(';').replace(" = ", "=").replace(" => ", " ");
-    if example.contains('[') { example } else { example.replace('"', "") }
+    if example.contains('[') { example } else { example.replace("\"", "") }
 }

@@ -75,7 +75,7 @@ fn heredoc(word: &str) -> Option<HeredocWord> {
     if rest.contains('<') {
         return None;
     }
-    let name = rest.replace(['"', '\''], "");
+    let name = rest.replace(&['"', '\''][..], "");
     (!name.is_empty()).then(|| HeredocWord { expands: name == rest, name, strips_tabs })
 }
 

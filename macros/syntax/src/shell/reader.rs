@@ -468,7 +468,7 @@ impl<'a> Reader<'a> {
             self.facts.outputs.push(target.clone());
         }
         if operator == "<<" || operator == "<<-" {
-            let name = self.slice(&target).replace(['"', '\'', '\\'], "");
+            let name = self.slice(&target).replace(&['"', '\'', '\\'][..], "");
             self.pending.push(Heredoc { name, strips_tabs: operator == "<<-", at: at..target.end });
         }
         Ok(true)

@@ -31,14 +31,13 @@ impl Pattern {
 
     /// The value without its shortest or longest beginning that matches.
     pub(super) fn without_start<'a>(&self, value: &'a str, longest: bool) -> &'a str {
-        let ends = lengths(self.0.iter().copied(), value.chars());
-        &value[pick(ends, longest).unwrap_or(0)..]
+        &value[length(&self.0, &mut value.chars(), longest).unwrap_or(0)..]
     }
 
     /// The value without its shortest or longest end that matches.
     pub(super) fn without_end<'a>(&self, value: &'a str, longest: bool) -> &'a str {
-        let ends = lengths(self.0.iter().rev().copied(), value.chars().rev());
-        &value[..value.len() - pick(ends, longest).unwrap_or(0)]
+        let backwards: Vec<Part> = self.0.iter().rev().copied().collect();
+        &value[..value.len() - length(&backwards, &mut value.chars().rev(), longest).unwrap_or(0)]
     }
 
     /// The value with the first match, or each, replaced; of several at one place the longest.
@@ -47,7 +46,7 @@ impl Pattern {
         let mut rest = value;
         let mut done = false;
         while let Some(c) = rest.chars().next() {
-            let length = pick(lengths(self.0.iter().copied(), rest.chars()), true).filter(|length| *length > 0);
+            let length = length(&self.0, &mut rest.chars(), true).filter(|length| *length > 0);
             match length.filter(|_| !done) {
                 Some(length) => {
                     out.push_str(by);
@@ -66,37 +65,26 @@ impl Pattern {
     }
 }
 
-fn pick(mut lengths: impl DoubleEndedIterator<Item = usize>, longest: bool) -> Option<usize> {
-    if longest { lengths.next_back() } else { lengths.next() }
-}
-
-/// The lengths in bytes, ascending, of what the parts match from the first of the characters on.
-fn lengths(
-    parts: impl Iterator<Item = Part>,
-    chars: impl Iterator<Item = char>,
-) -> impl DoubleEndedIterator<Item = usize> {
+/// The shortest or longest length in bytes of what the parts match from the first of the characters on.
+fn length(parts: &[Part], chars: &mut dyn Iterator<Item = char>, longest: bool) -> Option<usize> {
     // `reached[i]`: the first `i` parts match all characters so far.
-    let parts: Vec<Part> = parts.collect();
     let mut reached = vec![false; parts.len() + 1];
     reached[0] = true;
-    skip_any(&parts, &mut reached);
-    let mut found = Vec::new();
+    skip_any(parts, &mut reached);
     let mut length = 0;
-    found.extend(reached[parts.len()].then_some(length));
-    for c in chars {
+    let mut found = reached[parts.len()].then_some(length);
+    while (longest || found.is_none()) && reached.contains(&true) {
+        let Some(c) = chars.next() else { break };
         for i in (0..=parts.len()).rev() {
             let stays = reached[i] && parts.get(i) == Some(&Part::Any);
             let comes = i > 0 && reached[i - 1] && matches!(parts[i - 1], Part::One) | (parts[i - 1] == Part::Char(c));
             reached[i] = stays || comes;
         }
-        skip_any(&parts, &mut reached);
+        skip_any(parts, &mut reached);
         length += c.len_utf8();
-        found.extend(reached[parts.len()].then_some(length));
-        if !reached.contains(&true) {
-            break;
-        }
+        found = reached[parts.len()].then_some(length).or(found);
     }
-    found.into_iter()
+    found
 }
 
 /// A `*` also matches nothing.
