@@ -254,9 +254,9 @@ impl<'a> Builder<'a> {
         work: &CopyWork<'_>,
         text: &str,
     ) -> Result<()> {
-        let origin = match work.embedded {
+        let origin = match &work.embedded {
             Some(files) => Origin { tree: Rc::new(files.clone()), stack: None, _pin: None },
-            None => self.origin(project, index, work.from)?,
+            None => self.origin(project, index, work.from).map_err(|error| work.about(error))?,
         };
         let tree = &*origin.tree;
         let found = within(|| Found::new(tree, work)).attempt(|| ENTER)??;

@@ -44,11 +44,22 @@ enum ContextFault {
     Loop { path: PathBuf },
     #[error("build context {path:?} is not a directory")]
     NoDirectory { path: PathBuf },
+    #[error(
+        "open the build context {path:?}: it is not there (if it is the package directory that this program was compiled \
+         in, put it back, name another one with build::Options::context, or {EMBED})"
+    )]
+    Gone { path: PathBuf },
 }
+
+/// How a program can do without the files of its package.
+const EMBED: &str = "make the files part of the program with COPY --embed";
 
 impl Fault for ContextFault {
     fn kind(&self) -> ErrorKind {
-        ErrorKind::InvalidArgument
+        match self {
+            Self::Gone { .. } => ErrorKind::NotFound,
+            _ => ErrorKind::InvalidArgument,
+        }
     }
 }
 
@@ -60,6 +71,7 @@ impl Context {
             Err(error) if error.raw_os_error() == Some(libc::ENOTDIR) => {
                 return Err(ContextFault::NoDirectory { path: absolute }.into());
             }
+            Err(error) if is_absent(&error) => return Err(ContextFault::Gone { path: absolute }.into()),
             opened => opened.attempt(|| format!("open the build context {absolute:?}"))?,
         };
         let beside = ignore_file.filter(|file| file.is_file());
@@ -113,6 +125,10 @@ impl Context {
 impl Tree for Context {
     fn title(&self) -> String {
         format!("the build context {:?}", self.path)
+    }
+
+    fn advice(&self) -> String {
+        format!(" (put it there, or {EMBED})")
     }
 
     fn resolve(&self, path: &Path) -> Result<Option<Entry>> {

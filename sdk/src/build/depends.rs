@@ -135,7 +135,7 @@ impl Visitor<'_> {
     fn work(&mut self, work: &Work<'_>) -> Result<()> {
         match work {
             Work::Copy(copy) if copy.from.is_none() && copy.embedded.is_none() => {
-                let context = self.context()?;
+                let context = self.context().map_err(|error| copy.about(error))?;
                 let found = Found::new(&*context, copy)?;
                 (self.each)(Part::Copied(&context, &found))
             }

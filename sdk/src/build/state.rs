@@ -72,8 +72,8 @@ pub(super) struct CopyWork<'a> {
     pub keyword: &'static str,
     pub sources: Vec<CopySource>,
     pub from: Option<&'a Base>,
-    /// The files of the definition itself, in the place of the build context.
-    pub embedded: Option<&'a Embedded>,
+    /// The files of the definition itself, in the place of the build context; none at all where only texts are copied.
+    pub embedded: Option<Embedded>,
     pub destination: Destination,
     pub owner: Option<String>,
     pub mode: Option<Mode>,
@@ -318,11 +318,13 @@ impl State {
             let why = format!("several sources need a directory to go into (write \"{written}/\")");
             return Err(invalid(keyword, why));
         }
+        let is_text = |source: &CopySource| matches!(source, CopySource::Inline { .. });
+        let only_texts = copy.base().is_none() && sources.iter().all(is_text);
         Ok(CopyWork {
             keyword,
             sources,
             from: copy.base(),
-            embedded: copy.embedded_files(),
+            embedded: copy.embedded_files().cloned().or_else(|| only_texts.then(Embedded::new)),
             destination: Destination { path, is_directory },
             owner: copy.owner().map(|owner| self.expand(owner)).transpose()?,
             mode: copy.mode().map(|mode| Mode::parse(&self.expand(mode)?)).transpose()?,
@@ -353,6 +355,18 @@ impl MountWork<'_> {
 }
 
 impl CopyWork<'_> {
+    /// An error about where its sources are, with the first of them.
+    pub(super) fn about(&self, error: Error) -> Error {
+        let first = self.sources.iter().find_map(|source| match source {
+            CopySource::Path(path) if self.from.is_none() => Some(path),
+            _ => None,
+        });
+        match first {
+            Some(path) => Error::new(error.kind(), format_args!("{} {path:?}: {error}", self.keyword)),
+            None => error,
+        }
+    }
+
     /// The part of its cache key that the sources' content is not.
     pub(super) fn key(&self, kind: &str, parent: Option<&ChainId>) -> Key {
         let mut key = Key::new(kind, parent);

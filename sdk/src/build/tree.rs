@@ -18,6 +18,11 @@ pub(super) trait Tree: std::fmt::Debug {
     /// What messages call it: `the build context`.
     fn title(&self) -> String;
 
+    /// What to do about a file that is not there, in parentheses; empty where only another path helps.
+    fn advice(&self) -> String {
+        String::new()
+    }
+
     /// The file that a path leads to, links followed; `None` if there is none.
     ///
     /// # Errors
@@ -114,10 +119,10 @@ pub(super) struct Source {
 
 #[derive(Debug, thiserror::Error)]
 enum SourceFault {
-    #[error("{keyword} {written:?}: not found in {tree}{nearest}")]
-    Missing { keyword: &'static str, written: String, tree: String, nearest: String },
-    #[error("{keyword} {written:?}: matches nothing in {tree}")]
-    NoMatch { keyword: &'static str, written: String, tree: String },
+    #[error("{keyword} {written:?}: not found in {tree}{advice}")]
+    Missing { keyword: &'static str, written: String, tree: String, advice: String },
+    #[error("{keyword} {written:?}: matches nothing in {tree}{advice}")]
+    NoMatch { keyword: &'static str, written: String, tree: String, advice: String },
     #[error("{keyword} {written:?}: malformed pattern")]
     BadPattern { keyword: &'static str, written: String },
     #[error("{keyword} {written:?}: {why}")]
@@ -235,15 +240,15 @@ pub(super) fn find(tree: &dyn Tree, keyword: &'static str, written: &str) -> Res
             // A link to nothing, or a file in the place of a directory, which a pattern may hit.
             None if has_pattern => {}
             None => {
-                let nearest = nearest_path(tree, &path)?;
-                return Err(
-                    SourceFault::Missing { keyword, written: written.to_owned(), tree: tree.title(), nearest }.into()
-                );
+                let advice = nearest_path(tree, &path)?.unwrap_or_else(|| tree.advice());
+                let (written, tree) = (written.to_owned(), tree.title());
+                return Err(SourceFault::Missing { keyword, written, tree, advice }.into());
             }
         }
     }
     if sources.is_empty() {
-        return Err(SourceFault::NoMatch { keyword, written: written.to_owned(), tree: tree.title() }.into());
+        let (written, advice) = (written.to_owned(), tree.advice());
+        return Err(SourceFault::NoMatch { keyword, written, tree: tree.title(), advice }.into());
     }
     Ok(sources)
 }
@@ -259,7 +264,7 @@ fn no_content(entry: &Entry) -> Option<String> {
 }
 
 /// Why there is nothing at a path: a link to nothing, or the nearest name instead of the first wrong component.
-fn nearest_path(tree: &dyn Tree, path: &Path) -> Result<String> {
+fn nearest_path(tree: &dyn Tree, path: &Path) -> Result<Option<String>> {
     let mut right = PathBuf::new();
     let mut components = path.components();
     for component in components.by_ref() {
@@ -272,16 +277,17 @@ fn nearest_path(tree: &dyn Tree, path: &Path) -> Result<String> {
         let children = tree.children(&directory)?;
         let link = children.iter().find(|child| child.name() == component.as_os_str()).and_then(|it| it.link.as_ref());
         if let Some(target) = link {
-            return Ok(format!(": {next:?} is a link to {:?}, which is not there", String::from_utf8_lossy(target)));
+            let target = String::from_utf8_lossy(target);
+            return Ok(Some(format!(": {next:?} is a link to {target:?}, which is not there")));
         }
         let names: Vec<String> = children.iter().map(|child| child.name().to_string_lossy().into_owned()).collect();
         let wrong = component.as_os_str().to_string_lossy();
         let Some(name) = super::nearest_name(&wrong, names.iter().map(String::as_str)) else { break };
         let mut whole = right.join(name);
         whole.extend(components);
-        return Ok(format!(" (did you mean {whole:?}?)"));
+        return Ok(Some(format!(" (did you mean {whole:?}?)")));
     }
-    Ok(String::new())
+    Ok(None)
 }
 
 /// Visits a directory's contents, or a file itself, parents first, in the order of their names.

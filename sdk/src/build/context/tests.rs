@@ -60,8 +60,10 @@ fn a_missing_source_names_the_nearest() {
     assert_eq!(message, expected);
     let message = files.refusal("cnof/app.toml");
     assert!(message.ends_with("(did you mean \"conf/app.toml\"?)"), "{message}");
-    assert_eq!(files.refusal("zzz"), "COPY \"zzz\": not found in the build context \"/ctx\"");
-    assert_eq!(files.refusal("*.tml"), "COPY \"*.tml\": matches nothing in the build context \"/ctx\"");
+    let advice = "(put it there, or make the files part of the program with COPY --embed)";
+    assert_eq!(files.refusal("zzz"), format!("COPY \"zzz\": not found in the build context \"/ctx\" {advice}"));
+    let message = files.refusal("*.tml");
+    assert_eq!(message, format!("COPY \"*.tml\": matches nothing in the build context \"/ctx\" {advice}"));
     assert_eq!(files.refusal("[a-"), "COPY \"[a-\": malformed pattern");
 }
 
@@ -75,7 +77,8 @@ fn a_link_to_nothing_and_a_socket_are_named_as_such() {
     let expected = "COPY \"app.sock\": it is a socket, which no archive, and so no image, can hold";
     assert_eq!(files.refusal("app.sock"), expected);
     assert_eq!(files.find("app.*").unwrap(), ["app.py"]);
-    assert_eq!(files.refusal("*.sock"), "COPY \"*.sock\": matches nothing in the build context \"/ctx\"");
+    let message = files.refusal("*.sock");
+    assert!(message.starts_with("COPY \"*.sock\": matches nothing in the build context \"/ctx\""), "{message}");
 }
 
 #[test]

@@ -57,6 +57,54 @@ fn a_source_that_changes_while_it_is_copied_is_an_error() {
 }
 
 #[test]
+fn a_source_is_watched_however_it_is_named() {
+    for (written, has_parents) in [("d/a", false), ("d", false), ("d/*", false), ("./d/a", true)] {
+        let copy = || if has_parents { Copy::of(written).parents() } else { Copy::of(written) };
+        let store = Store::new();
+        store.file("d/a", "a");
+        let definition = scratch().instruction(copy().to("/x/"));
+        let error = build_while(&store, &definition, |context| fs::write(context.join("d/a"), "longer").unwrap());
+        let message = error.unwrap_err().to_string();
+        let expected =
+            format!("COPY \"d/a\": it changed while it was copied from the build context {:?}", store.context());
+        assert!(message.starts_with(&expected), "{written}: {message}");
+        // What has gone since the last build is told, and so is a package that has.
+        store.build(&definition);
+        fs::remove_dir_all(store.context().join("d")).unwrap();
+        let error = store.refusal(&definition);
+        let told = [format!("COPY {written:?}: "), format!("in the build context {:?} (", store.context())];
+        assert!(told.iter().all(|part| error.to_string().contains(part)), "{error}");
+        assert!(error.to_string().contains("COPY --embed"), "{error}");
+        assert_eq!(error.kind(), ErrorKind::NotFound);
+        fs::remove_dir(store.context()).unwrap();
+        let definition = definition.context(store.context());
+        for error in [store.refusal(&definition), definition.sources().unwrap_err(), definition.digest().unwrap_err()] {
+            let expected = format!(
+                "COPY {written:?}: open the build context {:?}: it is not there (if it is the package directory that \
+                 this program was compiled in, put it back, name another one with build::Options::context, or make the \
+                 files part of the program with COPY --embed)",
+                store.context()
+            );
+            assert_eq!((error.to_string(), error.kind()), (expected, ErrorKind::NotFound));
+        }
+        store.assert_clean();
+    }
+}
+
+#[test]
+fn what_reads_no_files_needs_no_package() {
+    let store = Store::new();
+    fs::remove_dir(store.context()).unwrap();
+    let text = scratch().instruction(Copy::inline("text").to("/etc/a"));
+    assert_eq!(store.build(&text).text("/etc/a").unwrap(), "text");
+    assert!(text.clone().context(store.context()).sources().unwrap().is_empty());
+    assert_ne!(text.digest().unwrap(), scratch().instruction(Copy::inline("Text").to("/etc/a")).digest().unwrap());
+    let files = crate::image::Embedded::new().file("a", 0o644, b"embedded");
+    let embedded = scratch().instruction(Copy::of("a").to("/etc/a").embedded(files));
+    assert_eq!(store.build(&embedded).text("/etc/a").unwrap(), "embedded");
+}
+
+#[test]
 fn what_is_not_copied_may_change() {
     let store = Store::new();
     store.file("d/a", "a").file("d/x.log", "x").file(".dockerignore", "**/*.tmp");
