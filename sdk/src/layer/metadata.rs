@@ -39,9 +39,7 @@ pub(super) struct MountRecord {
 /// # Errors
 /// `Corrupt` if a file of it is missing or malformed.
 pub(super) fn read_layer(directory: &Path, chain: &ChainId) -> Result<Option<Layer>> {
-    let Some(diff_id) = field(directory, "diff")? else {
-        return if directory.exists() { Err(missing(directory, "diff")) } else { Ok(None) };
-    };
+    let Some(diff_id) = of_record(directory, "diff")? else { return Ok(None) };
     let diff_id = parse(directory, "diff", &diff_id, DiffId::parse)?;
     let parent =
         field(directory, "parent")?.map(|text| parse(directory, "parent", &text, ChainId::parse)).transpose()?;
@@ -61,9 +59,8 @@ pub(super) fn read_known(
     parent: Option<ChainId>,
     diff_id: DiffId,
 ) -> Result<Option<Layer>> {
-    let Some(cache_id) = read_cache_id(directory)? else {
-        return if directory.exists() { Err(missing(directory, "cache-id")) } else { Ok(None) };
-    };
+    let Some(cache_id) = of_record(directory, "cache-id")? else { return Ok(None) };
+    let cache_id = parse(directory, "cache-id", &cache_id, CacheId::parse)?;
     let size = field(directory, "size")?.ok_or_else(|| missing(directory, "size"))?;
     let size = parse(directory, "size", &size, |text| text.parse::<u64>())?;
     Ok(Some(Layer { chain_id: chain.clone(), diff_id, parent, cache_id, size }))
@@ -91,9 +88,7 @@ pub(super) fn read_shared_init(directory: &Path) -> Result<Option<CacheId>> {
 
 /// Reads the record of a container's layer in `directory`; `None` if there is none.
 pub(super) fn read_mount(directory: &Path) -> Result<Option<MountRecord>> {
-    let Some(mount_id) = field(directory, "mount-id")? else {
-        return if directory.exists() { Err(missing(directory, "mount-id")) } else { Ok(None) };
-    };
+    let Some(mount_id) = of_record(directory, "mount-id")? else { return Ok(None) };
     Ok(Some(MountRecord {
         mount_id: parse(directory, "mount-id", &mount_id, CacheId::parse)?,
         init_id: field(directory, "init-id")?
@@ -125,6 +120,20 @@ pub(super) fn write_mount(directory: &Path, record: &MountRecord, durability: Du
         write(directory, FORK, frozen.as_str(), durability)?;
     }
     Ok(())
+}
+
+/// A file that each record has; `None` if there is no record.
+fn of_record(directory: &Path, name: &str) -> Result<Option<String>> {
+    // A record comes as a whole: one that is there at the second look, after the file was not, has come between.
+    for _ in 0..2 {
+        if let Some(text) = field(directory, name)? {
+            return Ok(Some(text));
+        }
+        if !directory.exists() {
+            return Ok(None);
+        }
+    }
+    Err(missing(directory, name))
 }
 
 fn field(directory: &Path, name: &str) -> Result<Option<String>> {
