@@ -200,6 +200,10 @@ impl<'a> Tree<'a> {
         }
         let (parent, name) = self.place(path, entry)?;
         let mode = entry.mode & 0o777;
+        if is_whiteout && self.own.is_some() {
+            // With overlay that is no file: it hides the name, and what this layer had there before is replaced.
+            return self.clear(&parent, name, entry);
+        }
         self.create(&parent, name, entry, |directory| fs::make_node_at(directory, name, kind, mode, entry.device))?;
         let say = || format!("set the attributes of {:?}", text(&entry.name));
         if self.changes_owner(entry.uid, entry.gid) {

@@ -1,6 +1,7 @@
 //! Whiteouts in and out.
 
 use super::support::*;
+use crate::archive::entry::Kind;
 use crate::archive::*;
 
 #[test]
@@ -59,6 +60,29 @@ fn x10_an_opaque_whiteout_may_stand_anywhere_in_its_layer() {
     let mut archive = Vec::new();
     digest_layer(&layer.diff(), None, &mut Vec::new(), Some(&mut archive), &options()).unwrap();
     assert!(is_opaque(&imported(&archive), ""));
+}
+
+#[test]
+fn a_device_of_zeros_hides_what_is_below_in_layers_of_either_form() {
+    let zeros = |tar: Tar, path| tar.entry(header(path, Kind::CharDevice), b"");
+    let tar = zeros(zeros(Tar::default(), "file"), "directory");
+    let tar = zeros(zeros(tar.file("replaced", "own"), "replaced"), "missing");
+    let tar = zeros(tar, "again").file("again", "own").end();
+    let layer = imported(&tar);
+    assert!(["file", "directory", "replaced", "missing"].iter().all(|path| is_whiteout(&layer, path)));
+    assert_eq!(layer.text("again"), "own");
+
+    let mut layer = Layer::empty();
+    std::fs::create_dir(layer.diff().join("directory")).unwrap();
+    for path in ["file", "directory/file", "again", "kept"] {
+        std::fs::write(layer.diff().join(path), "below").unwrap();
+    }
+    let applied = layer.import(&tar, &ApplyOptions { form: Form::Whole, ..options() }).unwrap();
+    assert_eq!(
+        (layer.names(), layer.text("again"), applied.size),
+        (vec!["again".into(), "kept".into()], "own".into(), 3)
+    );
+    assert!(layer.reassembled().unwrap() == tar);
 }
 
 #[test]

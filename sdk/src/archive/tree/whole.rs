@@ -83,6 +83,16 @@ impl Tree<'_> {
         fs::remove_tree(&parent.directory, OsStr::from_bytes(name)).map_err(|error| refused(entry, error))
     }
 
+    /// Removes whatever is at a name.
+    pub(super) fn clear(&mut self, parent: &Parent, name: &[u8], entry: &Entry) -> Result<()> {
+        match fs::stat_at(&parent.directory, name) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(refused(entry, error)),
+            Ok(_) if self.is_below(&join(&parent.path, name)) => self.give_way(parent, name, entry),
+            Ok(_) => self.remove(parent, name, entry),
+        }
+    }
+
     /// Removes what the layers below have at a name and below it.
     pub(super) fn hide(&mut self, parent: &Parent, name: &[u8], entry: &Entry) -> Result<()> {
         let path = join(&parent.path, name);
