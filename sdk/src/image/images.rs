@@ -163,15 +163,15 @@ impl Images {
                 references.iter().try_for_each(|reference| tags.add(reference, id, overwrite).map(drop))?;
             }
             // Configurations first: a tag never leads to nothing.
-            for (bytes, references) in images {
-                let id = self.store.put(bytes)?;
-                if !references.is_empty() {
-                    self.store.set_last_tagged(&id, &Timestamp::now())?;
-                }
-            }
-            Ok(())
+            images.iter().try_for_each(|(bytes, _)| self.store.put(bytes).map(drop))
         });
-        let Err(error) = published else { return Ok(Some(ids)) };
+        let Err(error) = published else {
+            // Where an image was tagged there is a file of tags.
+            for (id, _) in ids.iter().zip(images).filter(|(_, (_, references))| !references.is_empty()) {
+                self.store.set_last_tagged(id, &Timestamp::now())?;
+            }
+            return Ok(Some(ids));
+        };
         Err(match new.iter().try_for_each(|id| self.store.remove(id)) {
             Ok(()) => error,
             Err(failure) => {

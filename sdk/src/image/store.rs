@@ -151,7 +151,12 @@ impl ImageStore {
         Ok(self.metadata(id, LAST_UPDATED)?.and_then(|text| text.trim().parse().ok()))
     }
 
-    /// Records that an image has been tagged.
+    /// Whether an image was ever tagged.
+    pub(super) fn has_tagged(&self) -> Result<bool> {
+        Ok(self.list()?.iter().any(|id| self.last_tagged(id).is_ok_and(|at| at.is_some())))
+    }
+
+    /// Records that an image has been tagged. The file of tags is there by then.
     pub(crate) fn set_last_tagged(&self, id: &ImageId, at: &Timestamp) -> Result<()> {
         self.set_metadata(id, LAST_UPDATED, &at.to_string())
     }

@@ -10,11 +10,11 @@
 //! threads and processes that tag at the same time lose nothing. A reader needs no lock.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::store::read_capped;
+use super::store::{ImageStore, read_capped};
 use crate::data_root::DataRoot;
 use crate::error::{Attempt, Error, ErrorKind, Fault, Result};
 use crate::spec::digest::ImageId;
@@ -57,6 +57,8 @@ enum TagFault {
     NamedSha256(String),
     #[error("read the tags in {path:?}: {why}")]
     Malformed { path: PathBuf, why: String },
+    #[error("read the tags in {path:?}: the file is missing, and images of this data root had names")]
+    Lost { path: PathBuf },
 }
 
 impl Fault for TagFault {
@@ -64,7 +66,14 @@ impl Fault for TagFault {
         match self {
             Self::RefExists { .. } => ErrorKind::AlreadyExists,
             Self::NamedSha256(_) => ErrorKind::InvalidArgument,
-            Self::Malformed { .. } => ErrorKind::Corrupt,
+            Self::Malformed { .. } | Self::Lost { .. } => ErrorKind::Corrupt,
+        }
+    }
+
+    fn path(&self) -> Option<&Path> {
+        match self {
+            Self::Malformed { path, .. } | Self::Lost { path } => Some(path),
+            Self::RefExists { .. } | Self::NamedSha256(_) => None,
         }
     }
 
@@ -76,6 +85,11 @@ impl Fault for TagFault {
             Self::Malformed { .. } => {
                 Some("let `plywood fsck --repair` keep what is whole in it, or restore it from a backup".into())
             }
+            Self::Lost { .. } => Some(
+                "restore it from a backup, or let `plywood fsck --repair` begin a new one: the images are whole, and \
+                 `plywood tag` names them by their IDs"
+                    .into(),
+            ),
             Self::NamedSha256(_) => None,
         }
     }
@@ -87,19 +101,27 @@ impl Tags {
     }
 
     /// All tags, as of now.
+    ///
+    /// # Errors
+    /// `Corrupt` if the file is damaged, or gone: without its names an image would go with the next prune.
     pub(crate) fn read(&self) -> Result<Repositories> {
         let path = self.root.repositories();
-        let bytes = read_capped(&path, MAX_SIZE).attempt(|| format!("read {path:?}"))?;
-        // Docker creates the file empty before it writes it for the first time.
-        let Some(bytes) = bytes.filter(|bytes| !bytes.is_empty()) else { return Ok(Repositories::default()) };
+        let Some(bytes) = read_capped(&path, MAX_SIZE).attempt(|| format!("read {path:?}"))? else {
+            return match ImageStore::new(&self.root).has_tagged()? {
+                true => Err(TagFault::Lost { path }.into()),
+                false => Ok(Repositories::default()),
+            };
+        };
         serde_json::from_slice(&bytes).map_err(|error| TagFault::Malformed { path, why: error.to_string() }.into())
     }
 
-    /// Makes a damaged file again of the tags that are whole in it and name images that `has` knows. The damaged one is kept
-    /// in our own directory. The caller holds the images lock.
+    /// Makes a damaged file again of the tags that are whole in it and name images that `has` knows, and an empty one if it
+    /// is gone. The damaged one is kept in our own directory. The caller holds the images lock.
     pub(super) fn restore(&self, has: impl Fn(&ImageId) -> bool) -> Result<()> {
         let path = self.root.repositories();
-        let bytes = read_capped(&path, MAX_SIZE).attempt(|| format!("read {path:?}"))?.unwrap_or_default();
+        let Some(bytes) = read_capped(&path, MAX_SIZE).attempt(|| format!("read {path:?}"))? else {
+            return self.root.write(&path, &Repositories::default().to_json()?, MODE);
+        };
         let random = random_hex64().attempt(|| "read random bytes")?;
         let kept = self.root.own_dir().join(format!("damaged-repositories-{}.json", &random[..16]));
         self.root.write(&kept, &bytes, MODE)?;

@@ -59,16 +59,26 @@ fn sha256_is_no_repository() {
 }
 
 #[test]
-fn a_missing_and_an_empty_file_have_no_tags_and_a_broken_one_is_an_error() {
+fn a_file_that_is_cut_off_or_lost_is_an_error_and_nothing_takes_its_place() {
     let store = Store::new();
     let tags = store.images.tags();
     let path = store.images.root().repositories();
-    let _ = fs::remove_file(&path);
-    assert_eq!(tags.read().unwrap(), Repositories::default());
-    fs::write(&path, "").unwrap();
-    assert_eq!(tags.read().unwrap(), Repositories::default());
-    fs::write(&path, "{").unwrap();
-    assert_eq!(tags.read().unwrap_err().kind(), ErrorKind::Corrupt);
+    let config = br#"{"architecture":"amd64","os":"linux","rootfs":{"type":"layers","diff_ids":[]}}"#;
+    let image = store.images.publish(config, &[], Overwrite::Refuse).unwrap();
+    assert!(!path.exists());
+    assert_eq!(tags.read().unwrap(), Repositories::default(), "no image ever had a name");
+    store.images.tag(image.id().as_str(), &reference("base:1")).unwrap();
+    let whole = fs::read(&path).unwrap();
+    for length in 0..whole.len() {
+        fs::write(&path, &whole[..length]).unwrap();
+        assert_eq!(tags.read().unwrap_err().kind(), ErrorKind::Corrupt, "{length}");
+        assert_eq!(store.images.tag(image.id().as_str(), &reference("a:1")).unwrap_err().kind(), ErrorKind::Corrupt);
+        assert_eq!(fs::read(&path).unwrap(), whole[..length]);
+    }
+    fs::remove_file(&path).unwrap();
+    let error = store.images.tag(image.id().as_str(), &reference("a:1")).unwrap_err();
+    assert_eq!((error.kind(), error.path()), (ErrorKind::Corrupt, Some(&*path)));
+    assert!(error.hint().unwrap().contains("fsck --repair") && !path.exists());
 }
 
 #[test]
