@@ -238,6 +238,8 @@ fn docker_reads(daemons: &Dockerd, place: &Place, written: &Written) {
     assert_eq!(lines(&docker(&["diff", "ended"])), written.diff);
     let volumes = docker(&["volume", "inspect", "data", "labelled", "--format", "{{.Name}} {{json .Labels}}"]);
     assert_eq!(volumes, "data null\nlabelled {\"second\":\"2\",\"tier\":\"db\"}");
+    let names = docker(&["volume", "ls", "--quiet", "--filter", "label=com.docker.volume.anonymous"]);
+    assert_eq!(names, docker(&["inspect", "anonymous", "--format", "{{(index .Mounts 0).Name}}"]));
     docker(&["system", "df", "--verbose"]);
 }
 

@@ -172,7 +172,7 @@ impl Config {
 
     /// The names of the volumes it mounts.
     pub(crate) fn volumes(&self) -> impl Iterator<Item = &str> {
-        self.mount_points.values().filter(|mount| mount.kind == "volume").map(|mount| mount.name.as_str())
+        self.mount_points.values().filter(|mount| mount.is_volume()).map(|mount| mount.name.as_str())
     }
 
     /// The names of the volumes that are removed with it.
@@ -231,9 +231,13 @@ impl Default for RecordedState {
 }
 
 impl MountPoint {
+    pub(crate) fn is_volume(&self) -> bool {
+        self.kind == "volume"
+    }
+
     /// Whether the volume is removed with the container.
     pub(crate) fn is_anonymous_volume(&self) -> bool {
-        self.kind == "volume" && self.spec.kind.is_empty() && self.spec.source.is_empty()
+        self.is_volume() && self.spec.kind.is_empty() && self.spec.source.is_empty()
     }
 }
 

@@ -203,9 +203,14 @@ fn stage(store: &Store, id: &ContainerId, name: Option<&ContainerName>, files: &
             write(&directory.join(file), content.as_bytes(), 0o644)?;
         }
     }
-    for volume in files.config.volumes() {
-        if store.volumes().get_or_create(&VolumeName::parse(volume)?)?.is_snapshot() {
-            return Err(CreateFault::Frozen { volume: volume.to_owned() }.into());
+    for mount in files.config.mount_points.values().filter(|mount| mount.is_volume()) {
+        let name = VolumeName::parse(&mount.name)?;
+        let volume = match mount.is_anonymous_volume() {
+            true => store.volumes().get_or_create_anonymous(&name)?,
+            false => store.volumes().get_or_create(&name)?,
+        };
+        if volume.is_snapshot() {
+            return Err(CreateFault::Frozen { volume: mount.name.clone() }.into());
         }
     }
     Ok(())

@@ -94,7 +94,7 @@ impl Run<'_> {
             let used = used::last(&self.store.root().volume_dir(volume.name()));
             let is_admitted = self.filter.admits(volume.created(), used, volume.labels());
             let may_go = is_admitted
-                && (self.options.named_volumes || volume.name().is_random())
+                && (self.options.named_volumes || volume.is_anonymous())
                 && !mounted.contains(volume.name().as_str())
                 && !self.gone.volumes.contains(volume.name())
                 // It goes with its program.

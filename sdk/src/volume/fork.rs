@@ -46,7 +46,10 @@ impl VolumeStore {
         let held = self.root.lock(Lock::Volumes)?;
         self.check_free(name)?;
         let entry = self.in_the_making(name)?;
-        let begun = self.begin(name, from.labels.clone(), purpose == Purpose::Freeze);
+        let mut labels = from.labels.clone();
+        // A copy belongs to no container.
+        labels.remove(Volume::ANONYMOUS);
+        let begun = self.begin(name, labels, purpose == Purpose::Freeze);
         // It takes as long as there is content; the name is ours.
         drop(held);
         self.finish(name, entry, begun.and_then(|()| self.fill(from, name, purpose, check)))

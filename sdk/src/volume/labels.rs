@@ -20,11 +20,15 @@ use super::bolt::{Change, Database, Entries, Malformed};
 use super::store::VolumeStore;
 use crate::data_root::{Durability, Lock, atomic};
 use crate::error::{Attempt as _, ErrorKind, Fault, Result};
+use crate::spec::name::VolumeName;
 
 /// Some hundred thousand volumes; more is no database of volumes.
 const MAX_SIZE: u64 = 64 << 20;
 
 const BUCKET: &str = "volumes";
+
+/// Docker's driver of volumes that are directories of the data root.
+const LOCAL: &str = "local";
 
 /// A volume's labels.
 pub(super) type Labels = BTreeMap<String, String>;
@@ -45,7 +49,7 @@ struct Entry {
 impl Default for Entry {
     fn default() -> Self {
         let further = serde_json::Map::new();
-        Self { name: String::new(), driver: "local".to_owned(), labels: None, options: None, further }
+        Self { name: String::new(), driver: LOCAL.to_owned(), labels: None, options: None, further }
     }
 }
 
@@ -86,7 +90,9 @@ impl VolumeStore {
 
     /// Notes that the labels of volumes are not all in the file.
     pub(super) fn expect_merge(&self) -> Result<()> {
-        self.root.write(&self.root.unmerged_labels(), b"", 0o600)
+        let mark = self.root.unmerged_labels();
+        // Only somebody who is alone takes it away.
+        if mark.exists() { Ok(()) } else { self.root.write(&mark, b"", 0o600) }
     }
 
     /// Brings the labels of our volumes over to Docker's file, if some are missing there and nobody else is here.
@@ -114,6 +120,13 @@ impl VolumeStore {
         let bytes = self.database()?;
         let (mut raw, entries) = self.entries(&bytes)?;
         let before = raw.clone();
+        // Docker forgets those that are gone when it starts; who never starts it would keep each that ever was.
+        raw.retain(|name, _| {
+            let name = String::from_utf8_lossy(name);
+            let is_local = entries.get(&*name).is_some_and(|entry| entry.driver == LOCAL);
+            !is_local
+                || VolumeName::parse(&name).is_ok_and(|name| self.root.volume_dir(&name).symlink_metadata().is_ok())
+        });
         for name in self.names()? {
             let Some(labels) = self.record(&name)?.map(|record| record.labels) else { continue };
             let known = entries.get(name.as_str()).cloned();

@@ -34,6 +34,9 @@ pub struct Volume {
 }
 
 impl Volume {
+    /// The label of volumes without a name, whose value is empty: what Docker, since version 23, tells them by.
+    pub const ANONYMOUS: &'static str = "com.docker.volume.anonymous";
+
     /// Its name, unique in the store.
     pub fn name(&self) -> &VolumeName {
         &self.name
@@ -52,6 +55,12 @@ impl Volume {
     /// When it was created; `None` if Docker made it.
     pub fn created(&self) -> Option<Timestamp> {
         self.created
+    }
+
+    /// Whether it was made without a name, for the container that mounts it: a [prune](crate::Engine::prune) takes it if no
+    /// container has it any more. Of volumes that Docker made before version 23, one whose name was drawn counts as such.
+    pub fn is_anonymous(&self) -> bool {
+        self.labels.contains_key(Self::ANONYMOUS) || self.created.is_none() && self.name.is_random()
     }
 
     /// Whether it is a [snapshot](crate::VolumeSnapshot), which no container mounts.

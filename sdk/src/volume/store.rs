@@ -106,13 +106,22 @@ impl VolumeStore {
 
     /// The volume of that name, made without labels if there is none.
     pub(crate) fn get_or_create(&self, name: &VolumeName) -> Result<Volume> {
+        self.get_or_make(name, Labels::new)
+    }
+
+    /// The same for a volume that goes with a container.
+    pub(crate) fn get_or_create_anonymous(&self, name: &VolumeName) -> Result<Volume> {
+        self.get_or_make(name, || Labels::from([(Volume::ANONYMOUS.to_owned(), String::new())]))
+    }
+
+    fn get_or_make(&self, name: &VolumeName, labels: impl FnOnce() -> Labels) -> Result<Volume> {
         if let Some(volume) = self.get(name)? {
             return Ok(volume);
         }
         let _held = self.root.lock(Lock::Volumes)?;
         match self.get(name)? {
             Some(volume) => Ok(volume),
-            None => self.make(name, Labels::new()),
+            None => self.make(name, labels()),
         }
     }
 

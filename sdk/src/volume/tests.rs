@@ -195,7 +195,7 @@ fn labels_come_to_dockers_file_when_nobody_else_is_there() {
     store.root = DataRoot::open(store.root.path(), Durability::Full).unwrap();
     store.volumes = VolumeStore::open(&store.root);
     store.volumes.merge_labels().unwrap();
-    assert_eq!(store.volumes.docker_labels().unwrap(), BTreeMap::from([("labelled".to_owned(), labels)]));
+    assert_eq!(store.volumes.docker_labels().unwrap(), BTreeMap::from([("labelled".to_owned(), labels.clone())]));
     assert!(!store.root.unmerged_labels().exists());
 
     // Docker has them from its own file alone.
@@ -208,6 +208,33 @@ fn labels_come_to_dockers_file_when_nobody_else_is_there() {
     store.volumes.get_or_create(&name("labelled")).unwrap();
     store.volumes.merge_labels().unwrap();
     assert_eq!(store.volumes.docker_labels().unwrap()["labelled"], BTreeMap::new());
+
+    // What is gone goes there as well, at the next opportunity.
+    store.volumes.remove(&name("labelled")).unwrap();
+    store.volumes.create(&name("other"), labels.clone()).unwrap();
+    store.volumes.merge_labels().unwrap();
+    assert_eq!(store.volumes.docker_labels().unwrap(), BTreeMap::from([("other".to_owned(), labels)]));
+}
+
+#[test]
+fn volumes_without_a_name_are_told_by_dockers_label_and_older_ones_of_docker_by_their_name() {
+    let store = store();
+    let is_anonymous = |text: &str| store.volumes.get(&name(text)).unwrap().unwrap().is_anonymous();
+    let [ours, named, dockers] = ["a", "b", "c"].map(|digit| digit.repeat(64));
+    store.volumes.get_or_create_anonymous(&name(&ours)).unwrap();
+    let label = BTreeMap::from([("com.docker.volume.anonymous".to_owned(), String::new())]);
+    store.volumes.create(&name("labelled"), label.clone()).unwrap();
+    store.volumes.merge_labels().unwrap();
+    let known = BTreeMap::from([(ours.clone(), label.clone()), ("labelled".to_owned(), label)]);
+    assert_eq!(store.volumes.docker_labels().unwrap(), known);
+    store.volumes.get_or_create(&name(&named)).unwrap();
+    // As if Docker had made these.
+    fs::remove_file(store.root.volume_dir(&name("labelled")).join("plywood.json")).unwrap();
+    for name in [&dockers, "dockers"].map(name) {
+        fs::create_dir_all(store.root.volume_data(&name)).unwrap();
+    }
+    let told = [&ours[..], &named, "labelled", &dockers, "dockers"].map(is_anonymous);
+    assert_eq!(told, [true, false, true, true, false]);
 }
 
 #[test]

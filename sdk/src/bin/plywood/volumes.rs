@@ -24,11 +24,14 @@ pub fn act(session: &Session, volume: Volume) -> Outcome<()> {
 
 fn create(session: &Session, name: Option<String>, labels: &[String]) -> Outcome<()> {
     let engine = session.engine()?;
+    let mut labels: BTreeMap<_, _> = labels.iter().map(|label| pair(label)).collect();
     let name = match name {
         Some(name) => name,
-        None => VolumeName::random()?.as_str().to_owned(),
+        None => {
+            labels.insert(Stored::ANONYMOUS.to_owned(), String::new());
+            VolumeName::random()?.as_str().to_owned()
+        }
     };
-    let labels: BTreeMap<_, _> = labels.iter().map(|label| pair(label)).collect();
     // As with Docker, one that is there is no mistake.
     let volume = match labels.is_empty() {
         true => engine.volume(&name)?,
