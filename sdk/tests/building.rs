@@ -4,6 +4,9 @@
 
 mod bench;
 
+use std::io::Write as _;
+use std::process::{Output, Stdio};
+
 use bench::{Bench, require_busybox};
 
 #[test]
@@ -29,6 +32,39 @@ fn a_dockerfile_is_built() {
     std::fs::write(context.join("Bad"), "FROM box:1\nRNU x\nEXPOSE 0\n").unwrap();
     let (code, text) = bench.fails(&["build", "-f", context.join("Bad").to_str().unwrap(), path]);
     assert!(code == 125 && text.contains("Bad:2:1: unknown instruction `RNU`") && text.contains("Bad:3:8: "), "{text}");
+}
+
+/// The end of a program that was given this on its standard input.
+fn run_with(bench: &Bench, arguments: &[&str], input: &[u8]) -> Output {
+    let mut command = bench.command(arguments);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    // One that refuses at once reads nothing.
+    let _ = child.stdin.take().unwrap().write_all(input);
+    child.wait_with_output().unwrap()
+}
+
+#[test]
+fn a_dockerfile_from_standard_input_is_built_without_a_context() {
+    require_busybox!();
+    let bench = Bench::with_image();
+    let file = b"FROM box:1\nARG WHO\nRUN echo $WHO > /who\nCMD [\"cat\", \"/who\"]\n";
+    let flags =
+        ["--build-arg", "WHO=you", "--build-arg", "HTTP_PROXY=x", "--build-arg", "OTHER=1", "--build-arg", "A="];
+    let built = run_with(&bench, &[&["build", "-t", "app:1"][..], &flags, &["-"]].concat(), file);
+    let told = String::from_utf8_lossy(&built.stderr);
+    let warning = "warning: build image: no ARG of what was built has asked for the arguments [A OTHER]\n";
+    assert!(built.status.success() && told.contains(warning), "{told}");
+    assert_eq!(bench.ok(&["run", "--rm", "app:1"]), "you\n");
+    for (arguments, input, message) in [
+        (&["build", "-"][..], &b"FROM box:1\nCOPY a /\n"[..], "COPY \"a\": not found"),
+        (&["build", "-"], b"\x1f\x8b\x08\0", "read the Dockerfile from standard input: it is no text"),
+        (&["build", "-f", "x", "-"], file, "--file names another one"),
+        (&["build", "https://example.com/a.git"], b"", "\"https://example.com/a.git\": it is not fetched"),
+    ] {
+        let output = run_with(&bench, arguments, input);
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.code() == Some(125) && told.contains(message), "{arguments:?}: {told}");
+    }
 }
 
 #[test]

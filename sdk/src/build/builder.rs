@@ -27,7 +27,7 @@ use super::options::Options;
 use super::owner;
 use super::plan::{Ground, Plan, bases, is_step};
 use super::run::{self, MountSource, Scene};
-use super::scope::Globals;
+use super::scope::{Given, Globals};
 use super::state::{CopyWork, MountWork, RunWork, Work, set_variable};
 use super::tree::{self, Files, Tree};
 use super::trigger;
@@ -42,6 +42,7 @@ const PATIENCE: Duration = Duration::from_secs(600);
 pub(super) struct Builder<'a> {
     images: &'a Images,
     options: &'a Options,
+    given: Rc<Given>,
     cache: Cache<'a>,
     platform: Platform,
     /// Steps so far, of how many, and how many of them were there already.
@@ -70,10 +71,10 @@ struct Origin {
 }
 
 impl<'a> Builder<'a> {
-    pub(super) fn new(images: &'a Images, options: &'a Options) -> Self {
+    pub(super) fn new(images: &'a Images, options: &'a Options, given: Rc<Given>) -> Self {
         let cache = Cache::new(images.layers(), !options.no_cache);
         let platform = options.platform.clone().unwrap_or_else(Platform::host);
-        Self { images, options, cache, platform, number: Cell::new(0), total: 0, cached: Cell::new(0) }
+        Self { images, options, given, cache, platform, number: Cell::new(0), total: 0, cached: Cell::new(0) }
     }
 
     /// Builds the definition that the options are about.
@@ -94,7 +95,7 @@ impl<'a> Builder<'a> {
     }
 
     fn plan<'d>(&self, definition: &'d Layers, target: Option<&str>) -> Result<Plan<'d>> {
-        Plan::new(definition, Globals::new(self.options.args.clone()).platforms(&self.platform), target)
+        Plan::new(definition, Globals::new(Rc::clone(&self.given)).platforms(&self.platform), target)
     }
 
     /// Counts the steps, and finds out before anything is executed whether the definition is right and all images are

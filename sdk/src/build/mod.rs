@@ -32,6 +32,8 @@ mod trigger;
 mod unpack;
 mod writer;
 
+use std::rc::Rc;
+
 use crate::error::Result;
 use crate::image::Layers;
 use crate::image::images::Images;
@@ -47,8 +49,13 @@ pub use options::Options;
 /// `Failed` for a `RUN` whose program fails.
 pub(crate) fn build(images: &Images, definition: &Layers, options: &Options) -> Result<ImageId> {
     let tags = options.tags.iter().map(|tag| Reference::parse(tag)).collect::<Result<Vec<_>>>()?;
-    let mut builder = builder::Builder::new(images, options);
+    let given = scope::Given::new(options.args.clone());
+    let mut builder = builder::Builder::new(images, options, Rc::clone(&given));
     let mut draft = builder.build(definition)?;
+    let unused = given.unused();
+    if !unused.is_empty() {
+        tracing::warn!("build image: no ARG of what was built has asked for the arguments [{}]", unused.join(" "));
+    }
     for (key, value) in &options.labels {
         draft.state.config.labels.insert(key.clone(), value.clone());
         draft.add_empty(&format!("LABEL {key}={value}"));

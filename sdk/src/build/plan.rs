@@ -250,7 +250,7 @@ mod tests {
         let definition = Layers::new().arg("V", "12").from("debian:${V}-slim");
         let plan = Plan::new(&definition, Globals::default(), None).unwrap();
         assert_eq!(plan.stages[0].ground, Ground::Image("debian:12-slim".into()));
-        let given = Globals::new([("V".to_owned(), "13".to_owned())].into());
+        let given = Globals::new(crate::build::scope::Given::new([("V".to_owned(), "13".to_owned())].into()));
         let plan = Plan::new(&definition, given, None).unwrap();
         assert_eq!(plan.stages[0].ground, Ground::Image("debian:13-slim".into()));
     }

@@ -1,6 +1,8 @@
 //! Variables of a build: what `$NAME` means where.
 
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::image::Arg;
@@ -34,16 +36,43 @@ pub(super) trait Scope {
     }
 }
 
+/// The values that the caller gave to arguments.
+#[derive(Debug, Default)]
+pub(super) struct Given {
+    values: BTreeMap<String, String>,
+    /// The names of those that were asked for.
+    consumed: RefCell<BTreeSet<String>>,
+}
+
+impl Given {
+    pub(super) fn new(values: BTreeMap<String, String>) -> Rc<Self> {
+        let consumed = PROXIES.iter().map(ToString::to_string).collect();
+        Rc::new(Self { values, consumed: RefCell::new(consumed) })
+    }
+
+    fn get(&self, name: &str) -> Option<&String> {
+        let value = self.values.get(name)?;
+        self.consumed.borrow_mut().insert(name.to_owned());
+        Some(value)
+    }
+
+    /// The names of those that nothing has asked for.
+    pub(super) fn unused(&self) -> Vec<&str> {
+        let consumed = self.consumed.borrow();
+        self.values.keys().filter(|name| !consumed.contains(*name)).map(String::as_str).collect()
+    }
+}
+
 /// Variables of `FROM`: arguments declared before the first one, and what the caller gave.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Globals {
-    given: BTreeMap<String, String>,
+    given: Rc<Given>,
     declared: BTreeMap<String, String>,
     platform: BTreeMap<&'static str, String>,
 }
 
 impl Globals {
-    pub(super) fn new(given: BTreeMap<String, String>) -> Self {
+    pub(super) fn new(given: Rc<Given>) -> Self {
         Self { given, ..Self::default() }
     }
 
@@ -87,7 +116,7 @@ impl Globals {
 
     /// The proxies that the caller gave: they reach every `RUN`.
     pub(super) fn proxies(&self) -> impl Iterator<Item = (&str, &str)> {
-        PROXIES.iter().filter_map(|name| self.given.get(*name).map(|value| (*name, value.as_str())))
+        PROXIES.iter().filter_map(|name| self.given.get(name).map(|value| (*name, value.as_str())))
     }
 }
 

@@ -42,7 +42,7 @@ pub struct Build {
     /// Write the image ID to a file
     #[arg(long, value_name = "FILE")]
     pub iidfile: Option<PathBuf>,
-    /// The directory beneath which COPY and ADD find their sources
+    /// The directory beneath which COPY and ADD find their sources; `-` is none, and a Dockerfile from standard input
     #[arg(value_name = "CONTEXT")]
     pub context: PathBuf,
     #[command(flatten, next_help_heading = "Limits of each RUN")]

@@ -13,10 +13,29 @@ use crate::args_build::{Build, Progress};
 use crate::failure::{Failure, Outcome, say};
 use crate::limits::limited;
 
+/// How the addresses of contexts begin that Docker fetches.
+const ADDRESSES: [&str; 5] = ["http://", "https://", "git://", "ssh://", "git@"];
+
 pub fn build(session: &Session, build: &Build) -> Outcome<()> {
-    let file = read(build)?.context(&build.context);
+    let empty;
+    let (file, context) = match build.context.to_str() {
+        Some("-") => {
+            if build.file.is_some() {
+                return Err(Failure::usage("\"-\" is the Dockerfile from standard input: --file names another one"));
+            }
+            // There is nothing to copy from.
+            empty = tempfile::tempdir().map_err(|error| Failure::os("make an empty build context", &error))?;
+            (from_stdin()?, empty.path())
+        }
+        Some(text) if ADDRESSES.iter().any(|address| text.starts_with(address)) => {
+            let hint = "fetch it first, and name its directory";
+            return Err(Failure::usage(format!("build context {text:?}: it is not fetched\n  hint: {hint}")));
+        }
+        _ => (read(build)?, &*build.context),
+    };
+    let file = file.context(context);
     file.warnings().iter().for_each(|warning| say(&format!("warning: {warning}")));
-    let options = options(build)?;
+    let options = options(build, context)?;
     let image = session.engine()?.build_with(&file, &options)?;
     let id = image.id().to_string();
     if let Some(path) = &build.iidfile {
@@ -33,19 +52,27 @@ pub fn build(session: &Session, build: &Build) -> Outcome<()> {
 fn read(build: &Build) -> Outcome<Dockerfile> {
     let path = match &build.file {
         None => build.context.join("Dockerfile"),
-        Some(path) if path == Path::new("-") => {
-            let mut text = String::new();
-            let read = std::io::stdin().lock().read_to_string(&mut text);
-            read.map_err(|error| Failure::os("read the Dockerfile from standard input", &error))?;
-            return Ok(Dockerfile::parse(&text)?);
-        }
+        Some(path) if path == Path::new("-") => return from_stdin(),
         Some(path) => path.clone(),
     };
     Ok(Dockerfile::open(path)?)
 }
 
-fn options(build: &Build) -> Outcome<build::Options> {
-    let mut options = Options::new().context(&build.context).network(build.network.parse::<NetworkMode>()?);
+fn from_stdin() -> Outcome<Dockerfile> {
+    let mut bytes = Vec::new();
+    let read = std::io::stdin().lock().read_to_end(&mut bytes);
+    read.map_err(|error| Failure::os("read the Dockerfile from standard input", &error))?;
+    match std::str::from_utf8(&bytes) {
+        Ok(text) if !text.contains('\0') => Ok(Dockerfile::parse(text)?),
+        _ => {
+            let hint = "unpack an archive first, and name its directory";
+            Err(Failure::usage(format!("read the Dockerfile from standard input: it is no text\n  hint: {hint}")))
+        }
+    }
+}
+
+fn options(build: &Build, context: &Path) -> Outcome<build::Options> {
+    let mut options = Options::new().context(context).network(build.network.parse::<NetworkMode>()?);
     for tag in &build.tag {
         options = options.tag(tag);
     }

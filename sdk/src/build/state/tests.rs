@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use super::*;
+use crate::build::scope::Given;
 use crate::image::{Add, HealthCheck, Layers, Values};
 
 fn run_all(definition: &Layers, given: &[(&str, &str)]) -> (State, Vec<String>) {
     let given: BTreeMap<String, String> = given.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-    let mut state = State::new(Config::default(), Globals::new(given));
+    let mut state = State::new(Config::default(), Globals::new(Given::new(given)));
     let texts = definition.instructions().iter().map(|instruction| state.step(instruction).unwrap().text).collect();
     (state, texts)
 }
