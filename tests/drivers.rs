@@ -7,9 +7,10 @@ use std::fs;
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
+use plywood::fsck::{self, Finding, Problem};
 use plywood::image::Source;
 use plywood::{Base, Durability, Engine, EngineOptions, ErrorKind, Image, Layers, StorageDriver};
-use support::{LoopDisk, PROGRAMS, run, sh};
+use support::{Layout, LoopDisk, PROGRAMS, run, sh};
 
 /// A data root of a driver.
 struct Place {
@@ -35,13 +36,7 @@ impl Place {
 
     /// The directories of layers.
     fn layers(&self) -> BTreeSet<PathBuf> {
-        let home = self.root.join(match self.driver {
-            StorageDriver::Vfs => "vfs/dir",
-            StorageDriver::Btrfs => "btrfs/subvolumes",
-            StorageDriver::FuseOverlayfs => "fuse-overlayfs",
-            _ => "overlay2",
-        });
-        let entries = fs::read_dir(home).unwrap().map(|entry| entry.unwrap().path());
+        let entries = fs::read_dir(Layout::at(&self.root).layers()).unwrap().map(|entry| entry.unwrap().path());
         entries.filter(|path| !path.ends_with("l")).collect()
     }
 }
@@ -80,6 +75,7 @@ on_every_driver![
     images_move_between_drivers,
     what_is_removed_leaves_nothing,
     a_guard_that_is_to_stay_is_found_again,
+    a_size_that_docker_cannot_read_is_mended,
 ];
 
 /// Programs of the host.
@@ -268,4 +264,19 @@ fn a_guard_that_is_to_stay_is_found_again(place: &Place) {
     assert!(expected.iter().all(|change| change.path() == Path::new("/file")), "{expected:?}");
     let report = engine.fsck().unwrap();
     assert!(report.is_sound(), "{report:#?}");
+}
+
+fn a_size_that_docker_cannot_read_is_mended(place: &Place) {
+    let engine = place.engine();
+    build(&engine);
+    let records = place.root.join(Layout::of(&engine).image("layerdb/sha256"));
+    let sizes: Vec<PathBuf> = fs::read_dir(records).unwrap().map(|entry| entry.unwrap().path().join("size")).collect();
+    let before: Vec<String> = sizes.iter().map(|path| fs::read_to_string(path).unwrap()).collect();
+    assert!(engine.fsck().unwrap().findings().is_empty());
+    sizes.iter().zip(&before).for_each(|(path, size)| fs::write(path, format!("{size}\n")).unwrap());
+    let report = engine.fsck().unwrap();
+    let expected = |finding: &Finding| matches!(finding.problem(), Problem::Size { .. });
+    assert!(report.findings().len() == sizes.len() && report.findings().iter().all(expected), "{report:#?}");
+    assert!(engine.fsck_with(&fsck::Options::new().repair()).unwrap().is_sound());
+    assert!(sizes.iter().map(|path| fs::read_to_string(path).unwrap()).eq(before));
 }

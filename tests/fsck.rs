@@ -8,8 +8,8 @@ use std::os::unix::fs::{MetadataExt as _, symlink};
 use std::path::{Path, PathBuf};
 
 use plywood::fsck::{Finding, Object, Options, Outcome, Problem, Report};
-use plywood::{Durability, Engine, ErrorKind};
-use support::{base, require_root, run, sh, victim};
+use plywood::{Base, Durability, Engine, ErrorKind, Layers};
+use support::{Layout, base, require_root, run, sh, victim};
 
 /// A data root with an image of two layers, a container that has ended, and a volume with a label.
 struct Place {
@@ -39,14 +39,18 @@ impl Place {
         self.directory.path().join("root")
     }
 
+    fn layout(&self) -> Layout {
+        Layout::at(&self.root())
+    }
+
     fn path(&self, below: &str) -> PathBuf {
         self.root().join(below)
     }
 
     /// The only entry of a directory for which this holds.
-    fn only(&self, directory: &str, which: impl Fn(&Path) -> bool) -> PathBuf {
+    fn only(&self, directory: impl AsRef<Path>, which: impl Fn(&Path) -> bool) -> PathBuf {
         let mut found: Vec<_> =
-            fs::read_dir(self.path(directory)).unwrap().map(|entry| entry.unwrap().path()).collect();
+            fs::read_dir(self.root().join(directory)).unwrap().map(|entry| entry.unwrap().path()).collect();
         found.retain(|path| which(path));
         let [path] = &found[..] else { panic!("{found:?}") };
         path.clone()
@@ -54,17 +58,35 @@ impl Place {
 
     /// The record of the upper layer of the image.
     fn upper(&self) -> PathBuf {
-        self.only("image/overlay2/layerdb/sha256", |path| path.join("parent").exists())
+        self.only(self.image("layerdb/sha256"), |path| path.join("parent").exists())
     }
 
     /// The directory of a layer, from its record.
     fn directory_of(&self, record: &Path) -> PathBuf {
-        self.path("overlay2").join(fs::read_to_string(record.join("cache-id")).unwrap())
+        self.layout().layers().join(fs::read_to_string(record.join("cache-id")).unwrap())
+    }
+
+    fn files_of(&self, record: &Path) -> PathBuf {
+        self.layout().files(&self.directory_of(record))
+    }
+
+    /// Something in the directory of images and records.
+    fn image(&self, below: &str) -> PathBuf {
+        self.path(&self.layout().image(below))
     }
 
     fn container(&self) -> PathBuf {
         self.only("containers", |_| true)
     }
+}
+
+/// Returns from the test where a layer's directory holds those below it too: nothing there is mounted by a name.
+macro_rules! require_stacks {
+    () => {
+        if Place::new().layout().is_whole() {
+            return;
+        }
+    };
 }
 
 /// The damage in a report, without what is only worth knowing.
@@ -112,11 +134,11 @@ fn only_damage(spoil: impl FnOnce(&Place)) -> (Place, Finding, Report) {
 fn a_sound_root_has_no_findings_and_a_check_changes_nothing() {
     let place = Place::new();
     let engine = place.engine();
-    let before = tree(&place.path("overlay2"));
+    let before = tree(&place.layout().layers());
     let report = engine.fsck().unwrap();
     assert!(report.findings().is_empty() && report.is_sound(), "{report:#?}");
     assert!(engine.fsck_with(&Options::new().repair()).unwrap().findings().is_empty());
-    assert!(tree(&place.path("overlay2")) == before);
+    assert!(tree(&place.layout().layers()) == before);
     // Guards of a living program are no damage either.
     let guard = sh(&engine.image("test:1").unwrap(), "while :; do sleep 60; done").start(&engine).unwrap();
     let report = engine.fsck_with(&Options::new().quick()).unwrap();
@@ -126,9 +148,10 @@ fn a_sound_root_has_no_findings_and_a_check_changes_nothing() {
 
 #[test]
 fn c17_names_that_docker_mounts_by_are_made_again() {
+    require_stacks!();
     let (_, finding, _) = only_damage(|place| {
         let link = fs::read_to_string(place.directory_of(&place.upper()).join("link")).unwrap();
-        fs::remove_file(place.path("overlay2/l").join(link)).unwrap();
+        fs::remove_file(place.layout().layers().join("l").join(link)).unwrap();
     });
     // Those above it stand on the same name, and are found in the order from the lowest.
     assert_eq!((finding.object(), finding.problem()), (Object::Layer, &Problem::Names));
@@ -136,9 +159,10 @@ fn c17_names_that_docker_mounts_by_are_made_again() {
 
 #[test]
 fn c17_a_name_that_leads_elsewhere_is_given_up_for_another() {
+    require_stacks!();
     let place = Place::new();
     let directory = place.directory_of(&place.upper());
-    let links = place.path("overlay2/l");
+    let links = place.layout().layers().join("l");
     let link = links.join(fs::read_to_string(directory.join("link")).unwrap());
     fs::remove_file(&link).unwrap();
     symlink("/etc", &link).unwrap();
@@ -164,7 +188,7 @@ fn a_wrong_size_is_corrected() {
 #[test]
 fn a_changed_file_of_a_layer_is_found_by_its_digest() {
     let (place, finding, _) =
-        only_damage(|place| fs::write(place.directory_of(&place.upper()).join("diff/file"), "0ne\n").unwrap());
+        only_damage(|place| fs::write(place.files_of(&place.upper()).join("file"), "0ne\n").unwrap());
     assert!(matches!(finding.problem(), Problem::Damaged(_)), "{finding:?}");
     assert_eq!(finding.object(), Object::Layer);
     assert!(place.engine().fsck_with(&Options::new().quick()).unwrap().is_sound(), "a quick check reads no contents");
@@ -181,7 +205,7 @@ fn c17_records_that_contradict_themselves_are_damage() {
     let (_, report) = spoilt(|place| {
         let upper = place.upper();
         let lower = fs::read_to_string(upper.join("parent")).unwrap();
-        let lower = place.path("image/overlay2/layerdb/sha256").join(lower.trim_start_matches("sha256:"));
+        let lower = place.image("layerdb/sha256").join(lower.trim_start_matches("sha256:"));
         let name = upper.file_name().unwrap().to_str().unwrap();
         fs::write(lower.join("parent"), format!("sha256:{name}")).unwrap();
     });
@@ -206,9 +230,9 @@ fn spoilt(spoil: impl FnOnce(&Place)) -> (Place, Report) {
 #[test]
 fn links_in_place_of_directories_and_files_are_found_and_not_followed() {
     let (place, finding, _) = only_damage(|place| {
-        let directory = place.directory_of(&place.upper());
-        fs::rename(directory.join("diff"), place.path("moved")).unwrap();
-        symlink(place.path("moved"), directory.join("diff")).unwrap();
+        let files = place.files_of(&place.upper());
+        fs::rename(&files, place.path("moved")).unwrap();
+        symlink(place.path("moved"), files).unwrap();
     });
     assert_eq!(finding.problem(), &Problem::NoDirectory);
     assert!(place.path("moved/file").exists());
@@ -228,10 +252,7 @@ fn links_in_place_of_directories_and_files_are_found_and_not_followed() {
 #[test]
 fn c17_truncated_documents_are_damage_and_cost_nothing_else() {
     for (object, find) in [
-        (
-            Object::Image,
-            (|place| place.only("image/overlay2/imagedb/content/sha256", |_| true)) as fn(&Place) -> PathBuf,
-        ),
+        (Object::Image, (|place| place.only(place.image("imagedb/content/sha256"), |_| true)) as fn(&Place) -> PathBuf),
         (Object::Container, |place| place.container().join("config.v2.json")),
         (Object::Container, |place| place.container().join("hostconfig.json")),
         (Object::Volume, |place| place.path("volumes/labelled/plywood.json")),
@@ -260,7 +281,7 @@ fn a_damaged_file_of_tags_is_made_again_of_what_is_whole_in_it() {
     for name in ["a:1", "localhost:5000/b/c:2", "zz:1"] {
         engine.tag("test:1", name).unwrap();
     }
-    let path = place.path("image/overlay2/repositories.json");
+    let path = place.image("repositories.json");
     // Cut off in the last tag, and before that one of an image that nobody has.
     let text = fs::read_to_string(&path).unwrap().replacen(&id, &format!("sha256:{}", "0".repeat(64)), 1);
     let text = &text[..text.len() - 10];
@@ -280,6 +301,25 @@ fn a_damaged_file_of_tags_is_made_again_of_what_is_whole_in_it() {
 }
 
 #[test]
+fn without_the_file_of_tags_nothing_is_pruned_and_a_repair_begins_a_new_one() {
+    let place = Place::new();
+    let engine = place.engine();
+    let id = engine.image("test:1").unwrap().id().to_string();
+    let path = place.image("repositories.json");
+    for empties in [(|path| fs::write(path, "")) as fn(&PathBuf) -> std::io::Result<()>, |path| fs::remove_file(path)] {
+        empties(&path).unwrap();
+        assert_eq!(engine.prune().unwrap_err().kind(), ErrorKind::Corrupt);
+        let report = engine.fsck().unwrap();
+        let [finding] = damage(&report)[..] else { panic!("{report:#?}") };
+        assert_eq!((finding.object(), finding.outcome(), finding.path()), (Object::Tag, &Outcome::Repairable, &*path));
+        assert!(engine.fsck_with(&Options::new().repair()).unwrap().is_sound());
+        assert!(engine.fsck().unwrap().findings().is_empty(), "images without a name are no finding");
+        engine.tag(&id, "test:1").unwrap();
+    }
+    assert_eq!(engine.image("test:1").unwrap().id().to_string(), id);
+}
+
+#[test]
 fn tags_and_parents_of_images_that_are_gone_go_too() {
     let place = Place::new();
     let engine = place.engine();
@@ -287,8 +327,8 @@ fn tags_and_parents_of_images_that_are_gone_go_too() {
     engine.tag(&other.id().to_string(), "other:1").unwrap();
     let kept = engine.image("test:1").unwrap();
     let hex = |id: String| id.trim_start_matches("sha256:").to_owned();
-    fs::remove_file(place.path("image/overlay2/imagedb/content/sha256").join(hex(other.id().to_string()))).unwrap();
-    let metadata = place.path("image/overlay2/imagedb/metadata/sha256").join(hex(kept.id().to_string()));
+    fs::remove_file(place.image("imagedb/content/sha256").join(hex(other.id().to_string()))).unwrap();
+    let metadata = place.image("imagedb/metadata/sha256").join(hex(kept.id().to_string()));
     fs::write(metadata.join("parent"), other.id().to_string()).unwrap();
     let report = engine.fsck_with(&Options::new().repair()).unwrap();
     let objects: Vec<_> = damage(&report).iter().map(|finding| finding.object()).collect();
@@ -302,15 +342,15 @@ fn tags_and_parents_of_images_that_are_gone_go_too() {
 #[test]
 fn what_is_unknown_is_counted_and_never_touched() {
     let place = Place::new();
-    let directories =
-        ["overlay2", "image/overlay2/layerdb/sha256", "image/overlay2/layerdb/mounts", "containers", "volumes"];
+    let (records, mounts) = (place.layout().image("layerdb/sha256"), place.layout().image("layerdb/mounts"));
+    let directories = [place.layout().home(), &records, &mounts, "containers", "volumes"];
     for directory in directories {
         for at in 0..2000 {
             fs::write(place.path(directory).join(format!(".stray-{at}")), "").unwrap();
         }
     }
     // As a builder of Docker's leaves them.
-    let builders = place.path("overlay2").join("ab".repeat(32));
+    let builders = place.layout().layers().join("ab".repeat(32));
     fs::create_dir_all(builders.join("diff")).unwrap();
     fs::write(builders.join("diff/file"), "text").unwrap();
     let engine = place.engine();
@@ -343,10 +383,13 @@ fn a_layer_without_what_its_archive_is_made_from_is_worth_knowing() {
 #[test]
 fn what_a_volatile_mount_has_left_is_taken_away() {
     require_root!();
+    if Place::new().layout().home() != "overlay2" {
+        return; // No other driver mounts so.
+    }
     let (_, finding, _) = only_damage(|place| {
-        let mount = place.only("image/overlay2/layerdb/mounts", |_| true);
+        let mount = place.only(place.image("layerdb/mounts"), |_| true);
         let id = fs::read_to_string(mount.join("mount-id")).unwrap();
-        fs::create_dir_all(place.path("overlay2").join(id).join("work/work/incompat/volatile")).unwrap();
+        fs::create_dir_all(place.layout().layers().join(id).join("work/work/incompat/volatile")).unwrap();
     });
     assert_eq!((finding.object(), finding.problem()), (Object::Container, &Problem::Volatile));
 }
@@ -354,16 +397,28 @@ fn what_a_volatile_mount_has_left_is_taken_away() {
 #[test]
 fn foreign_owners_and_what_a_container_lacks_are_named() {
     require_root!();
-    let (_, finding, _) =
-        only_damage(|place| std::os::unix::fs::chown(place.directory_of(&place.upper()), Some(1234), None).unwrap());
+    let (_, finding, _) = only_damage(|place| std::os::unix::fs::chown(place.upper(), Some(1234), None).unwrap());
     assert_eq!(finding.problem(), &Problem::Owner(1234));
     let (_, finding, _) = only_damage(|place| fs::remove_dir_all(place.path("volumes/data")).unwrap());
     assert_eq!(finding.problem(), &Problem::Missing("volume \"data\"".into()));
     let (_, finding, _) = only_damage(|place| {
-        let mount = place.only("image/overlay2/layerdb/mounts", |_| true);
+        let mount = place.only(place.image("layerdb/mounts"), |_| true);
         fs::remove_dir_all(mount).unwrap();
     });
     assert_eq!(finding.problem(), &Problem::Missing("its writable layer".into()));
+}
+
+#[test]
+fn what_is_in_a_layer_may_belong_to_anybody() {
+    require_root!();
+    let place = Place::new();
+    let engine = place.engine();
+    let image = engine.build(&Layers::new().from(Base::host(["sh", "chown"])).run("chown 1234:1234 /")).unwrap();
+    let container = sh(&image, "chown 4321 /").start(&engine).unwrap();
+    assert!(container.wait().unwrap().success());
+    let report = engine.fsck().unwrap();
+    assert!(report.findings().is_empty(), "{report:#?}");
+    container.kill_and_remove().unwrap();
 }
 
 #[test]

@@ -11,6 +11,8 @@ use plywood::Engine;
 use plywood::fsck::Problem;
 use plywood::image::Target;
 
+use crate::Layout;
+
 /// The names in a directory; one that is missing has none.
 pub fn names(directory: &Path) -> BTreeSet<String> {
     let entries = fs::read_dir(directory).into_iter().flatten().flatten();
@@ -21,32 +23,33 @@ pub fn names(directory: &Path) -> BTreeSet<String> {
 /// record, short names that lead nowhere, unfinished files, mounts.
 pub fn leftovers(root: &Path, containers: &[String]) -> Vec<String> {
     let known: BTreeSet<&str> = containers.iter().map(String::as_str).collect();
+    let layout = Layout::at(root);
+    let (records, mounts) = (layout.image("layerdb/sha256"), layout.image("layerdb/mounts"));
     let mut left = Vec::new();
     let mut add = |directory: &str, name: String| left.push(format!("{directory}/{name}"));
-    for directory in ["image/plywood/containers", "image/plywood/trash", "image/overlay2/layerdb/tmp"] {
+    for directory in ["image/plywood/containers", "image/plywood/trash", &layout.image("layerdb/tmp")] {
         names(&root.join(directory)).into_iter().for_each(|name| add(directory, name));
     }
-    for directory in ["containers", "image/overlay2/layerdb/mounts"] {
+    for directory in ["containers", &mounts] {
         let others = names(&root.join(directory)).into_iter().filter(|name| !known.contains(name.as_str()));
         others.for_each(|name| add(directory, name));
     }
-    let (records, mounts) = (root.join("image/overlay2/layerdb/sha256"), root.join("image/overlay2/layerdb/mounts"));
     // A layer, and what the guards above it share; a container's layer, and the one below it.
     let read =
         |path: &Path, files: [&str; 2]| files.map(|file| fs::read_to_string(path.join(file)).unwrap_or_default());
     let mut layers: BTreeSet<String> = BTreeSet::from(["l".to_owned()]);
-    for name in names(&records) {
-        layers.extend(read(&records.join(&name), ["cache-id", "plywood-init"]));
+    for name in names(&root.join(&records)) {
+        layers.extend(read(&root.join(&records).join(&name), ["cache-id", "plywood-init"]));
         if name.ends_with("-removing") {
-            add("image/overlay2/layerdb/sha256", name);
+            add(&records, name);
         }
     }
-    for name in names(&mounts) {
-        layers.extend(read(&mounts.join(&name), ["mount-id", "init-id"]));
+    for name in names(&root.join(&mounts)) {
+        layers.extend(read(&root.join(&mounts).join(&name), ["mount-id", "init-id"]));
     }
-    names(&root.join("overlay2")).difference(&layers).for_each(|name| add("overlay2", name.clone()));
-    let links = root.join("overlay2/l");
-    names(&links).into_iter().filter(|link| !links.join(link).exists()).for_each(|link| add("overlay2/l", link));
+    names(&layout.layers()).difference(&layers).for_each(|name| add(layout.home(), name.clone()));
+    let links = layout.layers().join("l");
+    names(&links).into_iter().filter(|link| !links.join(link).exists()).for_each(|link| add("l", link));
     for name in names(&root.join("volumes")) {
         let has_data = root.join("volumes").join(&name).join("_data").exists();
         if name != "metadata.db" && !has_data {

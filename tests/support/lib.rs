@@ -9,6 +9,7 @@ use plywood::{Base, Container, Engine, Image, Layers};
 
 mod disk;
 pub mod dockerd;
+mod layout;
 pub mod left;
 pub mod bundle;
 mod tarball;
@@ -19,6 +20,7 @@ mod unmount;
 pub mod victim;
 
 pub use disk::LoopDisk;
+pub use layout::Layout;
 pub use tarball::Tarball;
 pub use tmpfs::Tmpfs;
 

@@ -75,7 +75,7 @@ impl Check<'_> {
 
     fn writable(&mut self, id: &ContainerId, files: &Files, layer: &WritableLayer) -> Result<()> {
         let (layers, name) = (self.store.layers(), id.as_str());
-        if !self.is_directory(Object::Container, name, &layer.upper) {
+        if !self.is_tree(Object::Container, name, &layer.upper) {
             return Ok(());
         }
         // Docker never sees a guard.

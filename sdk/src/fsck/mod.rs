@@ -143,17 +143,27 @@ impl Check<'_> {
         }
     }
 
-    /// Whether a directory is one, and its owner's.
+    /// Whether a directory is one; that it is its owner's is checked, too.
     fn is_directory(&mut self, object: Object, name: &str, path: &Path) -> bool {
+        let is_there = self.is_tree(object, name, path);
+        if let Ok(metadata) = path.symlink_metadata()
+            && is_there
+            && is_foreign(&metadata)
+        {
+            self.note(object, name, path, Problem::Owner(metadata.uid()));
+        }
+        is_there
+    }
+
+    /// Whether a directory is one. What is in a layer may belong to anybody, and so may the root of it.
+    fn is_tree(&mut self, object: Object, name: &str, path: &Path) -> bool {
         let problem = match path.symlink_metadata() {
-            Ok(metadata) if !metadata.is_dir() => Problem::NoDirectory,
-            Ok(metadata) if is_foreign(&metadata) => Problem::Owner(metadata.uid()),
-            Ok(_) => return true,
+            Ok(metadata) if metadata.is_dir() => return true,
+            Ok(_) => Problem::NoDirectory,
             Err(_) => Problem::Missing("its directory".to_owned()),
         };
-        let is_usable = matches!(problem, Problem::Owner(_));
         self.note(object, name, path, problem);
-        is_usable
+        false
     }
 
     /// The entries of a directory, those that `parse` knows apart from those that it does not, which are noted together.
