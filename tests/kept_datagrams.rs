@@ -138,9 +138,9 @@ fn the_sender_that_was_silent_longest_goes_for_a_further_one() {
     for number in 0..1100 {
         assert_eq!(ask(&sender(), address, &number.to_string()).0, format!("<{number}>"));
     }
-    // Half of the files that there may be, where that is less, but for 96 and the port.
+    // Half of the files that there may be, where that is less, but for 48 and the port.
     let files = getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX);
-    let most = usize::try_from((files.saturating_sub(97) / 2).min(1024)).unwrap();
+    let most = usize::try_from((files.saturating_sub(49) / 2).min(1024)).unwrap();
     assert_eq!(count(), before + most, "each that is known has a descriptor");
     assert_eq!(ask(&first, address, "again").0, "<again>", "one that was forgotten is a new one");
     assert_eq!(count(), before + most);

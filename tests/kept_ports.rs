@@ -304,7 +304,7 @@ fn more_connections_than_there_is_room_for_wait() {
 /// socket on either side, and two pipes. The book says so.
 const MOST: u64 = 4096;
 const FILES: u64 = 6;
-const OTHERS: u64 = 96;
+const OTHERS: u64 = 48;
 
 #[test]
 fn as_many_connections_as_there_is_room_for_are_served_at_once_and_one_more_waits() {

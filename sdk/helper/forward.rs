@@ -18,7 +18,7 @@ const MOST: u32 = 4096;
 /// How many descriptors a connection takes at most: two sockets, and two pipes with something in them.
 const FILES: u64 = 6;
 /// How many it takes beside the connections and the listeners: standard streams, line, epoll, and pipes to spare.
-const OTHERS: u64 = 96;
+const OTHERS: u64 = 48;
 
 /// After so many new connections it is the next listener's turn.
 const TURN: u32 = 64;

@@ -5,11 +5,17 @@ use crate::kernel;
 use crate::numbers::*;
 use crate::tcp::{self, Family};
 
-/// As much is moved at once, at most, in bytes: what a pipe holds.
-const PIECE: usize = 64 * 1024;
+/// What a pipe holds at first, in bytes.
+const SMALL: usize = 64 * 1024;
 
-/// After so many pieces it is the next connection's turn.
-const TURN: u32 = 16;
+/// What the pipe of a stream holds, and what is moved at once, at most, in bytes: as much as any user may have.
+const LARGE: usize = 1024 * 1024;
+
+/// So many pipes are large at once, at most: they count against what all pipes of a user hold together.
+const STREAMS: usize = 8;
+
+/// After so many steps it is the next connection's turn.
+const TURN: u32 = 4;
 
 /// Told of changes only: whatever can be moved is moved at once.
 pub const CHANGES: u32 = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
@@ -40,41 +46,63 @@ pub struct Link {
 
 /// One direction.
 struct Flow {
-    /// Reader and writer; -1 while there is nothing in it.
-    pipe: [i32; 2],
+    /// While there is something in it.
+    pipe: Pipe,
     held: usize,
     has_ended: bool,
     is_shut: bool,
 }
 
-const STILL: Flow = Flow { pipe: [-1; 2], held: 0, has_ended: false, is_shut: false };
+const STILL: Flow = Flow { pipe: NONE, held: 0, has_ended: false, is_shut: false };
 
-/// As many pipes with nothing in them are kept, for the next piece.
-const SPARE: usize = 32;
+#[derive(Clone, Copy)]
+struct Pipe {
+    /// Reader and writer; -1 if there is none.
+    ends: [i32; 2],
+    is_large: bool,
+}
 
+const NONE: Pipe = Pipe { ends: [-1; 2], is_large: false };
+
+/// Pipes with nothing in them, for the next piece: a few are enough, as only slow readers leave something in theirs.
 pub struct Pipes {
-    spare: [[i32; 2]; SPARE],
+    spare: [Pipe; STREAMS],
     count: usize,
+    /// How many there are, spare and others.
+    large: usize,
 }
 
 impl Pipes {
     pub fn new() -> Self {
-        Self { spare: [[-1; 2]; SPARE], count: 0 }
+        Self { spare: [NONE; STREAMS], count: 0, large: 0 }
     }
 
-    fn take(&mut self) -> Option<[i32; 2]> {
-        let Some(last) = self.count.checked_sub(1) else { return kernel::pipe() };
+    fn take(&mut self) -> Option<Pipe> {
+        let Some(last) = self.count.checked_sub(1) else { return kernel::pipe().map(|ends| Pipe { ends, ..NONE }) };
         self.count = last;
         self.spare.get(last).copied()
     }
 
-    fn give_back(&mut self, pipe: [i32; 2]) {
+    fn give_back(&mut self, pipe: Pipe) {
         match self.spare.get_mut(self.count) {
             Some(place) => {
                 *place = pipe;
                 self.count = self.count.wrapping_add(1);
             }
-            None => pipe.into_iter().for_each(kernel::close),
+            None => self.close(pipe),
+        }
+    }
+
+    fn close(&mut self, pipe: Pipe) {
+        pipe.ends.into_iter().for_each(kernel::close);
+        self.large = self.large.wrapping_sub(pipe.is_large.into());
+    }
+
+    /// More is moved at once by a pipe that was filled; it stays as it is where the user has no more left.
+    fn enlarge(&mut self, pipe: &mut Pipe) {
+        if !pipe.is_large && self.large < STREAMS && tcp::resize(pipe.ends[1], LARGE) {
+            pipe.is_large = true;
+            self.large = self.large.wrapping_add(1);
         }
     }
 }
@@ -140,7 +168,7 @@ impl Link {
             if flow.held == 0 {
                 flow.give_back(pipes);
             } else {
-                flow.pipe.into_iter().for_each(kernel::close);
+                pipes.close(flow.pipe);
             }
         }
         kernel::close(self.client);
@@ -154,7 +182,7 @@ impl Flow {
     fn go_on(&mut self, from: i32, to: i32, pipes: &mut Pipes) -> Result<bool, i32> {
         for _ in 0..TURN {
             if self.held > 0 {
-                match tcp::splice(self.pipe[0], to, self.held) {
+                match tcp::splice(self.pipe.ends[0], to, self.held) {
                     Ok(length) => self.held = self.held.wrapping_sub(length),
                     Err(EINTR) => {}
                     Err(EAGAIN) => return Ok(false),
@@ -184,17 +212,21 @@ impl Flow {
     }
 
     fn fill(&mut self, from: i32, pipes: &mut Pipes) -> Result<usize, i32> {
-        if self.pipe[1] < 0 {
+        if self.pipe.ends[1] < 0 {
             self.pipe = pipes.take().ok_or(ENFILE)?;
         }
-        tcp::splice(from, self.pipe[1], PIECE)
+        let length = tcp::splice(from, self.pipe.ends[1], LARGE)?;
+        if length >= SMALL {
+            pipes.enlarge(&mut self.pipe);
+        }
+        Ok(length)
     }
 
     /// An empty pipe is for whoever needs one next.
     fn give_back(&mut self, pipes: &mut Pipes) {
-        if self.pipe[0] >= 0 {
+        if self.pipe.ends[0] >= 0 {
             pipes.give_back(self.pipe);
-            self.pipe = [-1; 2];
+            self.pipe = NONE;
         }
     }
 }

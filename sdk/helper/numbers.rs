@@ -104,6 +104,7 @@ pub const SOCK_CLOEXEC: u64 = 0o2_000_000;
 pub const MFD_CLOEXEC: u64 = 1;
 pub const F_SETFL: u64 = 4;
 pub const F_DUPFD_CLOEXEC: u64 = 1030;
+pub const F_SETPIPE_SZ: u64 = 1031;
 pub const FUTEX_WAKE: u64 = 1;
 pub const CLONE_NEWUSER: u64 = 0x1000_0000;
 pub const CLONE_NEWNET: u64 = 0x4000_0000;

@@ -130,6 +130,12 @@ pub fn splice(from: i32, to: i32, length: usize) -> Result<usize, i32> {
     unsafe { call(SYS_splice, [from as u64, 0, to as u64, 0, length as u64, flags]) }.map(|moved| moved as usize)
 }
 
+/// Lets a pipe hold so many bytes; false if the user has no more left.
+pub fn resize(pipe: i32, length: usize) -> bool {
+    // SAFETY: takes no pointer.
+    unsafe { call(SYS_fcntl, [pipe as u64, F_SETPIPE_SZ, length as u64, 0, 0, 0]) }.is_ok()
+}
+
 /// What waits for many descriptors.
 pub fn epoll() -> Result<i32, i32> {
     // SAFETY: takes no pointer.

@@ -123,7 +123,7 @@ fn thread() -> io::Result<Arc<Orders>> {
         entries: HashMap::new(),
         unfinished: Vec::new(),
         starved: Vec::new(),
-        pipes: Pipes::new(),
+        pipes: Pipes::default(),
         buffer: vec![0; LARGEST],
         peers: 0,
         swept: Instant::now(),

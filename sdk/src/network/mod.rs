@@ -12,7 +12,8 @@
 //! ```
 //!
 //! A connection holds a pipe only while there is something in it. So a reader that is slow holds up its sender, with what the
-//! pipe and the buffers of the sockets hold, and an idle connection costs two descriptors.
+//! pipe and the buffers of the sockets hold, and an idle connection costs two descriptors. The pipes of up to eight streams
+//! hold 1 MiB, which fewer calls move.
 
 mod bind;
 mod forward;

@@ -2,19 +2,26 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
 
 use rustix::io::Errno;
 use rustix::net::sockopt::{set_socket_linger, set_tcp_nodelay};
 use rustix::net::{Shutdown, connect, shutdown};
-use rustix::pipe::{PipeFlags, SpliceFlags, pipe_with, splice};
+use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice};
 
 use super::{Family, Upstream};
 
-/// As much is moved at once, at most, in bytes: what a pipe holds.
-const PIECE: usize = 64 << 10;
+/// What a pipe holds at first, in bytes.
+const SMALL: usize = 64 << 10;
 
-/// After so many pieces it is the next connection's turn.
-const TURN: u32 = 16;
+/// What the pipe of a stream holds, and what is moved at once, at most, in bytes: as much as any user may have.
+const LARGE: usize = 1 << 20;
+
+/// So many pipes are large at once, at most: they count against what all pipes of a user hold together.
+const STREAMS: usize = 8;
+
+/// After so many steps it is the next connection's turn.
+const TURN: u32 = 4;
 
 /// Two ends that are joined.
 #[derive(Debug)]
@@ -39,14 +46,46 @@ struct Flow {
     is_shut: bool,
 }
 
-/// Reader and writer.
-type Pipe = (OwnedFd, OwnedFd);
+#[derive(Debug)]
+struct Pipe {
+    reader: OwnedFd,
+    writer: OwnedFd,
+    /// One of [`Pipes::large`], if it is.
+    large: Option<Arc<()>>,
+}
 
-/// Pipes with nothing in them, for the next piece.
-pub(super) type Pipes = Vec<Pipe>;
+/// Pipes with nothing in them, for the next piece: a few are enough, as only slow readers leave something in theirs.
+#[derive(Debug, Default)]
+pub(super) struct Pipes {
+    spare: Vec<Pipe>,
+    /// Each large pipe has one more of it.
+    large: Arc<()>,
+}
 
-/// As many are kept.
-const SPARE_PIPES: usize = 64;
+impl Pipes {
+    fn take(&mut self) -> Result<Pipe, Errno> {
+        self.spare.pop().map_or_else(
+            || {
+                let (reader, writer) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
+                Ok(Pipe { reader, writer, large: None })
+            },
+            Ok,
+        )
+    }
+
+    fn give_back(&mut self, pipe: Pipe) {
+        if self.spare.len() < STREAMS {
+            self.spare.push(pipe);
+        }
+    }
+
+    /// More is moved at once by a pipe that was filled; it stays as it is where the user has no more left.
+    fn enlarge(&self, pipe: &mut Pipe) {
+        if pipe.large.is_none() && Arc::strong_count(&self.large) <= STREAMS {
+            pipe.large = fcntl_setpipe_size(&pipe.writer, LARGE).ok().map(|_| Arc::clone(&self.large));
+        }
+    }
+}
 
 /// How far a connection has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,8 +157,8 @@ impl Flow {
                 }
                 continue;
             }
-            let Some((reader, _)) = &self.pipe else { return Err(Errno::PIPE) };
-            match splice(reader, None, to, None, self.held, SpliceFlags::NONBLOCK | SpliceFlags::MOVE) {
+            let Some(pipe) = &self.pipe else { return Err(Errno::PIPE) };
+            match splice(&pipe.reader, None, to, None, self.held, SpliceFlags::NONBLOCK | SpliceFlags::MOVE) {
                 Ok(length) => self.held -= length,
                 Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) => return Ok(false),
@@ -130,20 +169,21 @@ impl Flow {
     }
 
     fn fill(&mut self, from: &OwnedFd, pipes: &mut Pipes) -> Result<usize, Errno> {
-        if self.pipe.is_none() {
-            let new = || pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK);
-            self.pipe = Some(pipes.pop().map_or_else(new, Ok)?);
+        let pipe = match &mut self.pipe {
+            Some(pipe) => pipe,
+            none => none.insert(pipes.take()?),
+        };
+        let length = splice(from, None, &pipe.writer, None, LARGE, SpliceFlags::NONBLOCK | SpliceFlags::MOVE)?;
+        if length >= SMALL {
+            pipes.enlarge(pipe);
         }
-        let Some((_, writer)) = &self.pipe else { return Err(Errno::PIPE) };
-        splice(from, None, writer, None, PIECE, SpliceFlags::NONBLOCK | SpliceFlags::MOVE)
+        Ok(length)
     }
 
     /// An empty pipe is for whoever needs one next.
     fn give_back(&mut self, pipes: &mut Pipes) {
-        if let Some(pipe) = self.pipe.take()
-            && pipes.len() < SPARE_PIPES
-        {
-            pipes.push(pipe);
+        if let Some(pipe) = self.pipe.take() {
+            pipes.give_back(pipe);
         }
     }
 }
