@@ -3,16 +3,21 @@
 //! `cargo bench -p plywood --bench runtime`, as root. Candidates take turns (A B A B …) in one run, and what counts are
 //! the ratios of medians: the machine's load moves all of them. `PLYWOOD_BENCH_ROUNDS` is how often each is measured
 //! (default 40), `PLYWOOD_BENCH_DIR` where the data root and the peers' bundles lie (default: the temporary directory).
-//! The store is `Durability::Fast`, as in tests.
+//! The store is `Durability::Fast`, as in tests. Arguments choose among the tables: `… --bench runtime -- exec memory`.
 #![allow(missing_docs, unsafe_code, missing_debug_implementations, clippy::print_stdout, clippy::unwrap_used)]
 
+#[path = "../peers/docker.rs"]
+mod docker;
+mod measure;
 mod peers;
 mod recipe;
 
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use plywood::container::NetworkMode;
+use docker::Docker;
+use measure::{Own, Table, median, timed};
+use plywood::container::{Definition, NetworkMode, UserNamespace};
 use plywood::{Container, Durability, Engine, Image, Layers};
 use recipe::{Enter, Recipe};
 
@@ -31,18 +36,27 @@ fn main() {
     let directory = tempfile::Builder::new().prefix("plywood-bench-").tempdir_in(parent).unwrap();
     let scene = Scene::new(directory.path());
     println!("{rounds} rounds, medians; ratio: plywood against the candidate (below 1: plywood is faster)\n");
-    scene.start_to_exit(rounds);
-    scene.without_network(rounds);
-    scene.exec(rounds);
-    scene.in_a_row();
-    scene.in_flight();
-    scene.idle();
+    let chosen: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    for name in ["start", "network", "exec", "row", "flight", "memory"] {
+        if !chosen.is_empty() && !chosen.iter().any(|chosen| chosen == name) {
+            continue;
+        }
+        match name {
+            "start" => scene.start_to_exit(rounds),
+            "network" => scene.without_network(rounds),
+            "exec" => scene.exec(rounds),
+            "row" => scene.in_a_row(),
+            "flight" => scene.in_flight(),
+            _ => scene.idle(),
+        }
+    }
 }
 
 struct Scene {
     engine: Engine,
     image: Image,
     bundle: peers::Bundle,
+    docker: Option<Docker>,
     with_network: Recipe,
     without_network: Recipe,
 }
@@ -60,16 +74,35 @@ impl Scene {
             [&upper, &work].into_iter().for_each(|path| std::fs::create_dir_all(path).unwrap());
             Recipe::new(&rootfs, &upper, &work, bundle.program("true"), own_network)
         };
+        let docker = Docker::start(directory).filter(|docker| bundle.import(docker, "bench:1"));
+        if docker.is_none() {
+            println!("there is no Docker daemon to compare with");
+        }
         let (with_network, without_network) = (recipe("recipe", true), recipe("recipe-host", false));
-        Self { engine, image, bundle, with_network, without_network }
+        Self { engine, image, bundle, docker, with_network, without_network }
+    }
+
+    fn of(&self, program: &[&str]) -> Definition {
+        Container::of(&self.image).cmd(program.iter().copied())
+    }
+
+    /// The definition, and the same with what costs more.
+    fn kinds(&self, program: &[&str]) -> [(&'static str, Definition); 4] {
+        let plain = self.of(program);
+        [
+            ("plywood", plain.clone()),
+            ("plywood, with a user namespace", plain.clone().user_namespace(UserNamespace::Private)),
+            ("plywood, 100 processes at most", plain.clone().pids_limit(100)),
+            ("plywood, 64 MiB of memory", plain.memory("64MiB")),
+        ]
     }
 
     fn start_to_exit(&self, rounds: usize) {
-        let ours = || {
-            assert!(Container::of(&self.image).cmd(["true"]).status(&self.engine).unwrap().success());
-        };
-        let created = Container::of(&self.image).cmd(["true"]).create(&self.engine).unwrap();
-        let mut table = Table::new("start to exit of `true`, isolated by default (create, start, wait, remove)", ours);
+        let created = self.of(&["true"]).create(&self.engine).unwrap();
+        let mut table = Table::new("start to exit of `true`, isolated by default (create, start, wait, remove)");
+        for (name, definition) in self.kinds(&["true"]) {
+            table.add(name, move || assert!(definition.status(&self.engine).unwrap().success()));
+        }
         table.add("plywood, start and wait only", || {
             created.start().unwrap();
             assert!(created.wait().unwrap().success());
@@ -78,15 +111,19 @@ impl Scene {
         for (name, run) in self.bundle.runs() {
             table.add(name, run);
         }
+        if let Some(docker) = &self.docker {
+            let program = self.bundle.program("true");
+            table.add("docker run", move || assert!(docker.succeeds(&["run", "--rm", "bench:1", program])));
+        }
         table.print(rounds);
     }
 
     fn without_network(&self, rounds: usize) {
-        let ours = || {
-            let definition = Container::of(&self.image).cmd(["true"]).network(NetworkMode::Host);
-            assert!(definition.status(&self.engine).unwrap().success());
-        };
-        let mut table = Table::new("the same with the network of the host", ours);
+        let mut table = Table::new("the same with the network of the host");
+        for (name, definition) in self.kinds(&["true"]).into_iter().take(2) {
+            let definition = definition.network(NetworkMode::Host);
+            table.add(name, move || assert!(definition.status(&self.engine).unwrap().success()));
+        }
         table.add("bare system calls", || self.without_network.run());
         if let Some(run) = self.bundle.bwrap(false) {
             table.add("bwrap", run);
@@ -95,15 +132,22 @@ impl Scene {
     }
 
     fn exec(&self, rounds: usize) {
-        let container = Container::of(&self.image).cmd(["sleep", "3600"]).start(&self.engine).unwrap();
         let running = self.bundle.running();
-        let enter = Enter::new(container.inspect().unwrap().pid().unwrap(), self.bundle.program("true"));
-        let mut table = Table::new("exec of `true` in a running container", || {
-            assert!(container.exec(["true"]).status().unwrap().success());
-        });
+        let kinds = self.kinds(&["sleep", "3600"]);
+        let containers = kinds.map(|(name, definition)| (name, definition.start(&self.engine).unwrap()));
+        let enter = Enter::new(containers[0].1.inspect().unwrap().pid().unwrap(), self.bundle.program("true"));
+        let mut table = Table::new("exec of `true` in a running container");
+        for (name, container) in &containers {
+            table.add(*name, || assert!(container.exec(["true"]).status().unwrap().success()));
+        }
         table.add("bare system calls", || enter.run());
         for (name, exec) in running.iter().map(peers::Running::exec) {
             table.add(name, exec);
+        }
+        if let Some(docker) = &self.docker {
+            let [program, sleep] = ["true", "sleep"].map(|name| self.bundle.program(name));
+            assert!(docker.succeeds(&["run", "--detach", "--name", "idle", "bench:1", sleep, "3600"]));
+            table.add("docker exec", move || assert!(docker.succeeds(&["exec", "idle", program])));
         }
         table.print(rounds);
     }
@@ -143,103 +187,25 @@ impl Scene {
 
     fn idle(&self) {
         const COUNT: usize = 20;
-        let before = peers::processes();
-        let definition = Container::of(&self.image).cmd(["sleep", "3600"]);
-        let containers: Vec<_> = (0..COUNT).map(|_| definition.start(&self.engine).unwrap()).collect();
-        let ours = peers::processes() - before;
-        let (cpu, begin) = (Own::now().cpu, Instant::now());
-        std::thread::sleep(Duration::from_secs(3));
-        let used = Own::now().cpu - cpu;
-        println!("{COUNT} idle containers: {ours} processes more than before, the payloads included");
-        println!("  processor time of this program: {used:?} in {:?}\n", begin.elapsed());
-        drop(containers);
-    }
-}
-
-/// Candidates for one piece of work; the first is ours.
-struct Table<'a> {
-    title: &'static str,
-    candidates: Vec<(String, Box<dyn FnMut() + 'a>)>,
-}
-
-impl<'a> Table<'a> {
-    fn new(title: &'static str, ours: impl FnMut() + 'a) -> Self {
-        Self { title, candidates: vec![("plywood".to_owned(), Box::new(ours))] }
-    }
-
-    fn add(&mut self, name: impl Into<String>, run: impl FnMut() + 'a) {
-        self.candidates.push((name.into(), Box::new(run)));
-    }
-
-    fn print(mut self, rounds: usize) {
-        let mut times = vec![Vec::with_capacity(rounds); self.candidates.len()];
-        // The first two warm caches and count for nothing.
-        for round in 0..rounds + 2 {
-            for ((_, run), times) in self.candidates.iter_mut().zip(&mut times) {
-                let time = timed(run);
-                if round >= 2 {
-                    times.push(time);
-                }
+        let definition = self.of(&["sleep", "3600"]);
+        for (kind, definition) in [("idle", definition.clone()), ("kept", definition.keep())] {
+            // The first one brings what serves all of them.
+            let first = definition.start(&self.engine).unwrap();
+            let before = peers::processes();
+            let containers: Vec<_> = (0..COUNT).map(|_| definition.start(&self.engine).unwrap()).collect();
+            let ours = peers::processes().into_iter().filter(|process| !before.contains(process)).collect::<Vec<_>>();
+            let (cpu, begin) = (Own::now().cpu, Instant::now());
+            std::thread::sleep(Duration::from_secs(3));
+            let (used, elapsed) = (Own::now().cpu - cpu, begin.elapsed());
+            println!("{COUNT} {kind} containers, memory that is theirs in proportion (PSS)");
+            for (name, sizes) in measure::by_name(&ours) {
+                let each = sizes.iter().sum::<u64>() as f64 / sizes.len() as f64;
+                println!("  {name:30} {} processes of {each:.0} KiB", sizes.len());
+            }
+            println!("  processor time of this program: {used:?} in {elapsed:?}\n");
+            for container in containers.into_iter().chain([first]) {
+                container.kill_and_remove().unwrap();
             }
         }
-        println!("{}", self.title);
-        let ours = median(&times[0]);
-        for ((name, _), times) in self.candidates.iter().zip(&times) {
-            let (median, best) = (median(times), times.iter().min().copied().unwrap_or_default());
-            let ratio = ours.as_secs_f64() / median.as_secs_f64();
-            println!("  {name:30} {:8.2} ms  (best {:7.2})  ratio {ratio:5.2}", ms(median), ms(best));
-        }
-        println!();
-    }
-}
-
-fn timed<T>(mut run: impl FnMut() -> T) -> Duration {
-    let begin = Instant::now();
-    let _ = run();
-    begin.elapsed()
-}
-
-fn median(times: &[Duration]) -> Duration {
-    let mut sorted = times.to_vec();
-    sorted.sort_unstable();
-    sorted.get(sorted.len() / 2).copied().unwrap_or_default()
-}
-
-fn ms(time: Duration) -> f64 {
-    time.as_secs_f64() * 1000.0
-}
-
-/// What this program uses.
-#[derive(Clone, Copy)]
-struct Own {
-    files: Count,
-    threads: Count,
-    /// Resident, in KiB.
-    memory: Count,
-    cpu: Duration,
-}
-
-#[derive(Clone, Copy)]
-struct Count(u64);
-
-impl Count {
-    fn against(self, before: Self) -> String {
-        format!("{} → {}", before.0, self.0)
-    }
-}
-
-impl Own {
-    fn now() -> Self {
-        let status = std::fs::read_to_string("/proc/self/status").unwrap();
-        let field = |name: &str| {
-            let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
-            Count(line.trim_start_matches(':').split_whitespace().next().and_then(|n| n.parse().ok()).unwrap_or(0))
-        };
-        let files = Count(std::fs::read_dir("/proc/self/fd").unwrap().count() as u64);
-        let mut clock = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-        // SAFETY: writes to `clock`, which outlives the call.
-        unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &mut clock) };
-        let cpu = Duration::new(clock.tv_sec as u64, clock.tv_nsec as u32);
-        Self { files, threads: field("Threads"), memory: field("VmRSS"), cpu }
     }
 }

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use crate::docker::Docker;
+
 /// A root file system and the OCI configuration beside it.
 pub struct Bundle {
     directory: PathBuf,
@@ -51,6 +53,13 @@ impl Bundle {
             [("true", ["/usr/bin/true", "/bin/true"]), ("sleep", ["/usr/bin/sleep", "/bin/sleep"])];
         let known = candidates.iter().find(|(known, _)| *known == name).unwrap();
         known.1.into_iter().find(|path| self.rootfs.join(&path[1..]).exists()).unwrap()
+    }
+
+    /// Makes an image of the root file system under this name; whether it succeeds.
+    pub fn import(&self, docker: &Docker, name: &str) -> bool {
+        let archive = self.directory.join("rootfs.tar");
+        must(Command::new("tar").arg("-C").arg(&self.rootfs).arg("-cf").arg(&archive).arg("."));
+        docker.succeeds(&["import", archive.to_str().unwrap(), name])
     }
 
     /// Start to exit of `true` by each runtime there is.
@@ -167,10 +176,10 @@ pub fn hide_hybrid_cgroups() {
     unsafe { libc::umount2(c"/sys/fs/cgroup/unified".as_ptr(), libc::MNT_DETACH) };
 }
 
-/// How many processes there are on this host.
-pub fn processes() -> usize {
+/// The processes of this host.
+pub fn processes() -> Vec<u32> {
     let names = fs::read_dir("/proc").unwrap().flatten();
-    names.filter(|entry| entry.file_name().to_string_lossy().bytes().all(|byte| byte.is_ascii_digit())).count()
+    names.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
 }
 
 fn installed() -> impl Iterator<Item = Runtime> {

@@ -13,12 +13,15 @@
 
 mod archives;
 mod disk;
+#[path = "../peers/docker.rs"]
+mod docker;
 mod peers;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use disk::Disk;
+use docker::Docker;
 use plywood::{Container, Durability, Engine, Image, Layers};
 
 /// A data root with a lot in it.
@@ -70,7 +73,7 @@ fn loads(rounds: usize) {
         let mut fresh = |kind: &str| disk.path().join(format!("{kind}-{form}-{}", next()));
         let again = engine(&disk.path().join(format!("again-{form}")));
         let _ = again.load(archive).unwrap();
-        let docker = peers::Docker::start(disk.path());
+        let docker = Docker::start(disk.path());
         let mut table = Table::default();
         table.rate(image.bytes);
         for _ in 0..=rounds {
@@ -90,7 +93,7 @@ fn loads(rounds: usize) {
             peers::sync(disk.path());
             table.add("import of its files", timed(|| import.import(&*layer).unwrap()));
             table.add("load, already there", timed(|| again.load(archive).unwrap()));
-            if let Some(cost) = docker.as_ref().and_then(|docker| docker.load(archive)) {
+            if let Some(cost) = docker.as_ref().and_then(|docker| peers::load(docker, archive)) {
                 table.add("docker load", cost);
             }
             drop((full, fast, import));
