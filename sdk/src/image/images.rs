@@ -113,8 +113,10 @@ impl Images {
     pub(crate) fn tag(&self, name: &str, reference: &Reference) -> Result<ImageId> {
         let _held = self.lock()?;
         let id = self.expect("tag image", name)?.into_id();
-        self.tags.update(|tags| tags.add(reference, &id, Overwrite::Move))?;
-        self.store.set_last_tagged(&id, &Timestamp::now())?;
+        self.tags.update(|tags| {
+            let _: Option<ImageId> = tags.add(reference, &id, Overwrite::Move)?;
+            self.store.set_last_tagged(&id, &Timestamp::now())
+        })?;
         Ok(id)
     }
 
@@ -163,15 +165,15 @@ impl Images {
                 references.iter().try_for_each(|reference| tags.add(reference, id, overwrite).map(drop))?;
             }
             // Configurations first: a tag never leads to nothing.
-            images.iter().try_for_each(|(bytes, _)| self.store.put(bytes).map(drop))
-        });
-        let Err(error) = published else {
-            // Where an image was tagged there is a file of tags.
-            for (id, _) in ids.iter().zip(images).filter(|(_, (_, references))| !references.is_empty()) {
-                self.store.set_last_tagged(id, &Timestamp::now())?;
+            for (bytes, references) in images {
+                let id = self.store.put(bytes)?;
+                if !references.is_empty() {
+                    self.store.set_last_tagged(&id, &Timestamp::now())?;
+                }
             }
-            return Ok(Some(ids));
-        };
+            Ok(())
+        });
+        let Err(error) = published else { return Ok(Some(ids)) };
         Err(match new.iter().try_for_each(|id| self.store.remove(id)) {
             Ok(()) => error,
             Err(failure) => {

@@ -105,14 +105,20 @@ impl Tags {
     /// # Errors
     /// `Corrupt` if the file is damaged, or gone: without its names an image would go with the next prune.
     pub(crate) fn read(&self) -> Result<Repositories> {
+        Ok(self.found()?.unwrap_or_default())
+    }
+
+    /// The same; `None` while there is no file yet.
+    fn found(&self) -> Result<Option<Repositories>> {
         let path = self.root.repositories();
         let Some(bytes) = read_capped(&path, MAX_SIZE).attempt(|| format!("read {path:?}"))? else {
             return match ImageStore::new(&self.root).has_tagged()? {
                 true => Err(TagFault::Lost { path }.into()),
-                false => Ok(Repositories::default()),
+                false => Ok(None),
             };
         };
-        serde_json::from_slice(&bytes).map_err(|error| TagFault::Malformed { path, why: error.to_string() }.into())
+        let malformed = |error: serde_json::Error| TagFault::Malformed { path, why: error.to_string() };
+        Ok(Some(serde_json::from_slice(&bytes).map_err(malformed)?))
     }
 
     /// Makes a damaged file again of the tags that are whole in it and name images that `has` knows, and an empty one if it
@@ -120,7 +126,7 @@ impl Tags {
     pub(super) fn restore(&self, has: impl Fn(&ImageId) -> bool) -> Result<()> {
         let path = self.root.repositories();
         let Some(bytes) = read_capped(&path, MAX_SIZE).attempt(|| format!("read {path:?}"))? else {
-            return self.root.write(&path, &Repositories::default().to_json()?, MODE);
+            return self.write(&Repositories::default());
         };
         let random = random_hex64().attempt(|| "read random bytes")?;
         let kept = self.root.own_dir().join(format!("damaged-repositories-{}.json", &random[..16]));
@@ -130,18 +136,29 @@ impl Tags {
             references.retain(|_, id| has(id));
             !references.is_empty()
         });
-        self.root.write(&path, &whole.to_json()?, MODE)
+        self.write(&whole)
     }
 
     /// Changes the tags: reads, calls `change`, replaces the file. The caller holds the images lock.
     pub(super) fn update<T>(&self, change: impl FnOnce(&mut Repositories) -> Result<T>) -> Result<T> {
-        let before = self.read()?;
+        let before = match self.found()? {
+            Some(before) => before,
+            None => {
+                // It is there before `change` records that an image has a name: after that it would be lost.
+                self.write(&Repositories::default())?;
+                Repositories::default()
+            }
+        };
         let mut after = before.clone();
         let value = change(&mut after)?;
         if after != before {
-            self.root.write(&self.root.repositories(), &after.to_json()?, MODE)?;
+            self.write(&after)?;
         }
         Ok(value)
+    }
+
+    fn write(&self, tags: &Repositories) -> Result<()> {
+        self.root.write(&self.root.repositories(), &tags.to_json()?, MODE)
     }
 }
 
