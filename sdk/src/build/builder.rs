@@ -19,7 +19,7 @@ use crate::sys::within::{ENTER, within};
 
 use super::cache::{Cache, Key, Record};
 use super::commit::Draft;
-use super::context::Context;
+use super::context::{Chosen, Context};
 use super::copy::Found;
 use super::event::Event;
 use super::left::leave;
@@ -57,6 +57,7 @@ struct Project<'a> {
     definition: &'a Layers,
     plan: Plan<'a>,
     context_path: PathBuf,
+    chosen: Chosen,
     context: OnceCell<Rc<Context>>,
     /// The stages so far; `None` for one that is not needed.
     drafts: Vec<Option<Draft>>,
@@ -137,9 +138,12 @@ impl<'a> Builder<'a> {
 
     fn definition(&self, definition: &Layers, target: Option<&str>, context: Option<&Path>) -> Result<Draft> {
         let plan = self.plan(definition, target)?;
-        let context_path = context.or(definition.context_dir()).unwrap_or(Path::new(".")).to_owned();
-        let drafts = Vec::new();
-        let mut project = Project { definition, plan, context_path, context: OnceCell::new(), drafts };
+        let (path, chosen) = match context {
+            Some(path) => (path, Chosen::ByCaller),
+            None => (definition.context_dir().unwrap_or(Path::new(".")), Chosen::ByDefinition),
+        };
+        let (context_path, drafts) = (path.to_owned(), Vec::new());
+        let mut project = Project { definition, plan, context_path, chosen, context: OnceCell::new(), drafts };
         for index in 0..project.plan.stages.len() {
             let draft = match project.plan.stages[index].is_needed {
                 true => Some(self.stage(&project, index)?),
@@ -467,7 +471,8 @@ impl Project<'_> {
         if let Some(context) = self.context.get() {
             return Ok(Rc::clone(context));
         }
-        let context = Rc::new(Context::open(&self.context_path, self.definition.ignore_file().as_deref())?);
+        let context =
+            Rc::new(Context::open(&self.context_path, self.chosen, self.definition.ignore_file().as_deref())?);
         Ok(Rc::clone(self.context.get_or_init(|| context)))
     }
 }

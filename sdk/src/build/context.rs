@@ -28,10 +28,20 @@ const MAX_IGNORE_FILE: u64 = 1024 * 1024;
 #[derive(Debug)]
 pub(super) struct Context {
     path: PathBuf,
+    chosen: Chosen,
     directory: OwnedFd,
     ignore: Ignore,
     /// Where the rules are from.
     ignore_name: String,
+}
+
+/// Who has said which directory it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Chosen {
+    /// The definition, whose files may as well be part of the program.
+    ByDefinition,
+    /// Who builds it.
+    ByCaller,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +54,8 @@ enum ContextFault {
     Loop { path: PathBuf },
     #[error("build context {path:?} is not a directory")]
     NoDirectory { path: PathBuf },
+    #[error("open the build context {path:?}: it is not there")]
+    Missing { path: PathBuf },
     #[error(
         "open the build context {path:?}: it is not there (if it is the package directory that this program was compiled \
          in, put it back, name another one with build::Options::context, or {EMBED})"
@@ -57,7 +69,7 @@ const EMBED: &str = "make the files part of the program with COPY --embed";
 impl Fault for ContextFault {
     fn kind(&self) -> ErrorKind {
         match self {
-            Self::Gone { .. } => ErrorKind::NotFound,
+            Self::Missing { .. } | Self::Gone { .. } => ErrorKind::NotFound,
             _ => ErrorKind::InvalidArgument,
         }
     }
@@ -65,19 +77,24 @@ impl Fault for ContextFault {
 
 impl Context {
     /// Opens the directory and reads its `.dockerignore`, or the file that comes before it where that exists.
-    pub(super) fn open(path: &Path, ignore_file: Option<&Path>) -> Result<Self> {
+    pub(super) fn open(path: &Path, chosen: Chosen, ignore_file: Option<&Path>) -> Result<Self> {
         let absolute = std::path::absolute(path).attempt(|| format!("find the build context {path:?}"))?;
         let directory = match fs::open_directory(&absolute) {
             Err(error) if error.raw_os_error() == Some(libc::ENOTDIR) => {
                 return Err(ContextFault::NoDirectory { path: absolute }.into());
             }
-            Err(error) if is_absent(&error) => return Err(ContextFault::Gone { path: absolute }.into()),
+            Err(error) if is_absent(&error) => {
+                return Err(match chosen {
+                    Chosen::ByDefinition => ContextFault::Gone { path: absolute }.into(),
+                    Chosen::ByCaller => ContextFault::Missing { path: absolute }.into(),
+                });
+            }
             opened => opened.attempt(|| format!("open the build context {absolute:?}"))?,
         };
         let beside = ignore_file.filter(|file| file.is_file());
         let ignore_name = beside.and_then(Path::file_name).map_or(".dockerignore".into(), OsStr::to_string_lossy);
         let (ignore, ignore_name) = (Ignore::default(), ignore_name.into_owned());
-        let mut context = Self { path: absolute, directory, ignore, ignore_name };
+        let mut context = Self { path: absolute, chosen, directory, ignore, ignore_name };
         let text = match beside {
             Some(file) => Some(read_ignore_file(File::open(file), file)?),
             None => context.ignore_file()?,
@@ -128,7 +145,10 @@ impl Tree for Context {
     }
 
     fn advice(&self) -> String {
-        format!(" (put it there, or {EMBED})")
+        match self.chosen {
+            Chosen::ByDefinition => format!(" (put it there, or {EMBED})"),
+            Chosen::ByCaller => String::new(),
+        }
     }
 
     fn resolve(&self, path: &Path) -> Result<Option<Entry>> {

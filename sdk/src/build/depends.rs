@@ -9,7 +9,7 @@ use crate::image::{Instruction, Layers};
 use crate::spec::image_config::Config;
 use crate::spec::{Digest, Digester, Platform};
 
-use super::context::Context;
+use super::context::{Chosen, Context};
 use super::copy::Found;
 use super::plan::{Ground, Plan, bases};
 use super::run::has_source;
@@ -159,7 +159,8 @@ impl Visitor<'_> {
             return Ok(Rc::clone(context));
         }
         let directory = self.definition.context_dir().unwrap_or(Path::new("."));
-        let context = Rc::new(Context::open(directory, self.definition.ignore_file().as_deref())?);
+        let context =
+            Rc::new(Context::open(directory, Chosen::ByDefinition, self.definition.ignore_file().as_deref())?);
         self.context = Some(Rc::clone(&context));
         Ok(context)
     }

@@ -24,7 +24,7 @@ impl Files {
     }
 
     fn find(&self, source: &str) -> Result<Vec<String>> {
-        let context = Context::open(self.0.path(), None).unwrap();
+        let context = Context::open(self.0.path(), Chosen::ByDefinition, None).unwrap();
         let found = find(&context, "COPY", source)?;
         Ok(found.iter().map(|source| source.entry.path.to_string_lossy().into_owned()).collect())
     }
@@ -117,7 +117,7 @@ fn what_dockerignore_excludes_is_not_there() {
     let files = Files::new(&["keep", "secret.txt", "logs/a", "logs/keep/b", "target/x"]);
     stdfs::write(files.0.path().join(".dockerignore"), "secret.txt\nlogs\n!logs/keep\ntarget\n").unwrap();
     assert!(files.refusal("secret.txt").ends_with("it is excluded by .dockerignore, line 1"));
-    let context = Context::open(files.0.path(), None).unwrap();
+    let context = Context::open(files.0.path(), Chosen::ByDefinition, None).unwrap();
     let names = |path: &str| -> Vec<String> {
         let entry = context.resolve(Path::new(path)).unwrap().unwrap();
         context.children(&entry).unwrap().iter().map(|entry| entry.path.to_string_lossy().into_owned()).collect()
@@ -130,7 +130,10 @@ fn what_dockerignore_excludes_is_not_there() {
 #[test]
 fn a_context_must_be_a_directory() {
     let files = Files::new(&["file"]);
-    let error = Context::open(&files.0.path().join("file"), None).unwrap_err();
+    let error = Context::open(&files.0.path().join("file"), Chosen::ByDefinition, None).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidArgument);
-    assert_eq!(Context::open(&files.0.path().join("none"), None).unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(
+        Context::open(&files.0.path().join("none"), Chosen::ByDefinition, None).unwrap_err().kind(),
+        ErrorKind::NotFound
+    );
 }

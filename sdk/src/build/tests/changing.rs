@@ -70,22 +70,25 @@ fn a_source_is_watched_however_it_is_named() {
         assert!(message.starts_with(&expected), "{written}: {message}");
         // What has gone since the last build is told, and so is a package that has.
         store.build(&definition);
+        let own = definition.clone().context(store.context());
+        let refusals = || [store.refusal(&definition), store.build_with(&own, Options::new()).unwrap_err()];
         fs::remove_dir_all(store.context().join("d")).unwrap();
-        let error = store.refusal(&definition);
-        let told = [format!("COPY {written:?}: "), format!("in the build context {:?} (", store.context())];
-        assert!(told.iter().all(|part| error.to_string().contains(part)), "{error}");
-        assert!(error.to_string().contains("COPY --embed"), "{error}");
-        assert_eq!(error.kind(), ErrorKind::NotFound);
+        for (error, advice) in refusals().into_iter().zip(["", " (put it there, or make the files part"]) {
+            let told = [format!("COPY {written:?}: "), format!("in the build context {:?}{advice}", store.context())];
+            assert!(told.iter().all(|part| error.to_string().contains(part)), "{error}");
+            assert_eq!(error.to_string().contains("COPY --embed"), !advice.is_empty(), "{error}");
+            assert_eq!(error.kind(), ErrorKind::NotFound);
+        }
         fs::remove_dir(store.context()).unwrap();
-        let definition = definition.context(store.context());
-        for error in [store.refusal(&definition), definition.sources().unwrap_err(), definition.digest().unwrap_err()] {
-            let expected = format!(
-                "COPY {written:?}: open the build context {:?}: it is not there (if it is the package directory that \
-                 this program was compiled in, put it back, name another one with build::Options::context, or make the \
-                 files part of the program with COPY --embed)",
-                store.context()
-            );
-            assert_eq!((error.to_string(), error.kind()), (expected, ErrorKind::NotFound));
+        let missing = format!("COPY {written:?}: open the build context {:?}: it is not there", store.context());
+        let gone = format!(
+            "{missing} (if it is the package directory that this program was compiled in, put it back, name another \
+             one with build::Options::context, or make the files part of the program with COPY --embed)"
+        );
+        let [given, built] = refusals();
+        assert_eq!((given.to_string(), given.kind()), (missing, ErrorKind::NotFound));
+        for error in [built, own.sources().unwrap_err(), own.digest().unwrap_err()] {
+            assert_eq!((error.to_string(), error.kind()), (gone.clone(), ErrorKind::NotFound));
         }
         store.assert_clean();
     }

@@ -5,7 +5,7 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 
 use plywood_syntax::ignore::Ignore;
 
-use super::super::context::Context;
+use super::super::context::{Chosen, Context};
 use super::super::copy::copy_contents;
 use super::super::tree::Files;
 use super::*;
@@ -50,7 +50,7 @@ impl Scene {
     }
 
     fn copy(&self, source: &str, into: &str) -> Result<()> {
-        let context = Context::open(&self.path("context"), None).unwrap();
+        let context = Context::open(&self.path("context"), Chosen::ByDefinition, None).unwrap();
         let entry = context.resolve(Path::new(source)).unwrap().unwrap();
         let mut writer = self.writer();
         let attributes = Attributes { owner: Some((0, 0)), mode: None };
@@ -170,7 +170,7 @@ fn a_file_replaces_a_file_and_nothing_replaces_a_directory() {
     scene.file("context/f", "new").file("context/d/x/y", "").file("below/f", "old").file("below/dir/x", "a file");
     scene.copy("f", "/f").unwrap();
     assert_eq!(scene.upper(), ["f: new"]);
-    let context = Context::open(&scene.path("context"), None).unwrap();
+    let context = Context::open(&scene.path("context"), Chosen::ByDefinition, None).unwrap();
     let entry = context.resolve(Path::new("f")).unwrap().unwrap();
     let error =
         scene.writer().put(&context, &entry, Path::new(""), "dir".as_ref(), &Attributes::default()).unwrap_err();
