@@ -9,9 +9,9 @@
 //! They are brought over when the data root is closed, or opened the next time.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::Read as _;
-use std::os::unix::fs::FileExt as _;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read as _};
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -91,8 +91,14 @@ impl VolumeStore {
     /// Notes that the labels of volumes are not all in the file.
     pub(super) fn expect_merge(&self) -> Result<()> {
         let mark = self.root.unmerged_labels();
-        // Only somebody who is alone takes it away.
-        if mark.exists() { Ok(()) } else { self.root.write(&mark, b"", 0o600) }
+        let make = || match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&mark) {
+            // It is empty, so whole as soon as it is there.
+            Ok(_) => atomic::sync_directory(&self.root.own_dir(), self.root.durability()),
+            // Only somebody who is alone takes it away.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            Err(error) => Err(error),
+        };
+        make().attempt(|| format!("write {mark:?}"))
     }
 
     /// Brings the labels of our volumes over to Docker's file, if some are missing there and nobody else is here.
