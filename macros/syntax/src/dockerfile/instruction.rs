@@ -8,7 +8,7 @@ use super::{json, words};
 use crate::ast::{Body, Command, Flag, FlagValue, Form, Inline, Instruction, Named, Text, Transfer};
 use crate::finding::{Finding, Place};
 use crate::grammar::{self, KEYWORDS, Takes};
-use crate::{path, shell};
+use crate::{path, shell, suggest};
 
 /// The first place: one that the macro, which has places of its own, never has.
 pub(super) const FIRST_PLACE: u32 = 1 << 31;
@@ -80,16 +80,12 @@ impl Reader {
         let word = text.slice(0..end);
         let place = self.place(&word);
         let upper = word.text.to_ascii_uppercase();
-        let Some(keyword) = KEYWORDS.into_iter().find(|keyword| *keyword == upper) else {
-            let finding = grammar::unknown_instruction(&upper, place);
-            let finding = match finding.name {
-                "maintainer" => {
-                    Finding { help: Some("LABEL org.opencontainers.image.authors=\"…\"".into()), ..finding }
-                }
-                _ => Finding { message: format!("unknown instruction `{}`", word.text), ..finding },
-            };
-            self.report(finding);
-            return None;
+        let keyword = match KEYWORDS.into_iter().find(|keyword| *keyword == upper) {
+            Some(keyword) => keyword,
+            None => {
+                self.unknown(&word.text, &upper, place);
+                suggest::nearest(&upper, KEYWORDS)?
+            }
         };
         let mut rest = text.slice(end..text.text.len()).trim();
         let flags = self.flags(keyword, &mut rest);
@@ -101,6 +97,15 @@ impl Reader {
             self.report(Finding::error("missing_argument", place, message).help(example));
         }
         Some(Instruction { place, flags, body: body? })
+    }
+
+    /// A mistyped word is read as the instruction that was probably meant, so that its absence is no second mistake.
+    fn unknown(&mut self, word: &str, upper: &str, place: Place) {
+        let finding = grammar::unknown_instruction(upper, place);
+        self.report(match finding.name {
+            "maintainer" => Finding { help: Some("LABEL org.opencontainers.image.authors=\"…\"".into()), ..finding },
+            _ => Finding { message: format!("unknown instruction `{word}`"), ..finding },
+        });
     }
 
     fn flags(&mut self, keyword: &'static str, rest: &mut Mapped) -> Vec<Flag> {

@@ -135,6 +135,7 @@ fn files_are_given_in_place() {
 fn mistakes_are_found_where_they_are() {
     for (text, expected) in [
         ("FORM a", "1:1 unknown_instruction: unknown instruction `FORM`"),
+        ("FORM a:1\nRUN x", "1:1 unknown_instruction: unknown instruction `FORM`"),
         ("FROM a:1\nRUN", "2:1 missing_argument: `RUN` needs a command"),
         ("FROM a:1\nENV A=\"b", "2:7 unclosed_quote: double quote `\"` is never closed"),
         ("FROM a:1 b", "1:10 wrong_count: unexpected `b` after this `FROM`"),
