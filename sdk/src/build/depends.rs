@@ -227,6 +227,8 @@ mod tests {
         assert_eq!(scene.names(&copied), ["src/main.rs"]);
         let mounted = scene.layers().run(Run::shell("make").mount(RunMount::bind("/c").source("conf")));
         assert_eq!(scene.names(&mounted), ["conf/a.toml"]);
+        let agent = scene.layers().run(Run::shell("git fetch").mount(RunMount::ssh()));
+        assert_eq!(scene.names(&agent), [""; 0]);
         let based = Layers::new().from(Base::definition(&copied)).copy("/dev/null", "/x");
         assert_eq!(based.sources().unwrap_err().kind(), ErrorKind::NotFound);
         let based = Layers::new().from(Base::definition(&copied));

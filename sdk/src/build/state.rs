@@ -288,6 +288,8 @@ impl State {
         let target = match (value("target")?, mount.kind(), &id) {
             (Some(target), _, _) => Some(self.directory()?.join(&target)?),
             (None, MountKind::Secret, _) if mount.get("env").is_some() => None,
+            // Which socket it would be depends on how many there are; a build refuses the mount, whatever its target.
+            (None, MountKind::Ssh, _) => None,
             (None, MountKind::Secret, Some(id)) => Some(ContainerPath::parse("/run/secrets")?.join(id)?),
             _ => {
                 let why = format!("a {} mount needs a target", mount.kind().as_str());
