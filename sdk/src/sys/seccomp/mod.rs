@@ -25,7 +25,7 @@ pub(crate) const FLAG_SPEC_ALLOW: u32 = 1 << 2;
 pub(crate) const INSTRUCTION_SIZE: usize = 8;
 
 /// What a call is answered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Verdict {
     /// It is executed.
     Allow,
@@ -64,7 +64,7 @@ impl Verdict {
 }
 
 /// How an argument is compared.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Comparison {
     NotEqual,
     Less,
@@ -77,14 +77,14 @@ pub(crate) enum Comparison {
 }
 
 /// How much of an argument is compared: all of its register, or what a call that takes an `int` looks at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Width {
     Whole,
     LowHalf,
 }
 
 /// What holds for one argument.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Condition {
     /// 0 to 5.
     pub argument: u8,
@@ -94,7 +94,7 @@ pub(crate) struct Condition {
 }
 
 /// One answer; it counts when all conditions hold.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Rule {
     pub conditions: Vec<Condition>,
     pub verdict: Verdict,

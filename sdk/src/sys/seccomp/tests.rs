@@ -222,9 +222,9 @@ fn a_policy_that_the_kernel_would_not_take_is_refused() {
         conditions: vec![Condition { argument: 0, comparison: Comparison::Equal, value, width: Width::Whole }],
         verdict: Verdict::Allow,
     };
-    let rules = BTreeMap::from([(0, (0..1000).map(rule).collect::<Vec<_>>())]);
+    let rules = BTreeMap::from([(0, (0..1100).map(rule).collect::<Vec<_>>())]);
     let tables = vec![Table { architecture: Architecture::X86_64, rules }];
     let default = Verdict::Errno(1);
     let policy = Policy { default, unknown: default, tables, foreign: Verdict::KillProcess };
-    assert!(matches!(compile(&policy), Err(TooLong(5000..))));
+    assert!(matches!(compile(&policy), Err(TooLong(4097..))));
 }

@@ -8,7 +8,10 @@
 //! ```
 //!
 //! The kernel runs the filter for every number when it is loaded, and at every call after that: both cost the length of
-//! the path, which is 7 comparisons here where a list of calls has hundreds.
+//! the path, which is 7 comparisons here where a list of calls has hundreds. It also translates every instruction to
+//! machine code for each process that loads it: what is the same in many places is there once, as far as jumps reach.
+
+use std::collections::HashMap;
 
 use super::{Comparison, Condition, INSTRUCTION_SIZE, Policy, Rule, Table, TooLong, Verdict, Width};
 
@@ -23,6 +26,9 @@ const JUMP_EQUAL: u16 = 0x15;
 const JUMP_GREATER: u16 = 0x25;
 const JUMP_GREATER_OR_EQUAL: u16 = 0x35;
 const RETURN: u16 = 0x06;
+
+/// How far a conditional jump leads at most, with room for a condition between a check of the distance and the jump.
+const REACH: usize = 240;
 
 /// Offsets in `struct seccomp_data`.
 const NUMBER: u32 = 0;
@@ -41,10 +47,6 @@ struct Instruction {
 impl Instruction {
     fn new(code: u16, k: u32) -> Self {
         Self { code, if_true: 0, if_false: 0, k }
-    }
-
-    fn verdict(verdict: Verdict) -> Self {
-        Self::new(RETURN, verdict.code())
     }
 
     fn encode(self) -> [u8; INSTRUCTION_SIZE] {
@@ -67,20 +69,17 @@ pub(crate) fn compile(policy: &Policy) -> Result<Vec<u8>, TooLong> {
         }
     }
     let mut program = vec![Instruction::new(LOAD, ARCHITECTURE)];
-    let trees: Vec<Vec<Instruction>> = by_audit.iter().map(|(_, tables)| tree(&ranges(policy, tables))).collect();
+    let trees: Vec<Vec<Instruction>> = by_audit.iter().map(|(_, tables)| Tree::of(&ranges(policy, tables))).collect();
     // Two instructions for each architecture, and the verdict for all others.
     let mut ahead = 2 * trees.len() + 1;
     for ((audit, _), tree) in by_audit.iter().zip(&trees) {
         program.push(Instruction { if_false: 1, ..Instruction::new(JUMP_EQUAL, *audit) });
         ahead -= 2;
         program.push(Instruction::new(JUMP, ahead as u32));
-        ahead += tree.len() + 1;
+        ahead += tree.len();
     }
-    program.push(Instruction::verdict(policy.foreign));
-    for tree in trees {
-        program.push(Instruction::new(LOAD, NUMBER));
-        program.extend(tree);
-    }
+    program.push(Instruction::new(RETURN, policy.foreign.code()));
+    program.extend(trees.into_iter().flatten());
     match program.len() {
         length if length > MOST_INSTRUCTIONS => Err(TooLong(length)),
         _ => Ok(program.into_iter().flat_map(Instruction::encode).collect()),
@@ -94,7 +93,7 @@ struct Range<'a> {
     leaf: Leaf<'a>,
 }
 
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Leaf<'a> {
     Verdict(Verdict),
     Rules(&'a [Rule], Verdict),
@@ -149,34 +148,111 @@ fn leaf(rules: &[Rule], default: Verdict) -> Leaf<'_> {
     }
 }
 
-/// A balanced tree over the ranges.
-fn tree(ranges: &[Range<'_>]) -> Vec<Instruction> {
-    let [only] = ranges else {
-        let middle = ranges.len() / 2;
-        let (left, right) = ranges.split_at(middle);
-        let (first, left, right) = (right[0].first, tree(left), tree(right));
-        let mut program = Vec::with_capacity(left.len() + right.len() + 2);
-        match u8::try_from(left.len()) {
-            Ok(if_true) => {
-                program.push(Instruction { if_true, ..Instruction::new(JUMP_GREATER_OR_EQUAL, first) });
+/// An instruction, counted from the end of the program.
+#[derive(Debug, Clone, Copy)]
+struct Label(usize);
+
+/// A balanced tree over ranges, from its end: jumps lead forward, and where they lead is known then.
+#[derive(Default)]
+struct Tree<'a> {
+    /// The last one first.
+    instructions: Vec<Instruction>,
+    /// Where what each leaf stands for begins.
+    leaves: HashMap<Leaf<'a>, Label>,
+}
+
+impl<'a> Tree<'a> {
+    fn of(ranges: &[Range<'a>]) -> Vec<Instruction> {
+        let mut tree = Self::default();
+        let begin = tree.node(ranges);
+        tree.go_to(begin);
+        tree.add(Instruction::new(LOAD, NUMBER));
+        tree.instructions.reverse();
+        tree.instructions
+    }
+
+    /// Puts an instruction before the others.
+    fn add(&mut self, instruction: Instruction) -> Label {
+        self.instructions.push(instruction);
+        Label(self.instructions.len())
+    }
+
+    /// How many instructions lie between the next one to be added and this one.
+    fn distance(&self, label: Label) -> usize {
+        self.instructions.len() - label.0
+    }
+
+    /// Lets the next instruction lead there.
+    fn go_to(&mut self, label: Label) -> Label {
+        match self.distance(label) {
+            0 => label,
+            distance => self.add(Instruction::new(JUMP, distance as u32)),
+        }
+    }
+
+    /// The same place, or a jump to it that can be reached.
+    fn near(&mut self, label: Label) -> Label {
+        if self.distance(label) < REACH { label } else { self.go_to(label) }
+    }
+
+    /// Both must be near.
+    fn jump(&mut self, code: u16, k: u32, if_true: Label, if_false: Label) -> Label {
+        let (if_true, if_false) = (self.distance(if_true) as u8, self.distance(if_false) as u8);
+        self.add(Instruction { code, k, if_true, if_false })
+    }
+
+    fn node(&mut self, ranges: &[Range<'a>]) -> Label {
+        let (left, right) = match ranges {
+            [only] => return self.leaf(&only.leaf),
+            [around, one, behind] if around.leaf == behind.leaf && one.first + 1 == behind.first => {
+                let (one_leaf, around) = (self.leaf(&one.leaf), self.leaf(&around.leaf));
+                let one_leaf = self.near(one_leaf);
+                return self.jump(JUMP_EQUAL, one.first, one_leaf, around);
             }
-            // A conditional jump leads over 255 instructions at most.
-            Err(_) => {
-                program.push(Instruction { if_false: 1, ..Instruction::new(JUMP_GREATER_OR_EQUAL, first) });
-                program.push(Instruction::new(JUMP, left.len() as u32));
+            _ => ranges.split_at(ranges.len() / 2),
+        };
+        let (above, below) = (self.node(right), self.node(left));
+        let (above, below) = (self.near(above), self.near(below));
+        self.jump(JUMP_GREATER_OR_EQUAL, right[0].first, above, below)
+    }
+
+    fn leaf(&mut self, leaf: &Leaf<'a>) -> Label {
+        if let Some(known) = self.leaves.get(leaf).copied().filter(|known| self.distance(*known) < REACH) {
+            return known;
+        }
+        let begin = match leaf {
+            Leaf::Verdict(verdict) => self.add(Instruction::new(RETURN, verdict.code())),
+            Leaf::Rules(rules, default) => {
+                let mut behind = self.leaf(&Leaf::Verdict(*default));
+                for rule in rules.iter().rev() {
+                    behind = self.rule(rule, behind);
+                }
+                behind
+            }
+        };
+        self.leaves.insert(leaf.clone(), begin);
+        begin
+    }
+
+    /// A rule ends with its verdict; what does not match goes on behind it.
+    fn rule(&mut self, rule: &Rule, behind: Label) -> Label {
+        let mut begin = self.leaf(&Leaf::Verdict(rule.verdict));
+        for condition in rule.conditions.iter().rev() {
+            let (holds, fails) = (self.near(begin), self.near(behind));
+            begin = holds;
+            for (code, k, if_true, if_false) in steps(condition).into_iter().rev() {
+                let resolve = |jump| match jump {
+                    Jump::Next => begin,
+                    Jump::Holds => holds,
+                    Jump::Fails => fails,
+                };
+                begin = match code {
+                    LOAD | AND => self.add(Instruction::new(code, k)),
+                    _ => self.jump(code, k, resolve(if_true), resolve(if_false)),
+                };
             }
         }
-        program.extend(left);
-        program.extend(right);
-        return program;
-    };
-    match &only.leaf {
-        Leaf::Verdict(verdict) => vec![Instruction::verdict(*verdict)],
-        Leaf::Rules(rules, default) => {
-            let mut program: Vec<Instruction> = rules.iter().flat_map(rule).collect();
-            program.push(Instruction::verdict(*default));
-            program
-        }
+        begin
     }
 }
 
@@ -185,33 +261,10 @@ fn tree(ranges: &[Range<'_>]) -> Vec<Instruction> {
 enum Jump {
     /// To the next instruction.
     Next,
-    /// Behind its condition, which holds.
+    /// To where its condition holds.
     Holds,
     /// Behind the rule.
     Fails,
-}
-
-/// A rule ends with its verdict; what does not match goes on behind it.
-fn rule(rule: &Rule) -> Vec<Instruction> {
-    // From the end, since the jumps lead forward.
-    let mut program = vec![Instruction::verdict(rule.verdict)];
-    for condition in rule.conditions.iter().rev() {
-        let steps = steps(condition);
-        // At most 5 instructions for each of 6 arguments; more conditions than that are refused by who reads them.
-        let behind = program.len();
-        let length = steps.len();
-        let resolved = steps.into_iter().enumerate().map(|(at, (code, k, if_true, if_false))| {
-            let rest = length - 1 - at;
-            let resolve = |jump| match jump {
-                Jump::Next => 0,
-                Jump::Holds => rest as u8,
-                Jump::Fails => (rest + behind) as u8,
-            };
-            Instruction { code, k, if_true: resolve(if_true), if_false: resolve(if_false) }
-        });
-        program.splice(0..0, resolved.collect::<Vec<_>>());
-    }
-    program
 }
 
 type Step = (u16, u32, Jump, Jump);
