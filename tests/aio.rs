@@ -71,6 +71,39 @@ async fn everything_works_on_a_runtime_with_many_threads() {
 }
 
 #[tokio::test]
+async fn snapshots_and_their_forks_are_awaited() {
+    let (engine, image) = prepared().await;
+    let prepared = sh(&image, "echo prepared > /file; sleep 1000").aio().start(&engine).await.unwrap();
+    let script = "until test -s /file; do :; done";
+    assert!(prepared.exec(["sh", "-c", script]).aio().status().await.unwrap().success());
+    assert_eq!(prepared.clone().snapshot().await.unwrap_err().kind(), ErrorKind::InUse, "there is a clone");
+    let _status = prepared.stop(Duration::ZERO).await.unwrap();
+    let snapshot = prepared.snapshot().await.unwrap();
+    let fork = snapshot.fork().await.unwrap();
+    let output = fork.exec(["cat", "/file"]).aio().output().await.unwrap();
+    assert_eq!(output.stdout, b"prepared\n");
+    snapshot.persist("base").await.unwrap();
+    fork.kill_and_remove().await.unwrap();
+    drop(snapshot);
+    engine.snapshot("base").await.unwrap().remove().await.unwrap();
+    assert_eq!(engine.snapshot("base").await.unwrap_err().kind(), ErrorKind::NotFound);
+
+    let volume = engine.create_volume("data", [("a".to_owned(), "b".to_owned())].into()).await.unwrap();
+    std::fs::write(volume.path().join("file"), "one").unwrap();
+    let snapshot = volume.aio().snapshot(&engine).await.unwrap();
+    std::fs::write(volume.path().join("file"), "two").unwrap();
+    let text = |volume: &plywood::Volume| std::fs::read_to_string(volume.path().join("file")).unwrap();
+    assert_eq!(text(&snapshot.fork().await.unwrap()), "one");
+    assert_eq!(text(&volume.aio().fork(&engine).await.unwrap()), "two");
+    assert_eq!(text(&engine.fork_volume(&volume, "stays").await.unwrap()), "two");
+    drop(snapshot);
+    engine.remove_volume("stays").await.unwrap();
+    let names: Vec<_> = engine.volumes().await.unwrap().iter().map(|it| it.name().to_string()).collect();
+    assert_eq!(names, ["data"]);
+    assert_eq!(engine.volume_snapshot("data").await.unwrap_err().kind(), ErrorKind::InvalidArgument);
+}
+
+#[tokio::test]
 async fn streams_of_a_process_are_pipes_of_the_runtime() {
     let (engine, image) = prepared().await;
     let cat = sh(&image, "cat; echo end >&2").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());

@@ -1,11 +1,12 @@
 //! What an engine does, as futures.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::{Async, elsewhere};
 use crate::build;
-use crate::container::Container;
-use crate::engine::Engine;
+use crate::container::{Container, Snapshot};
+use crate::engine::{Engine, VolumeSnapshot};
 use crate::error::Result;
 use crate::image::{Image, ImageDefinition};
 use crate::prune::{self, DiskUsage};
@@ -86,6 +87,59 @@ impl Async<Engine> {
     pub async fn volume(&self, name: &str) -> Result<Volume> {
         let name = name.to_owned();
         self.blocking(move |engine| engine.volume(&name)).await
+    }
+
+    /// Makes a volume with labels.
+    ///
+    /// # Errors
+    /// As for [`Engine::create_volume`].
+    pub async fn create_volume(&self, name: &str, labels: BTreeMap<String, String>) -> Result<Volume> {
+        let name = name.to_owned();
+        self.blocking(move |engine| engine.create_volume(&name, labels)).await
+    }
+
+    /// Makes a volume that stays, with the content of another. It takes a thread as long as there is content to copy.
+    ///
+    /// # Errors
+    /// As for [`Engine::fork_volume`].
+    pub async fn fork_volume(&self, from: &Volume, name: &str) -> Result<Volume> {
+        let (from, name) = (from.clone(), name.to_owned());
+        self.blocking(move |engine| engine.fork_volume(&from, &name)).await
+    }
+
+    /// All volumes, by name.
+    ///
+    /// # Errors
+    /// As for [`Engine::volumes`].
+    pub async fn volumes(&self) -> Result<Vec<Volume>> {
+        self.blocking(Engine::volumes).await
+    }
+
+    /// Removes a volume and all that is in it.
+    ///
+    /// # Errors
+    /// As for [`Engine::remove_volume`].
+    pub async fn remove_volume(&self, name: &str) -> Result<()> {
+        let name = name.to_owned();
+        self.blocking(move |engine| engine.remove_volume(&name)).await
+    }
+
+    /// The snapshot of a container that was to stay, by its name.
+    ///
+    /// # Errors
+    /// As for [`Engine::snapshot`].
+    pub async fn snapshot(&self, name: &str) -> Result<Async<Snapshot>> {
+        let name = name.to_owned();
+        self.blocking(move |engine| engine.snapshot(&name)).await.map(Snapshot::aio)
+    }
+
+    /// The snapshot of a volume that was to stay, by its name.
+    ///
+    /// # Errors
+    /// As for [`Engine::volume_snapshot`].
+    pub async fn volume_snapshot(&self, name: &str) -> Result<Async<VolumeSnapshot>> {
+        let name = name.to_owned();
+        self.blocking(move |engine| engine.volume_snapshot(&name)).await.map(VolumeSnapshot::aio)
     }
 
     /// The container of this name or ID; no guard, as with [`Engine::container`].

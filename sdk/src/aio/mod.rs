@@ -51,6 +51,7 @@ use crate::sys::reactor;
 mod container;
 mod engine;
 mod exec;
+mod snapshots;
 mod sockets;
 mod streams;
 
@@ -62,6 +63,11 @@ pub type Engine = Async<crate::engine::Engine>;
 pub type Container<D = crate::image::Layers> = Async<crate::container::Container<D>>;
 /// The asynchronous face of a further [process](crate::container::ExecProcess) in a container.
 pub type ExecProcess = Async<crate::container::ExecProcess>;
+
+/// The asynchronous face of a [`Snapshot`](crate::container::Snapshot).
+pub type Snapshot<D = crate::image::Layers> = Async<crate::container::Snapshot<D>>;
+/// The asynchronous face of a [`VolumeSnapshot`](crate::VolumeSnapshot).
+pub type VolumeSnapshot = Async<crate::engine::VolumeSnapshot>;
 
 /// The asynchronous face of a value, made by its method `aio`; clones share it.
 ///

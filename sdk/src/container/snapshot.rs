@@ -159,7 +159,7 @@ impl<D> Snapshot<D> {
         self.handle().remove(Force::No)
     }
 
-    fn handle(&self) -> &Arc<Handle> {
+    pub(crate) fn handle(&self) -> &Arc<Handle> {
         &self.frozen.0
     }
 }
